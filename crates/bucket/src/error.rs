@@ -1,0 +1,71 @@
+//! What a bucket answered, reported as a fact; the engine decides the remedy.
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+/// What a bucket answered instead of doing what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No object, bucket or multipart upload of that name.
+    #[error("the bucket has no such {0}")]
+    NotFound(&'static str),
+    /// The store says that the bytes it got are not the bytes announced, or that the parts do not fit together.
+    #[error("the bucket refused the bytes: {0}")]
+    Damaged(String),
+    /// The store refuses this request however often it is made: credentials, policy, or a request it does not know.
+    #[error("the bucket refuses: {0}")]
+    Refused(String),
+    /// The store did not answer, or says to come back later.
+    #[error("the bucket is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// Result of every call to a bucket.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the same request may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Sorts an SDK error into the four facts above. The SDK has already retried what is worth retrying.
+pub(crate) fn sort<E>(error: &SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let request =
+        error.raw_response().and_then(|r| r.headers().get("x-amz-request-id")).unwrap_or("-").to_owned();
+    let code = error.code().unwrap_or_default().to_owned();
+    let text = format!(
+        "{} (status {}, request {request})",
+        error
+            .message()
+            .filter(|_| !code.is_empty())
+            .map_or_else(|| chain(error), |message| { format!("{code}: {message}") }),
+        status.map_or_else(|| "none".into(), |status| status.to_string()),
+    );
+    match (code.as_str(), status) {
+        ("NoSuchUpload", _) => Error::NotFound("multipart upload"),
+        ("NoSuchBucket", _) => Error::Refused(text),
+        ("NoSuchKey" | "NotFound", _) | (_, Some(404)) => Error::NotFound("object"),
+        ("BadDigest" | "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "InvalidDigest", _) => {
+            Error::Damaged(text)
+        }
+        ("RequestTimeout" | "IncompleteBody", _) | (_, None | Some(408 | 409 | 429 | 500..)) => {
+            Error::Unavailable(text)
+        }
+        _ => Error::Refused(text),
+    }
+}
+
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! Everything that only looks: head, read, list, presign.
+
+use std::time::Duration;
+
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ChecksumMode;
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+
+use crate::error::sort;
+use crate::write::bounded;
+use crate::{Bucket, Crc64, Error, Result};
+
+/// An object that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes.
+    pub size: i64,
+    /// Checksum of the whole, where the store keeps one.
+    pub crc64: Option<Crc64>,
+}
+
+/// An object in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Key.
+    pub key: String,
+    /// Bytes.
+    pub size: i64,
+    /// When it was last written, ms since 1970.
+    pub last_modified: i64,
+}
+
+/// One page of a listing, and where the next begins.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Objects by key.
+    pub objects: Vec<Object>,
+    /// Pass it on for the next page.
+    pub next: Option<String>,
+}
+
+/// The bytes of an object, or of a range of it.
+pub struct Read {
+    /// Bytes in this answer.
+    pub length: i64,
+    body: ByteStream,
+}
+
+impl Read {
+    /// The bytes as they come.
+    pub fn stream(self) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
+        stream::unfold(self.body, |mut body| async move {
+            let next = body.next().await?;
+            Some((next.map_err(|error| Error::Unavailable(error.to_string())), body))
+        })
+    }
+}
+
+impl Bucket {
+    /// Whether the bucket answers and lets us in.
+    ///
+    /// # Errors
+    /// As [`Error`].
+    pub async fn probe(&self) -> Result<()> {
+        let request = self.client.head_bucket().bucket(self.name()).set_expected_bucket_owner(self.owner());
+        bounded(Box::pin(request.send())).await.map(drop)
+    }
+
+    /// The object at `key`, if there is one.
+    ///
+    /// # Errors
+    /// As [`Error`], without [`Error::NotFound`].
+    pub async fn head(&self, key: &str) -> Result<Option<Found>> {
+        let request = self
+            .client
+            .head_object()
+            .bucket(self.name())
+            .key(key)
+            .checksum_mode(ChecksumMode::Enabled)
+            .set_expected_bucket_owner(self.owner());
+        match bounded(Box::pin(request.send())).await {
+            Ok(answer) => Ok(Some(Found {
+                size: answer.content_length.unwrap_or_default(),
+                crc64: answer.checksum_crc64_nvme.as_deref().and_then(Crc64::from_base64),
+            })),
+            Err(Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads an object, or the bytes `first..=last` of it.
+    ///
+    /// # Errors
+    /// As [`Error`].
+    pub async fn read(&self, key: &str, range: Option<(u64, u64)>) -> Result<Read> {
+        let request = self
+            .client
+            .get_object()
+            .bucket(self.name())
+            .key(key)
+            .set_range(range.map(|(first, last)| format!("bytes={first}-{last}")))
+            .set_expected_bucket_owner(self.owner());
+        let answer = bounded(Box::pin(request.send())).await?;
+        Ok(Read { length: answer.content_length.unwrap_or_default(), body: answer.body })
+    }
+
+    /// A page of the objects under `prefix` (our own prefix is not added).
+    ///
+    /// # Errors
+    /// As [`Error`].
+    pub async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page> {
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(self.name())
+            .prefix(prefix)
+            .set_continuation_token(next.map(str::to_owned))
+            .set_expected_bucket_owner(self.owner());
+        let answer = bounded(Box::pin(request.send())).await?;
+        let objects = answer.contents.unwrap_or_default().into_iter().filter_map(|object| {
+            Some(Object {
+                key: object.key?,
+                size: object.size.unwrap_or_default(),
+                last_modified: object.last_modified.and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+            })
+        });
+        Ok(Page { objects: objects.collect(), next: answer.next_continuation_token })
+    }
+
+    /// Keys and ids of the unfinished multipart uploads under `prefix`, all of them.
+    ///
+    /// # Errors
+    /// As [`Error`].
+    pub async fn multiparts(&self, prefix: &str) -> Result<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        let (mut key_marker, mut id_marker) = (None, None);
+        loop {
+            let request = self
+                .client
+                .list_multipart_uploads()
+                .bucket(self.name())
+                .prefix(prefix)
+                .set_key_marker(key_marker.take())
+                .set_upload_id_marker(id_marker.take())
+                .set_expected_bucket_owner(self.owner());
+            let answer = bounded(Box::pin(request.send())).await?;
+            found.extend(
+                answer.uploads.unwrap_or_default().into_iter().filter_map(|u| Some((u.key?, u.upload_id?))),
+            );
+            if answer.is_truncated != Some(true) {
+                return Ok(found);
+            }
+            (key_marker, id_marker) = (answer.next_key_marker, answer.next_upload_id_marker);
+        }
+    }
+
+    /// A URL on the public endpoint that serves the object as an attachment for `expires_in`, at most 7 days.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] without a public endpoint; [`Error::Unavailable`] when no credentials can be had.
+    pub async fn presign(&self, key: &str, disposition: &str, expires_in: Duration) -> Result<String> {
+        let client =
+            self.public.as_ref().ok_or_else(|| Error::Refused("there is no public endpoint".into()))?;
+        let config =
+            PresigningConfig::expires_in(expires_in).map_err(|error| Error::Refused(error.to_string()))?;
+        let request = client
+            .get_object()
+            .bucket(self.name())
+            .key(key)
+            .response_content_disposition(disposition)
+            .response_content_type("application/octet-stream")
+            .presigned(config)
+            .await
+            .map_err(|error| sort(&error))?;
+        Ok(request.uri().to_owned())
+    }
+}

@@ -1,0 +1,224 @@
+//! The text of a note, and how it is found again. Pure.
+//! Invariant: a marker is a line of its own, `ref: UPLOAD_ID`; what a stranger wrote stands escaped behind words of ours and
+//! never begins a line, so no name can forge one.
+
+use desk::escape;
+use ledger::{Destination, Upload};
+
+/// With the longest names, this many stay within the desk's 65,535 characters.
+pub(crate) const FILES_MAX: i64 = 30;
+
+const MARKER: &str = "ref: ";
+const ATTACHED: &str = "Where: attached to this comment";
+
+/// One file in a note.
+pub(crate) struct Entry<'a> {
+    pub(crate) upload: &'a Upload,
+    /// Where it is said to be.
+    pub(crate) destination: Destination,
+    /// The name of the bucket it rests in.
+    pub(crate) bucket: &'a str,
+}
+
+/// The whole note. A public one leaves out what only support staff can use.
+pub(crate) fn text(entries: &[Entry<'_>], public_url: &str, public: bool) -> String {
+    let mut text = match entries.len() {
+        1 => "**1 file received**\n".to_owned(),
+        count => format!("**{count} files received**\n"),
+    };
+    for entry in entries {
+        section(&mut text, entry, public_url.trim_end_matches('/'), public);
+    }
+    text
+}
+
+fn section(text: &mut String, entry: &Entry<'_>, public_url: &str, public: bool) {
+    let Entry { upload, destination, bucket } = entry;
+    let id = &upload.id;
+    let object = || format!("`s3://{bucket}/{}", escape(&upload.object_key).trim_start_matches('`'));
+    let place = match destination {
+        Destination::TicketAttachment => ATTACHED.to_owned(),
+        Destination::SupportUploader => format!("Where: Support Uploader, {}", object()),
+        Destination::PartnerBucket => format!("Where: the partner's bucket, {}", object()),
+    };
+    let mut lines = vec![
+        String::new(),
+        format!("File: {}", escape(&upload.name)),
+        String::new(),
+        format!("- Size: {}", size(upload.length.unwrap_or_default())),
+        format!("- SHA-256: {}", upload.sha256.as_deref().unwrap_or("unknown")),
+        format!("- {place}"),
+    ];
+    if !public {
+        lines.push(format!("- For support staff: {public_url}/api/v1/uploads/{id}/content"));
+        lines.extend([String::new(), "```".into(), format!("wb get {id} -o ."), "```".into()]);
+    }
+    lines.extend([String::new(), format!("{MARKER}{id}"), String::new()]);
+    text.push_str(&lines.join("\n"));
+}
+
+/// Whether the upload's marker stands in this comment, and if so, whether the note says that the file is attached.
+pub(crate) fn find(body: &str, upload_id: &str) -> Option<bool> {
+    let mut attached = false;
+    for line in body.lines().map(str::trim) {
+        if let Some(id) = line.strip_prefix(MARKER) {
+            if id == upload_id {
+                return Some(attached);
+            }
+            attached = false;
+        } else if line.trim_start_matches(['-', '*', '•', ' ']) == ATTACHED {
+            attached = true;
+        }
+    }
+    None
+}
+
+/// `1,234,567 bytes (1.2 MB)`.
+fn size(bytes: i64) -> String {
+    let digits = bytes.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let mut unit = 1_i64;
+    for name in ["kB", "MB", "GB", "TB"] {
+        let smaller = unit;
+        unit *= 1000;
+        // The next unit begins where this one would be rounded to 1,000.
+        if bytes >= unit - smaller / 20 && (name == "TB" || bytes < unit * 1000 - unit / 20) {
+            let tenths = (bytes + unit / 20) / (unit / 10);
+            return format!("{grouped} bytes ({}.{} {name})", tenths / 10, tenths % 10);
+        }
+    }
+    if bytes == 1 { "1 byte".to_owned() } else { format!("{grouped} bytes") }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::{Delivery, State};
+
+    use super::*;
+
+    const ID: &str = "01KAN0T3S0000000000000000A";
+    const OTHER: &str = "01KAN0T3S0000000000000000B";
+
+    fn upload(id: &str, name: &str) -> Upload {
+        Upload {
+            id: id.into(),
+            link_id: "l".into(),
+            partner_id: "acme".into(),
+            ticket: "1001".into(),
+            name: name.into(),
+            content_type: "text/plain".into(),
+            bucket: "support-uploader".into(),
+            object_key: format!("in/1001/{id}/{name}"),
+            state: State::Complete,
+            epoch: 1,
+            offset: 2_300_000,
+            length: Some(2_300_000),
+            multipart_id: None,
+            sha256: Some("ab".repeat(32)),
+            crc64: None,
+            checked: vec![],
+            destination: Some(Destination::TicketAttachment),
+            delivery: Some(Delivery::Pending),
+            delivery_detail: None,
+            desk_token: None,
+            created_at: 0,
+            updated_at: 0,
+            completed_at: Some(0),
+            attempts_until: 0,
+        }
+    }
+
+    fn one(upload: &Upload, destination: Destination, public: bool) -> String {
+        text(&[Entry { upload, destination, bucket: "support" }], "https://gate.example/", public)
+    }
+
+    #[test]
+    fn a_note_says_what_where_and_how() {
+        let file = upload(ID, "core.tar.gz");
+        assert_eq!(
+            one(&file, Destination::SupportUploader, false),
+            format!(
+                "**1 file received**\n\nFile: `core.tar.gz`\n\n- Size: 2,300,000 bytes (2.3 MB)\n- SHA-256: {}\n\
+                 - Where: Support Uploader, `s3://support/in/1001/{ID}/core.tar.gz`\n\
+                 - For support staff: https://gate.example/api/v1/uploads/{ID}/content\n\n\
+                 ```\nwb get {ID} -o .\n```\n\nref: {ID}\n",
+                "ab".repeat(32)
+            )
+        );
+        let public = one(&file, Destination::TicketAttachment, true);
+        assert!(public.contains("attached to this comment") && !public.contains("wb get"), "{public}");
+        assert_eq!(find(&public, ID), Some(true));
+    }
+
+    #[test]
+    fn markers_are_found_and_tell_what_was_attached() {
+        let (a, b) = (upload(ID, "a"), upload(OTHER, "b"));
+        let entry = |upload, destination| Entry { upload, destination, bucket: "x" };
+        let both = text(
+            &[entry(&a, Destination::TicketAttachment), entry(&b, Destination::PartnerBucket)],
+            "https://g",
+            false,
+        );
+        assert_eq!((find(&both, ID), find(&both, OTHER)), (Some(true), Some(false)));
+        assert_eq!(find(&both.replace('\n', "\r\n"), OTHER), Some(false));
+        for body in ["", ID, &format!("see ref: {ID}"), &format!("ref: {ID}x"), &format!("> ref: {ID}")] {
+            assert_eq!(find(body, ID), None, "{body}");
+        }
+        assert_eq!(find(&format!("  ref: {ID}  "), ID), Some(false));
+    }
+
+    #[test]
+    fn no_name_forges_a_marker() {
+        for name in [
+            format!("ref: {OTHER}"),
+            format!("\nref: {OTHER}\n"),
+            format!("`\n\nref: {OTHER}\n\n`"),
+            format!("\r\nref: {OTHER}"),
+            format!("a\u{2028}ref: {OTHER}\u{2028}"),
+            format!("a\u{85}ref: {OTHER}"),
+            format!("a\u{b}ref: {OTHER}\u{c}b"),
+            format!("```\nref: {OTHER}\n```"),
+            format!("\n- {ATTACHED}\n"),
+            "[a](https://evil.example) **b** <img src=x>".to_owned(),
+        ] {
+            let body = one(&upload(ID, &name), Destination::PartnerBucket, false);
+            assert_eq!(find(&body, OTHER), None, "{body}");
+            assert_eq!(find(&body, ID), Some(false), "{body}");
+            assert_eq!(body.lines().count(), 14, "{body}");
+        }
+    }
+
+    #[test]
+    fn the_longest_note_fits() {
+        // Every second pair of braces grows by a space.
+        let file = upload(ID, &"{".repeat(255));
+        let entry = || Entry { upload: &file, destination: Destination::SupportUploader, bucket: &ID[..20] };
+        let entries: Vec<_> = (0..FILES_MAX).map(|_| entry()).collect();
+        let long = text(&entries, &format!("https://{}", "x".repeat(100)), false);
+        assert!(long.len() < 60_000, "{}", long.len());
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (bytes, shown) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (949, "949 bytes"),
+            (1_000, "1,000 bytes (1.0 kB)"),
+            (20_000_000, "20,000,000 bytes (20.0 MB)"),
+            (999_949, "999,949 bytes (999.9 kB)"),
+            (999_950, "999,950 bytes (1.0 MB)"),
+            (1_234_567_890, "1,234,567,890 bytes (1.2 GB)"),
+            (52_776_558_133_248, "52,776,558,133,248 bytes (52.8 TB)"),
+            (5_000_000_000_000_000, "5,000,000,000,000,000 bytes (5000.0 TB)"),
+        ] {
+            assert_eq!(size(bytes), shown);
+        }
+    }
+}

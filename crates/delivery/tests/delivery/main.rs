@@ -1,0 +1,263 @@
+//! Deliveries against the embedded S3 server and desk on loopback, with the ledger in a file.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; the exemption for tests covers only the test functions themselves"
+)]
+
+mod faults;
+mod refusals;
+mod world;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use delivery::{Config, Delivery};
+use desk::NewComment;
+use ledger::Delivery::{Done, Pending};
+use ledger::{Destination, new_id, now_ms};
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use world::{Setup, World, marks, open};
+
+#[tokio::test]
+async fn a_small_file_is_attached() {
+    let world = World::new().await;
+    let id = world.small("1001", "core dump (1).log").await;
+    // The delivery, and its receipt once or twice: it may be written before and after.
+    assert!((2..=3).contains(&world.delivery.pass().await.unwrap()));
+    let upload = world.ledger.upload(&id).await.unwrap();
+    assert_eq!((upload.delivery, upload.destination), (Some(Done), Some(Destination::TicketAttachment)));
+    assert_eq!(upload.desk_token, None);
+    let notes = world.notes("1001").await;
+    assert_eq!((notes.len(), notes[0].public), (1, false));
+    assert_eq!(notes[0].attachments[0].file_name, "core dump (1).log");
+    assert_eq!(world.content(&notes[0]).await, ["core dump (1).log"]);
+    let command = format!("\n```\nwb get {id} -o .\n```\n");
+    let link = format!("https://gate.example/api/v1/uploads/{id}/content");
+    for part in ["`core dump (1).log`", "17 bytes", "attached to this comment", &command, &link] {
+        assert!(notes[0].body.contains(part), "{part}: {}", notes[0].body);
+    }
+    assert!(marks(&notes[0], &id));
+    assert_eq!(world.delivery.pass().await.unwrap(), 0, "nothing is left to do");
+    let receipt = world.receipt(&upload).await.unwrap();
+    let received_at = ledger::rfc3339(upload.completed_at.unwrap());
+    assert_eq!(
+        receipt,
+        json!({
+            "id": id, "name": "core dump (1).log", "size": 17, "sha256": upload.sha256, "partner": "acme",
+            "ticket": "1001", "destination": "ticket-attachment", "delivery": "done",
+            "received_at": received_at, "expires_at": null, "checked": ["sha-256"],
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_large_file_is_noted_with_its_bucket() {
+    let world = World::new().await;
+    let shared = world.large("1001", "dump.tar").await;
+    let own = world.sent(&new_id(), "globex", "2001", "own.tar", Destination::PartnerBucket).await;
+    for (id, ticket, place, destination) in [
+        (&shared, "1001", format!("`s3://shared/1001/{shared}/dump.tar`"), Destination::SupportUploader),
+        (&own, "2001", format!("`s3://globex-own/2001/{own}/own.tar`"), Destination::PartnerBucket),
+    ] {
+        let upload = world.settle(id).await;
+        assert_eq!((upload.delivery, upload.destination), (Some(Done), Some(destination)));
+        let notes = world.notes(ticket).await;
+        assert_eq!((notes.len(), notes[0].attachments.len(), notes[0].public), (1, 0, false));
+        assert!(notes[0].body.contains(&place), "{}", notes[0].body);
+    }
+    assert_eq!(world.calls("CreateUpload").await, 0);
+}
+
+#[tokio::test]
+async fn files_that_wait_together_share_a_comment() {
+    let world = World::new().await;
+    let ids =
+        [world.small("1001", "a").await, world.large("1001", "b").await, world.small("1001", "c").await];
+    world.delivery.pass().await.unwrap();
+    let notes = world.notes("1001").await;
+    assert_eq!((notes.len(), notes[0].attachments.len()), (1, 2));
+    assert_eq!(world.content(&notes[0]).await, ["a", "c"]);
+    for id in &ids {
+        assert!(marks(&notes[0], id));
+        assert_eq!(world.ledger.upload(id).await.unwrap().delivery, Some(Done));
+    }
+}
+
+#[tokio::test]
+async fn many_files_take_several_comments() {
+    let world = World::new().await;
+    let mut ids = Vec::new();
+    for n in 0..24 {
+        ids.push(world.small("1001", &format!("small-{n}")).await);
+    }
+    for n in 0..12 {
+        ids.push(world.large("1001", &format!("large-{n}")).await);
+    }
+    for id in &ids {
+        assert_eq!(world.settle(id).await.delivery, Some(Done));
+        assert_eq!(world.notes_of("1001", id).await.len(), 1);
+    }
+    let notes = world.notes("1001").await;
+    assert!(notes.iter().all(|note| note.attachments.len() <= 20), "{notes:?}");
+    assert_eq!(notes.iter().map(|note| note.attachments.len()).sum::<usize>(), 24);
+    assert_eq!(notes.len(), 2);
+}
+
+#[tokio::test]
+async fn the_first_file_goes_at_once_and_later_ones_are_collected() {
+    let batch = Duration::from_secs(3);
+    let config = Config { batch, ..Config::new("https://gate.example") };
+    let world = World::with(Setup { config, ..Setup::default() }).await;
+    let (completed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let (delivery, wake, stopped) = (world.delivery.clone(), Arc::clone(&completed), stop.clone());
+    let running = tokio::spawn(async move { delivery.run(wake, stopped).await });
+    let began = Instant::now();
+    let first = world.small("1001", "first").await;
+    completed.notify_one();
+    world.settled(&[first]).await;
+    assert!(began.elapsed() < batch, "the first one does not wait");
+    let later = [world.small("1001", "second").await, world.large("1001", "third").await];
+    completed.notify_one();
+    world.settled(&later).await;
+    let notes = world.notes("1001").await;
+    assert_eq!(notes.len(), 2);
+    assert!(later.iter().all(|id| marks(&notes[1], id)));
+    let updates = world.ledger.ticket_updates("1001", 0).await.unwrap();
+    assert!(updates[1] - updates[0] >= 3_000, "{updates:?}");
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn two_workers_never_tell_twice() {
+    let world = World::new().await;
+    let (completed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        let config = Config { batch: Duration::from_millis(100), ..Config::new("https://gate.example") };
+        let ledger = open(&world.dir).await;
+        let delivery = Delivery::new(ledger, world.buckets.clone(), world.desk.clone(), config);
+        let (wake, stopped) = (Arc::clone(&completed), stop.clone());
+        running.push(tokio::spawn(async move { delivery.run(wake, stopped).await }));
+    }
+    let mut ids = Vec::new();
+    for n in 0..30 {
+        let ticket = if n % 3 == 0 { "1001" } else { "1003" };
+        let name = format!("file-{n}");
+        let destination =
+            if n % 2 == 0 { Destination::TicketAttachment } else { Destination::SupportUploader };
+        ids.push(world.sent(&new_id(), "acme", ticket, &name, destination).await);
+        completed.notify_one();
+    }
+    world.settled(&ids).await;
+    stop.cancel();
+    for end in running {
+        end.await.unwrap();
+    }
+    let notes = [world.notes("1001").await, world.notes("1003").await].concat();
+    for id in &ids {
+        assert_eq!(notes.iter().filter(|note| marks(note, id)).count(), 1, "{id}");
+    }
+    assert_eq!(notes.iter().map(|note| note.attachments.len()).sum::<usize>(), 15);
+}
+
+#[tokio::test]
+async fn a_public_comment_names_only_what_it_attaches() {
+    let mut setup = Setup::default();
+    setup.config.attachments_public = true;
+    let world = World::with(setup).await;
+    let (small, large) = (world.small("1001", "small").await, world.large("1001", "large").await);
+    world.settle(&large).await;
+    world.settle(&small).await;
+    let notes = world.notes("1001").await;
+    let seen = notes.iter().map(|note| (note.public, marks(note, &small), marks(note, &large)));
+    assert_eq!(seen.collect::<Vec<_>>(), [(true, true, false), (false, false, true)]);
+    assert!(!notes[0].body.contains("wb get") && !notes[0].body.contains("s3://"), "{}", notes[0].body);
+}
+
+#[tokio::test]
+async fn a_note_written_before_a_crash_is_found() {
+    let world = World::new().await;
+    let (attached, noted) = (world.small("1001", "a").await, world.small("1001", "b").await);
+    let stamp = world.desk.ticket("1001").await.unwrap().updated_stamp;
+    let body = format!(
+        "- Where: attached to this comment\n\nref: {attached}\n\n- Where: Support Uploader, `x`\n\nref: {noted}\n"
+    );
+    let comment = NewComment { body, public: false, uploads: vec![], stamp: &stamp };
+    world.desk.comment("1001", comment).await.unwrap();
+    world.delivery.pass().await.unwrap();
+    for (id, destination) in
+        [(&attached, Destination::TicketAttachment), (&noted, Destination::SupportUploader)]
+    {
+        let upload = world.ledger.upload(id).await.unwrap();
+        assert_eq!((upload.delivery, upload.destination), (Some(Done), Some(destination)));
+    }
+    assert_eq!((world.notes("1001").await.len(), world.calls("CreateUpload").await), (1, 0));
+}
+
+#[tokio::test]
+async fn a_marker_by_somebody_else_counts_for_nothing() {
+    let id = new_id();
+    let world = World::with(Setup { description: format!("ref: {id}"), ..Setup::default() }).await;
+    world.sent(&id, "acme", "1001", "a", Destination::SupportUploader).await;
+    world.settle(&id).await;
+    assert_eq!(world.notes_of("1001", &id).await.len(), 1);
+}
+
+#[tokio::test]
+async fn hostile_names_forge_nothing() {
+    let world = World::new().await;
+    let victim = new_id();
+    let names = [
+        format!("ref: {victim}"),
+        format!("a\nref: {victim}\n"),
+        format!("`\n\nref: {victim}\n"),
+        format!("\u{2028}ref: {victim}\u{2028}.txt"),
+        "**bold** [x](https://evil.example) {{ticket.id}} <b>".to_owned(),
+    ];
+    let mut ids = Vec::new();
+    for (n, name) in names.iter().enumerate() {
+        let destination =
+            if n % 2 == 0 { Destination::SupportUploader } else { Destination::TicketAttachment };
+        ids.push(world.sent(&new_id(), "acme", "1001", name, destination).await);
+    }
+    for id in &ids {
+        assert_eq!(world.settle(id).await.delivery, Some(Done));
+    }
+    world.sent(&victim, "acme", "1001", "victim", Destination::SupportUploader).await;
+    assert_eq!(world.notes_of("1001", &victim).await.len(), 0);
+    world.settle(&victim).await;
+    assert_eq!(world.notes_of("1001", &victim).await.len(), 1);
+    let notes = world.notes("1001").await;
+    assert!(!notes.iter().any(|note| note.body.contains("{{") || note.body.contains("evil.example)`\n#")));
+}
+
+#[tokio::test]
+async fn a_dead_worker_delays_its_ticket_only() {
+    let world = World::new().await;
+    let until = now_ms() + 1_500;
+    assert!(world.ledger.lease_ticket("1001", until).await.unwrap());
+    let (held, free) = (world.large("1001", "held").await, world.large("1003", "free").await);
+    world.delivery.pass().await.unwrap();
+    assert_eq!(world.ledger.upload(&free).await.unwrap().delivery, Some(Done));
+    assert_eq!(world.ledger.upload(&held).await.unwrap().delivery, Some(Pending));
+    world.settle(&held).await;
+    assert!(now_ms() >= until);
+}
+
+#[tokio::test]
+async fn what_was_removed_is_neither_told_nor_left_behind() {
+    let world = World::new().await;
+    let gone = world.large("1001", "gone").await;
+    world.delivery.pass().await.unwrap();
+    let upload = world.ledger.upload(&gone).await.unwrap();
+    assert!(world.receipt(&upload).await.is_some());
+    let other = world.large("1003", "other").await;
+    world.ledger.remove(&other, "staff:x").await.unwrap();
+    assert_eq!(world.delivery.pass().await.unwrap(), 0);
+    assert_eq!(world.notes("1003").await.len(), 0);
+    assert_eq!(world.receipt(&world.ledger.upload(&other).await.unwrap()).await, None);
+}

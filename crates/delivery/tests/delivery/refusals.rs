@@ -1,0 +1,115 @@
+//! What the desk will not do, however often it is asked: the file stays in its bucket, and the ticket is told if it can be.
+
+use ledger::Delivery::{Done, Undeliverable};
+use ledger::{Destination, new_id};
+use sandbox::desk::DeskOptions;
+use serde_json::json;
+
+use crate::world::{Setup, World, marks};
+
+#[tokio::test]
+async fn a_file_the_desk_does_not_take_is_noted_with_its_bucket() {
+    let options = DeskOptions {
+        max_attachment_bytes: 10,
+        refused_extensions: vec!["exe".into()],
+        ..DeskOptions::default()
+    };
+    let world = World::with(Setup { options, ..Setup::default() }).await;
+    let large = world.small("1001", "more-than-ten-bytes").await;
+    let refused = world.small("1001", "a.exe").await;
+    let own = world.sent(&new_id(), "globex", "2001", "b.exe", Destination::TicketAttachment).await;
+    let fine = world.small("1001", "fine").await;
+    for (id, destination) in [
+        (&large, Destination::SupportUploader),
+        (&refused, Destination::SupportUploader),
+        (&own, Destination::PartnerBucket),
+        (&fine, Destination::TicketAttachment),
+    ] {
+        let upload = world.settle(id).await;
+        assert_eq!((upload.delivery, upload.destination), (Some(Done), Some(destination)), "{}", upload.name);
+    }
+    let notes = world.notes("1001").await;
+    assert_eq!((notes.len(), notes[0].attachments.len()), (1, 1));
+    assert!([&large, &refused, &fine].iter().all(|id| marks(&notes[0], id)));
+    assert!(notes[0].body.contains(&format!("s3://shared/1001/{refused}/a.exe")), "{}", notes[0].body);
+}
+
+#[tokio::test]
+async fn closed_and_unknown_tickets_are_undeliverable() {
+    let world = World::new().await;
+    for (ticket, word) in [("1002", "closed"), ("4711", "no ticket 4711"), ("nonsense", "no ticket")] {
+        let id = world.small(ticket, "small").await;
+        let upload = world.settle(&id).await;
+        assert_eq!(upload.delivery, Some(Undeliverable));
+        assert_eq!(upload.destination, Some(Destination::SupportUploader));
+        assert!(upload.delivery_detail.as_ref().unwrap().contains(word), "{upload:?}");
+        world.delivery.pass().await.unwrap();
+        assert_eq!(world.receipt(&upload).await.unwrap()["delivery"], "undeliverable");
+        let audit = world.ledger.audit("", Some(&id), 10).await.unwrap();
+        assert_eq!(audit.len(), 1);
+        assert_eq!(audit[0].action, "upload.undeliverable");
+    }
+    assert!(world.ledger.ticket("1002").await.unwrap().unwrap().closed);
+    assert_eq!(world.calls("CreateUpload").await, 0);
+}
+
+#[tokio::test]
+async fn a_ticket_closed_in_between_was_told_all_the_same() {
+    let world = World::new().await;
+    let (told, late) = (world.large("1001", "told").await, new_id());
+    world.fault(json!({"service": "desk", "operation": "UpdateTicket", "fault": "lost-answer"}));
+    world.delivery.pass().await.unwrap();
+    let close = json!({"ticket": {"status": "closed"}}).to_string();
+    let url = format!("{}/api/v2/tickets/1001", world.sandbox.desk.url);
+    let request = reqwest::Client::new()
+        .put(url)
+        .header("authorization", &world.sandbox.desk.authorization)
+        .body(close);
+    assert!(request.send().await.unwrap().status().is_success());
+    world.sent(&late, "acme", "1001", "late", Destination::TicketAttachment).await;
+    assert_eq!(world.settle(&told).await.delivery, Some(Done));
+    assert_eq!(world.settle(&late).await.delivery, Some(Undeliverable));
+}
+
+#[tokio::test]
+async fn closed_while_we_write() {
+    let world = World::new().await;
+    let body = r#"{"details":{"status":[{"description":"Status: closed prevents ticket update"}]}}"#;
+    world.fault(
+        json!({"service": "desk", "operation": "UpdateTicket", "fault": "status", "status": 422, "body": body}),
+    );
+    let id = world.small("1001", "small").await;
+    let upload = world.settle(&id).await;
+    assert_eq!(upload.delivery, Some(Undeliverable));
+    assert_eq!((upload.destination, upload.desk_token), (Some(Destination::SupportUploader), None));
+}
+
+#[tokio::test]
+async fn attachments_refused_with_the_comment_are_noted() {
+    let world = World::new().await;
+    let rule =
+        json!({"service": "desk", "operation": "UpdateTicket", "times": 2, "fault": "status", "status": 422});
+    world.fault(rule);
+    let id = world.small("1001", "small").await;
+    let upload = world.settle(&id).await;
+    assert_eq!((upload.delivery, upload.destination), (Some(Done), Some(Destination::SupportUploader)));
+    assert_eq!(world.calls("CreateUpload").await, 2, "once more with a fresh token");
+    let notes = world.notes_of("1001", &id).await;
+    assert_eq!((notes.len(), notes[0].attachments.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_note_refused_for_good_is_undeliverable_alone() {
+    let world = World::new().await;
+    let (bad, good) = (world.large("1001", "bad").await, world.large("1001", "good").await);
+    // Both together, then the first alone; the second goes.
+    let rule =
+        json!({"service": "desk", "operation": "UpdateTicket", "times": 2, "fault": "status", "status": 422});
+    world.fault(rule);
+    let upload = world.settle(&bad).await;
+    assert_eq!(upload.delivery, Some(Undeliverable));
+    assert!(upload.delivery_detail.unwrap().contains("422"));
+    assert_eq!(world.settle(&good).await.delivery, Some(Done));
+    let notes = world.notes("1001").await;
+    assert_eq!((notes.len(), marks(&notes[0], &good), marks(&notes[0], &bad)), (1, true, false));
+}

@@ -1,0 +1,257 @@
+//! A sandbox, a ledger, and uploads that have just been completed.
+
+use std::time::{Duration, Instant};
+
+use bucket::{Bucket, Buckets, Crc64Hasher, Payload};
+use delivery::{Config, Delivery};
+use desk::{Comment, Credentials, Desk};
+use ledger::{Completing, Destination, Ledger, NewLink, NewUpload, Token, Upload, new_id, now_ms};
+use sandbox::desk::{DeskOptions, SeedTicket, SeedUser, Status};
+use sandbox::{Listen, Sandbox};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+/// Longer than any test should wait for anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) ledger: Ledger,
+    pub(crate) buckets: Buckets,
+    pub(crate) desk: Desk,
+    pub(crate) delivery: Delivery,
+    pub(crate) dir: TempDir,
+}
+
+/// What is unusual about a world.
+pub(crate) struct Setup {
+    pub(crate) options: DeskOptions,
+    pub(crate) config: Config,
+    /// First comment of ticket 1001, by its requester.
+    pub(crate) description: String,
+}
+
+/// No waiting between notes.
+impl Default for Setup {
+    fn default() -> Self {
+        let config = Config { batch: Duration::ZERO, ..Config::new("https://gate.example") };
+        Self { options: DeskOptions::default(), config, description: String::new() }
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Setup::default()).await
+    }
+
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ticket = |id, status| SeedTicket {
+            id,
+            subject: "disk full".into(),
+            description: setup.description.clone(),
+            status,
+            requester_id: 71,
+            ..SeedTicket::default()
+        };
+        let requester = SeedUser { id: 71, email: "ann@acme.example".into(), ..SeedUser::default() };
+        let seed = sandbox::Seed {
+            buckets: vec!["shared".into(), "globex-own".into()],
+            desk: sandbox::desk::Seed {
+                users: vec![requester],
+                tickets: vec![
+                    ticket(1001, Status::Open),
+                    ticket(1002, Status::Closed),
+                    ticket(1003, Status::Open),
+                    ticket(2001, Status::Open),
+                ],
+                options: setup.options.clone(),
+                ..Default::default()
+            },
+        };
+        let sandbox = Sandbox::start(&dir.path().join("sandbox"), Listen::any_port(), &seed).await.unwrap();
+        let shared = bucket(&sandbox, "shared").await;
+        let own = bucket(&sandbox, "globex-own").await;
+        let buckets = Buckets::new(shared, [("globex".to_owned(), own)].into());
+        let access = sandbox.desk.clone();
+        let credentials =
+            Credentials::Oauth { client_id: access.client_id, client_secret: access.client_secret };
+        let desk = Desk::new(desk::Config::new(access.url, credentials)).unwrap();
+        let ledger = open(&dir).await;
+        ledger.migrate().await.unwrap();
+        for partner in ["acme", "globex"] {
+            ledger.put_partner(partner, partner, None).await.unwrap();
+        }
+        let delivery = Delivery::new(ledger.clone(), buckets.clone(), desk.clone(), setup.config.clone());
+        Self { sandbox, ledger, buckets, desk, delivery, dir }
+    }
+
+    /// A small file of acme that has just been completed.
+    pub(crate) async fn small(&self, ticket: &str, name: &str) -> String {
+        self.sent(&new_id(), "acme", ticket, name, Destination::TicketAttachment).await
+    }
+
+    /// One of acme's that is too large to be attached.
+    pub(crate) async fn large(&self, ticket: &str, name: &str) -> String {
+        self.sent(&new_id(), "acme", ticket, name, Destination::SupportUploader).await
+    }
+
+    /// A file that has just been completed. Its content is its name.
+    pub(crate) async fn sent(
+        &self,
+        id: &str,
+        partner: &str,
+        ticket: &str,
+        name: &str,
+        destination: Destination,
+    ) -> String {
+        let link = NewLink {
+            partner_id: partner.into(),
+            contact_id: None,
+            ticket: Some(ticket.into()),
+            rights: vec![],
+            max_bytes: None,
+            max_open: None,
+            created_by: "operator".into(),
+            expires_at: None,
+        };
+        let link = self.ledger.create_link(&Token::random(), &link).await.unwrap();
+        let (bucket_name, bucket) = self.buckets.of_partner(partner);
+        let new = NewUpload {
+            id: id.into(),
+            link_id: link.id,
+            partner_id: partner.into(),
+            ticket: ticket.into(),
+            name: name.into(),
+            content_type: "text/plain".into(),
+            bucket: bucket_name.into(),
+            object_key: format!("{ticket}/{id}/{name}"),
+            length: None,
+        };
+        self.ledger.create_upload(&new, 10).await.unwrap();
+        let epoch = self.ledger.begin_append(id, 0).await.unwrap().epoch;
+        let mut crc64 = Crc64Hasher::new();
+        crc64.update(name.as_bytes());
+        let end = Completing {
+            id,
+            epoch,
+            size: i64::try_from(name.len()).unwrap(),
+            sha256: SHA256,
+            crc64: &crc64.value().to_hex(),
+            destination,
+            checked: &["sha-256"],
+            dedupe_key: id,
+            claims_since: 0,
+            attempts_until: now_ms(),
+        };
+        self.ledger.begin_completing(&end).await.unwrap();
+        let payload = Payload::new(vec![name.to_owned().into()], crc64.value());
+        bucket.put(&new.object_key, "text/plain", &vec![], &payload).await.unwrap();
+        self.ledger.complete(id).await.unwrap();
+        id.to_owned()
+    }
+
+    /// Works until this upload is settled.
+    pub(crate) async fn settle(&self, id: &str) -> Upload {
+        let began = Instant::now();
+        loop {
+            self.delivery.pass().await.unwrap();
+            let upload = self.ledger.upload(id).await.unwrap();
+            if upload.delivery != Some(ledger::Delivery::Pending) {
+                return upload;
+            }
+            assert!(began.elapsed() < DEADLINE, "{} is never settled", upload.name);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until a delivery that runs elsewhere has settled all of these.
+    pub(crate) async fn settled(&self, ids: &[String]) {
+        let began = Instant::now();
+        for id in ids {
+            while self.ledger.upload(id).await.unwrap().delivery == Some(ledger::Delivery::Pending) {
+                assert!(began.elapsed() < DEADLINE, "{id} is never settled");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    /// Our comments on a ticket, oldest first.
+    pub(crate) async fn notes(&self, ticket: &str) -> Vec<Comment> {
+        let me = self.desk.me().await.unwrap();
+        let mut notes = self.desk.comments_since(ticket, 0).await.unwrap();
+        notes.retain(|comment| comment.author_id == me);
+        notes.reverse();
+        notes
+    }
+
+    /// The comments in which this upload's marker stands.
+    pub(crate) async fn notes_of(&self, ticket: &str, id: &str) -> Vec<Comment> {
+        let mut notes = self.notes(ticket).await;
+        notes.retain(|note| marks(note, id));
+        notes
+    }
+
+    pub(crate) fn fault(&self, rule: Value) {
+        self.sandbox.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
+    }
+
+    /// How often the desk was asked for this.
+    pub(crate) async fn calls(&self, operation: &str) -> u64 {
+        let report = reqwest::get(&self.sandbox.faults_url).await.unwrap().bytes().await.unwrap();
+        let report: Value = serde_json::from_slice(&report).unwrap();
+        report["calls"]["desk"][operation].as_u64().unwrap_or(0)
+    }
+
+    /// What an attachment serves.
+    pub(crate) async fn content(&self, comment: &Comment) -> Vec<String> {
+        let mut contents = Vec::new();
+        for attachment in &comment.attachments {
+            let request = reqwest::Client::new().get(&attachment.content_url);
+            let request = request.header("authorization", &self.sandbox.desk.authorization);
+            contents.push(request.send().await.unwrap().text().await.unwrap());
+        }
+        contents
+    }
+
+    /// The receipt beside an upload's object, if there is one.
+    pub(crate) async fn receipt(&self, upload: &Upload) -> Option<Value> {
+        let bucket = self.buckets.named(&upload.bucket).unwrap();
+        let key = format!("{}.receipt.json", upload.object_key);
+        bucket.head(&key).await.unwrap()?;
+        let mut body = Box::pin(bucket.read(&key, None).await.unwrap().stream());
+        let mut text = Vec::new();
+        while let Some(bytes) = futures_util::StreamExt::next(&mut body).await {
+            text.extend_from_slice(&bytes.unwrap());
+        }
+        Some(serde_json::from_slice(&text).unwrap())
+    }
+}
+
+pub(crate) fn marks(note: &Comment, id: &str) -> bool {
+    note.body.lines().any(|line| line.trim() == format!("ref: {id}"))
+}
+
+pub(crate) async fn open(dir: &TempDir) -> Ledger {
+    Ledger::open(&format!("sqlite:{}", dir.path().join("ledger.db").display())).await.unwrap()
+}
+
+async fn bucket(sandbox: &Sandbox, name: &str) -> Bucket {
+    let access = &sandbox.s3;
+    Bucket::new(bucket::Config {
+        bucket: name.into(),
+        prefix: String::new(),
+        endpoint: Some(access.endpoint.clone()),
+        public_endpoint: None,
+        region: access.region.clone(),
+        path_style: true,
+        credentials: bucket::Credentials::Static {
+            access_key_id: access.access_key_id.clone(),
+            secret_access_key: access.secret_access_key.clone(),
+        },
+        expected_owner: None,
+        kms_key: None,
+    })
+    .await
+}

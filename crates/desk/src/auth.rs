@@ -1,0 +1,196 @@
+//! The `Authorization` header: fixed for an API token, renewed in time for OAuth.
+//!
+//! Invariant: at most one renewal is under way; whoever waited for it shares its outcome, good or bad.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::client::{self, Answer};
+use crate::{Credentials, Error};
+
+/// What this crate's calls need: tickets and uploads are written, users and organizations only read.
+const SCOPE: &str = "read write";
+/// What Zendesk gives new clients; used if an answer does not say.
+const DEFAULT_LIFE: Duration = Duration::from_secs(30 * 60);
+/// The longest Zendesk lets one live; more is not believed.
+const MAX_LIFE: Duration = Duration::from_secs(2 * 24 * 3600);
+/// After a renewal that failed while the old token is good: how long to go on with that before trying again.
+const PAUSE: Duration = Duration::from_secs(10);
+
+pub(crate) enum Auth {
+    Fixed(HeaderValue),
+    Oauth(Box<Oauth>),
+}
+
+pub(crate) struct Oauth {
+    url: Url,
+    client_id: String,
+    client_secret: String,
+    state: Mutex<State>,
+    /// Counts failed renewals, so that a caller can tell whether one failed while it waited.
+    failures: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    /// How often a token was fetched; tells an old token from its successor.
+    generation: u64,
+    /// The last failed renewal was a refusal, not an outage.
+    refused: bool,
+}
+
+#[derive(Clone)]
+struct Token {
+    header: HeaderValue,
+    /// At 80 % of its life.
+    renew_at: Instant,
+    expires_at: Instant,
+}
+
+/// A header, and which token it holds.
+pub(crate) struct Authorization {
+    pub header: HeaderValue,
+    generation: u64,
+}
+
+#[derive(Deserialize)]
+struct Grant {
+    access_token: String,
+    expires_in: Option<u64>,
+}
+
+impl Auth {
+    pub(crate) fn new(credentials: Credentials, base: &Url) -> Result<Self, Error> {
+        match credentials {
+            Credentials::ApiToken { email, api_token } => {
+                let value = STANDARD.encode(format!("{email}/token:{api_token}"));
+                Ok(Self::Fixed(secret(&format!("Basic {value}"))?))
+            }
+            Credentials::Oauth { client_id, client_secret } => {
+                let url = client::join(base, &["oauth", "tokens"])?;
+                let (state, failures) = (Mutex::default(), AtomicU64::new(0));
+                Ok(Self::Oauth(Box::new(Oauth { url, client_id, client_secret, state, failures })))
+            }
+        }
+    }
+
+    /// The header to send now.
+    pub(crate) async fn header(&self, http: &reqwest::Client) -> Result<Authorization, Error> {
+        match self {
+            Self::Fixed(header) => Ok(Authorization { header: header.clone(), generation: 0 }),
+            Self::Oauth(oauth) => oauth.obtain(http, None).await,
+        }
+    }
+
+    /// A header other than the one just refused; `None` if there is none to be had.
+    pub(crate) async fn renew(
+        &self,
+        http: &reqwest::Client,
+        refused: &Authorization,
+    ) -> Result<Option<Authorization>, Error> {
+        match self {
+            Self::Fixed(_) => Ok(None),
+            Self::Oauth(oauth) => oauth.obtain(http, Some(refused.generation)).await.map(Some),
+        }
+    }
+}
+
+impl Oauth {
+    /// The token at hand while it is young and not the one `refused`, else a new one.
+    async fn obtain(&self, http: &reqwest::Client, refused: Option<u64>) -> Result<Authorization, Error> {
+        let failures = self.failures.load(Ordering::Relaxed);
+        let mut state = self.state.lock().await;
+        let now = Instant::now();
+        let usable =
+            state.token.clone().filter(|token| refused != Some(state.generation) && now < token.expires_at);
+        if let Some(token) = usable.clone().filter(|token| now < token.renew_at) {
+            return Ok(Authorization { header: token.header, generation: state.generation });
+        }
+        let fetched = if self.failures.load(Ordering::Relaxed) == failures {
+            self.fetch(http).await.inspect_err(|error| {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                state.refused = matches!(error, Error::Unauthorized);
+            })
+        } else if state.refused {
+            Err(Error::Unauthorized)
+        } else {
+            Err(Error::unavailable("renewing the access token failed"))
+        };
+        let token = match (fetched, usable) {
+            (Ok(token), _) => {
+                state.generation += 1;
+                token
+            }
+            // Good for a while yet: an outage of the token endpoint need not be ours.
+            (Err(_), Some(token)) => Token { renew_at: Instant::now() + PAUSE, ..token },
+            (Err(error), None) => return Err(error),
+        };
+        state.token = Some(token.clone());
+        Ok(Authorization { header: token.header, generation: state.generation })
+    }
+
+    async fn fetch(&self, http: &reqwest::Client) -> Result<Token, Error> {
+        let grant = json!({"grant_type": "client_credentials", "client_id": self.client_id,
+            "client_secret": self.client_secret, "scope": SCOPE});
+        // Its life counts from before the call: rather a little too short than too long.
+        let asked_at = Instant::now();
+        let answer = Answer::read(http.post(self.url.clone()).json(&grant).send().await?).await?;
+        let grant: Grant = match answer.error() {
+            None => answer.parse()?,
+            Some(error) if error.is_transient() => return Err(error),
+            Some(_) => return Err(Error::Unauthorized),
+        };
+        tracing::debug!(expires_in_s = grant.expires_in, "desk access token renewed");
+        Token::new(&grant, asked_at)
+    }
+}
+
+impl Token {
+    fn new(grant: &Grant, asked_at: Instant) -> Result<Self, Error> {
+        let life = grant.expires_in.filter(|seconds| *seconds > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life = life.min(MAX_LIFE);
+        Ok(Self {
+            header: secret(&format!("Bearer {}", grant.access_token))?,
+            renew_at: asked_at + life.mul_f64(0.8),
+            expires_at: asked_at + life,
+        })
+    }
+}
+
+/// A header value that `Debug` and HTTP/2 tables do not keep.
+fn secret(value: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| Error::Unauthorized)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_renewed_at_four_fifths_of_its_life() {
+        let asked_at = Instant::now();
+        for (expires_in, renew_s, expires_s) in [
+            (Some(1800), 1440, 1800),
+            (None, 1440, 1800),
+            (Some(0), 1440, 1800),
+            (Some(u64::MAX), 138_240, 172_800),
+        ] {
+            let token = Token::new(&Grant { access_token: "t".to_owned(), expires_in }, asked_at).unwrap();
+            assert_eq!(token.renew_at - asked_at, Duration::from_secs(renew_s), "{expires_in:?}");
+            assert_eq!(token.expires_at - asked_at, Duration::from_secs(expires_s), "{expires_in:?}");
+            assert!(token.header.is_sensitive());
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What an operator does from the command line: partners, contacts, links, tokens, sweep, audit. It works on the ledger
+//! itself, also while the gateway runs.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use ledger::{Ledger, Token};
+use serde_json::{Value, json};
+
+use crate::config::{Config, parse_duration};
+use crate::staff::{Asked, make_link};
+use crate::{say, serve};
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Organisations that send files.
+    #[command(subcommand)]
+    Partner(PartnerCommand),
+    /// People of partners.
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Upload links.
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Tokens of support staff.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Clear what cancelled and removed uploads left in the buckets.
+    Sweep {
+        /// Only count.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print the audit, a JSON object a line, oldest first.
+    Audit {
+        /// Only about this thing: the id of an upload, a link, a token, or a partner's short name.
+        #[arg(long)]
+        subject: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PartnerCommand {
+    /// Add a partner that uses the shared bucket, or change its name; one with a bucket stands in the configuration.
+    Add {
+        /// Short name: lower-case letters, digits, `-`.
+        id: String,
+        /// Name for people.
+        #[arg(long)]
+        name: Option<String>,
+        /// The organisation's id in the desk.
+        #[arg(long)]
+        organization_id: Option<i64>,
+    },
+    /// List partners, a JSON object a line.
+    List,
+    /// Stop every link of a partner at once.
+    Disable { id: String },
+    /// Let a partner's links work again.
+    Enable { id: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ContactCommand {
+    /// Add a person of a partner.
+    Add {
+        #[arg(long)]
+        partner: String,
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        email: String,
+    },
+    /// List contacts, a JSON object a line.
+    List {
+        #[arg(long)]
+        partner: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Make an upload link and print its address, which is shown this once.
+    Create {
+        #[arg(long)]
+        partner: String,
+        /// Bind it to a ticket; otherwise each upload names its ticket.
+        #[arg(long)]
+        ticket: Option<String>,
+        /// Rights beside `upload`: list, remove, open-ticket, escalate.
+        #[arg(long, value_delimiter = ',')]
+        rights: Vec<String>,
+        /// How long it works, for example 48h or 7d.
+        #[arg(long, value_parser = duration)]
+        expires: Option<Duration>,
+        /// Largest file.
+        #[arg(long)]
+        max_bytes: Option<i64>,
+        /// Most uploads open at a time.
+        #[arg(long)]
+        max_open: Option<i64>,
+    },
+    /// List links, a JSON object a line.
+    List {
+        #[arg(long)]
+        partner: Option<String>,
+    },
+    /// Stop a link at once.
+    Revoke { id: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token for one of the staff and print it, which is shown this once.
+    Create {
+        /// Whose it is.
+        #[arg(long)]
+        name: String,
+        /// How long it works, for example 90d; for ever if not given.
+        #[arg(long, value_parser = duration)]
+        expires: Option<Duration>,
+    },
+    /// List tokens (never the secrets), a JSON object a line.
+    List,
+    /// Stop a token at once.
+    Revoke { id: String },
+}
+
+/// Audit lines read at a time.
+const AUDIT_PAGE: i64 = 1_000;
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write for example `48h`, `15m` or `7d`".into())
+}
+
+/// Carries a command out.
+pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+    let ledger = serve::open_ledger(config).await?;
+    let code = match command {
+        Command::Partner(command) => partner(command, &ledger).await?,
+        Command::Contact(command) => contact(command, &ledger).await?,
+        Command::Link(command) => link(command, &ledger, config).await?,
+        Command::Token(command) => token(command, &ledger).await?,
+        Command::Sweep { dry_run } => sweep(dry_run, &ledger, config).await?,
+        Command::Audit { subject } => audit(subject.as_deref(), &ledger).await?,
+    };
+    ledger.close().await;
+    Ok(code)
+}
+
+async fn partner(command: PartnerCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    match command {
+        PartnerCommand::Add { id, name, organization_id } => {
+            if !crate::partners::is_partner_id(&id) || id == bucket::SUPPORT_UPLOADER {
+                bail!("`{id}` is not a short name: use 1 to 63 lower-case letters, digits and `-`");
+            }
+            let partner = ledger.put_partner(&id, name.as_deref().unwrap_or(&id), organization_id).await?;
+            ledger.record("operator", "partner.put", &id, &partner.name).await?;
+            print(&partner_json(&partner))?;
+        }
+        PartnerCommand::List => {
+            for partner in ledger.partners().await? {
+                print(&partner_json(&partner))?;
+            }
+        }
+        PartnerCommand::Disable { id } => {
+            known(ledger.set_partner_disabled(&id, Some(ledger::now_ms())).await, &id)?
+        }
+        PartnerCommand::Enable { id } => known(ledger.set_partner_disabled(&id, None).await, &id)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn partner_json(partner: &ledger::Partner) -> Value {
+    json!({
+        "id": partner.id, "name": partner.name, "organization_id": partner.organization_id,
+        "disabled_at": partner.disabled_at.map(ledger::rfc3339),
+    })
+}
+
+async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    let contacts = match command {
+        ContactCommand::Add { partner, name, email } => {
+            if !email.contains('@') {
+                bail!("`{email}` is not an e-mail address");
+            }
+            vec![ledger.create_contact(&partner, &name, &email).await?]
+        }
+        ContactCommand::List { partner } => ledger.contacts(partner.as_deref()).await?,
+    };
+    for contact in contacts {
+        print(&json!({
+            "id": contact.id, "partner": contact.partner_id, "name": contact.name, "email": contact.email,
+        }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
+    match command {
+        LinkCommand::Create { partner, ticket, rights, expires, max_bytes, max_open } => {
+            let asked = Asked {
+                partner: &partner,
+                ticket: ticket.as_deref(),
+                rights: &rights,
+                expires_in: expires,
+                max_bytes,
+                max_open,
+            };
+            let made = make_link(ledger, &asked, config.limits.link_expiry, "operator").await;
+            let (_, token) = made.map_err(|problem| anyhow::anyhow!("{}", problem.detail()))?;
+            let base = config
+                .server
+                .public_url
+                .clone()
+                .unwrap_or_else(|| format!("http://{}", config.server.listen));
+            say(&format!("{base}/u/{}", token.reveal()))?;
+        }
+        LinkCommand::List { partner } => {
+            for link in ledger.links(partner.as_deref()).await? {
+                print(&json!({
+                    "id": link.id, "partner": link.partner_id, "ticket": link.ticket,
+                    "rights": link.rights.iter().map(|right| right.name()).collect::<Vec<_>>(),
+                    "max_bytes": link.max_bytes, "max_open": link.max_open, "created_by": link.created_by,
+                    "created_at": ledger::rfc3339(link.created_at),
+                    "expires_at": link.expires_at.map(ledger::rfc3339),
+                    "revoked_at": link.revoked_at.map(ledger::rfc3339),
+                }))?;
+            }
+        }
+        LinkCommand::Revoke { id } => known(ledger.revoke_link(&id, "operator").await, &id)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn token(command: TokenCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    match command {
+        TokenCommand::Create { name, expires } => {
+            let lasts = expires.map(|lasts| i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX));
+            let token = Token::random();
+            let until = lasts.map(|lasts| ledger::now_ms().saturating_add(lasts));
+            ledger.create_staff_token(&token, &name, until).await?;
+            say(token.reveal())?;
+        }
+        TokenCommand::List => {
+            for token in ledger.staff_tokens().await? {
+                print(&json!({
+                    "id": token.id, "name": token.name, "created_at": ledger::rfc3339(token.created_at),
+                    "expires_at": token.expires_at.map(ledger::rfc3339),
+                    "revoked_at": token.revoked_at.map(ledger::rfc3339),
+                }))?;
+            }
+        }
+        TokenCommand::Revoke { id } => known(ledger.revoke_staff_token(&id).await, &id)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn sweep(dry_run: bool, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
+    let buckets = serve::open_buckets(config).await;
+    let uploads = serve::engine(config, ledger, &buckets, Arc::default());
+    let swept = uploads.sweep(dry_run).await.context("sweep")?;
+    print(&json!({
+        "dry_run": dry_run, "cleared": swept.cleared, "waiting": swept.waiting, "failed": swept.failed,
+        "foreign": swept.foreign,
+    }))?;
+    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn audit(subject: Option<&str>, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    let mut after = String::new();
+    loop {
+        let page = ledger.audit(&after, subject, AUDIT_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(ExitCode::SUCCESS) };
+        after.clone_from(&last.id);
+        for entry in page {
+            print(&json!({
+                "at": ledger::rfc3339(entry.at), "actor": entry.actor, "action": entry.action,
+                "subject": entry.subject, "detail": entry.detail,
+            }))?;
+        }
+    }
+}
+
+fn known(result: ledger::Result<()>, id: &str) -> anyhow::Result<()> {
+    match result {
+        Err(ledger::Error::NotFound) => bail!("there is no `{id}`; the `list` command shows what there is"),
+        other => Ok(other?),
+    }
+}
+
+fn print(value: &Value) -> anyhow::Result<()> {
+    Ok(say(&value.to_string())?)
+}

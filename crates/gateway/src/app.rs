@@ -1,0 +1,64 @@
+//! What every request handler can reach, and how the routes are put together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderMap;
+use axum::routing::{any, get};
+use bucket::Buckets;
+use desk::Desk;
+use ledger::Ledger;
+use upload::Uploads;
+
+use crate::config::Limits;
+use crate::{ops, partner, problem, staff};
+
+/// The gateway's parts; clones share them.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) ledger: Ledger,
+    pub(crate) buckets: Buckets,
+    pub(crate) desk: Desk,
+    pub(crate) uploads: Uploads,
+    pub(crate) limits: Limits,
+    /// Without a slash at its end.
+    pub(crate) public_url: String,
+    pub(crate) draining: std::sync::atomic::AtomicBool,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// How long an upload that nobody works on stays before it is cancelled or completed.
+pub(crate) const IDLE_UPLOAD: Duration = Duration::from_secs(60);
+
+impl App {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Every route of the public address.
+    pub(crate) fn router(&self) -> Router {
+        Router::new()
+            .route("/u/{*rest}", any(partner::handle))
+            .nest("/api/v1", staff::router())
+            .route("/healthz", get(ops::healthz))
+            .route("/readyz", get(ops::readyz))
+            .fallback(|headers: HeaderMap| async move {
+                problem::not_found().answer(crate::headers::wanted(&headers))
+            })
+            .layer(axum::middleware::from_fn(ops::common_headers))
+            // Sizes are counted where the bytes are read; no extractor collects a body of a partner's.
+            .layer(DefaultBodyLimit::max(staff::BODY_BYTES_MAX))
+            .with_state(self.clone())
+    }
+}

@@ -1,0 +1,88 @@
+//! Every mistake is named with line, key and mend; a good file reads as written.
+
+use super::*;
+
+const GOOD: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+public_url = "https://files.example.com/"
+[ledger]
+url = "sqlite:/tmp/ledger.db"
+[limits]
+ticket_attachment_bytes = 10
+link_expiry = "36h"
+[desk]
+url = "https://example.zendesk.com"
+client_id = "id"
+client_secret = "secret"
+[support_uploader]
+bucket = "shared"
+prefix = "in"
+[partners.globex]
+name = "Globex"
+organization_id = 7
+[partners.globex.bucket]
+bucket = "globex"
+access_key_id = "k"
+secret_access_key = "s"
+"#;
+
+#[test]
+fn a_good_file_reads_as_written() {
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.server.public_url.as_deref(), Some("https://files.example.com"));
+    assert_eq!(config.limits.ticket_attachment_bytes, 10);
+    assert_eq!(config.limits.link_expiry, Duration::from_secs(36 * 3600));
+    assert_eq!(config.support_uploader.prefix, "in/");
+    assert_eq!(config.partners["globex"].organization_id, Some(7));
+    assert!(config.partners["globex"].bucket.is_some());
+}
+
+#[test]
+fn secrets_do_not_show_in_debug_output() {
+    let text = GOOD.replace("\"secret\"", "\"hush-1\"").replace("\"s\"", "\"hush-2\"");
+    assert!(!format!("{:?}", parse(&text).unwrap()).contains("hush"));
+}
+
+#[test]
+fn mistakes_name_line_key_and_mend() {
+    for (from, to, line, key, mend) in [
+        ("listen = \"127.0.0.1:0\"", "listen = 8080", 3, "server.listen", "quotes"),
+        ("listen = \"127.0.0.1:0\"", "listen = \"8080\"", 3, "server.listen", "127.0.0.1:8080"),
+        ("listen =", "listn =", 3, "server.listn", "did you mean `listen`?"),
+        ("\"sqlite:/tmp/ledger.db\"", "\"mysql:x\"", 6, "ledger.url", "sqlite:PATH"),
+        ("link_expiry = \"36h\"", "link_expiry = \"soon\"", 9, "limits.link_expiry", "48h"),
+        ("link_expiry = \"36h\"", "memory_bytes = 5", 9, "limits.memory_bytes", "at least"),
+        (
+            "link_expiry = \"36h\"",
+            "max_upload_bytes = 9000000000000",
+            9,
+            "limits.max_upload_bytes",
+            "at most",
+        ),
+        ("client_secret = \"secret\"", "", 12, "desk.client_id", "email and api_token"),
+        ("\"secret\"", "{ env = \"NO_SUCH_VARIABLE_HERE\" }", 13, "desk.client_secret", "set it"),
+        ("\"secret\"", "{ file = \"/no/such/file\" }", 13, "desk.client_secret", "readable"),
+        ("url = \"https://example.zendesk.com\"", "", 10, "desk.url", "zendesk.com"),
+        ("bucket = \"shared\"", "", 14, "support_uploader.bucket", "bucket = "),
+        ("[partners.globex]", "[partners.Globex_]", 17, "partners.Globex_.name", "lower-case"),
+        ("organization_id = 7", "organization_id = \"x\"", 19, "partners.globex.organization_id", "digits"),
+    ] {
+        let mistakes = parse(&GOOD.replacen(from, to, 1)).unwrap_err();
+        assert!(
+            mistakes.iter().any(|m| m.line == line && m.key == key && m.mend.contains(mend)),
+            "{to}: {}",
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        );
+    }
+}
+
+#[test]
+fn every_mistake_is_named_at_once() {
+    let mistakes = parse("[server]\nlisten = 1\n[limits]\nmemory_bytes = \"x\"\n").unwrap_err();
+    let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+    for key in ["server.listen", "limits.memory_bytes", "ledger.url", "desk.url", "support_uploader.bucket"] {
+        assert!(keys.contains(&key), "{key} in {keys:?}");
+    }
+    assert_eq!(parse("[server\n").unwrap_err()[0].line, 1);
+}

@@ -1,0 +1,132 @@
+//! `demo`: everything in one process. It sends two files through itself once, so that there is something to see, and
+//! prints what to try.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail, ensure};
+use sandbox::{Listen, Sandbox};
+use tokio::net::TcpListener;
+
+use super::files::{Secrets, write_private};
+use super::{DemoArguments, configuration, describe, prepare, seed};
+use crate::{say, serve};
+
+/// Larger than a ticket attachment, small enough to be sent in a blink.
+const LARGE_SAMPLE_BYTES: usize = 25_000_000;
+
+/// Runs the demo until it is stopped.
+pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> {
+    if !arguments.listen.ip().is_loopback() {
+        bail!(
+            "the demo listens on loopback only, not on {}: its links are printed and never expire. \
+             Use `weighbridge serve` for others to reach it",
+            arguments.listen
+        );
+    }
+    let stop = serve::stop_signal()?;
+    let (data, described) = prepare(&arguments.data, "demo.json")?;
+    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+        format!("listen on {} (`--listen 127.0.0.1:0` picks a free port)", arguments.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}");
+    let sandbox = Sandbox::start(&data.join("sandbox"), Listen::any_port(), &seed::seed()).await?;
+    let text = configuration(&sandbox, &data, address, None)?;
+    let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+    let secrets = Secrets::of(&data)?;
+    let running = serve::start(&config, listener, url.clone()).await?;
+    secrets.record(&running.app.ledger).await?;
+    send_samples(&data, &url, &secrets).await?;
+    let description = describe(&sandbox, &secrets, &url);
+    write_private(&described, format!("{description:#}\n").as_bytes())?;
+    for line in instructions(&data, &url, &secrets) {
+        say(&line)?;
+    }
+    stop.await;
+    let in_time = running.stop().await;
+    std::fs::remove_file(&described).context("remove description")?;
+    sandbox.stop().await;
+    Ok(if in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sends one small and one large file through the gateway, once per folder, and prints their receipts.
+async fn send_samples(data: &Path, url: &str, secrets: &Secrets) -> anyhow::Result<()> {
+    let done = data.join("samples-sent");
+    let samples = data.join("samples");
+    std::fs::create_dir_all(&samples).context("create samples")?;
+    let [acme, globex] = &seed::PARTNERS;
+    let small: &[u8] = b"2026-11-22T09:00:00Z ERROR worker 7: the connection was closed by its peer\n";
+    let files = [(acme, "hello.log", small.to_vec()), (globex, "large.bin", noise(LARGE_SAMPLE_BYTES))];
+    for (partner, name, bytes) in files {
+        let path = samples.join(name);
+        if !path.exists() {
+            std::fs::write(&path, &bytes).with_context(|| format!("write {}", path.display()))?;
+        }
+        if done.exists() {
+            continue;
+        }
+        let target = format!("{url}/u/{}/{name}", secrets.link(partner.id));
+        let answer = reqwest::Client::new().put(target).body(bytes).send().await.context("send sample")?;
+        let status = answer.status();
+        let text = answer.text().await?;
+        ensure!(status.is_success(), "the sample {name} was refused: {text}");
+        say(text.trim_end())?;
+        say("")?;
+    }
+    std::fs::write(&done, b"").context("record samples")
+}
+
+/// Bytes that do not compress and are the same every time.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
+}
+
+/// Commands to paste, as they are.
+fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
+    let [acme, globex] = &seed::PARTNERS;
+    let small = quoted(&data.join("samples").join("hello.log"));
+    let large = quoted(&data.join("samples").join("large.bin"));
+    let link = |partner: &seed::Partner| format!("{url}/u/{}/", secrets.link(partner.id));
+    let wb = wb();
+    vec![
+        format!("Weighbridge runs on {url}. Stop it with Ctrl-C; everything is kept in {}.", data.display()),
+        String::new(),
+        "Send files in a browser:".into(),
+        format!("  {}", link(acme)),
+        "Send a file with curl; up to 20 MB it is attached to the ticket:".into(),
+        format!(
+            "  curl --fail-with-body --retry 5 -T {small} -o receipt.txt '{}' && cat receipt.txt",
+            link(acme)
+        ),
+        "A larger one goes to the partner's bucket, and the ticket is told:".into(),
+        format!(
+            "  curl --fail-with-body --retry 5 -T {large} -o receipt.txt '{}' && cat receipt.txt",
+            link(globex)
+        ),
+        "See what support sees, and fetch it back verified:".into(),
+        format!("  export WEIGHBRIDGE_URL='{url}' WEIGHBRIDGE_TOKEN='{}'", secrets.staff_token()),
+        format!("  {wb} ls"),
+        format!("  {wb} get {} -o downloads", globex.ticket),
+        format!("Addresses and tokens for programs: {}", data.join("demo.json").display()),
+    ]
+}
+
+/// The CLI beside this program where it was built, else the command that builds it.
+fn wb() -> String {
+    let beside =
+        std::env::current_exe().ok().map(|path| path.with_file_name("wb")).filter(|path| path.exists());
+    beside.map_or_else(|| "cargo run --release --bin wb --".into(), |path: PathBuf| quoted(&path))
+}
+
+/// A path as one word of a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
+}

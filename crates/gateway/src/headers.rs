@@ -1,0 +1,225 @@
+//! Request headers turned into values. Pure functions with tables of tests; what is malformed is refused here and never
+//! reaches the engine.
+
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+
+use crate::problem::{self, Problem};
+
+/// In which form an answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Text,
+    Json,
+    Html,
+}
+
+/// What `Accept` names: a browser names HTML, a program JSON, curl anything.
+pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let names = |essence: &str| {
+        accept
+            .split(',')
+            .any(|item| item.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(essence))
+    };
+    if names("text/html") {
+        Wanted::Html
+    } else if names("application/json") || names("application/problem+json") {
+        Wanted::Json
+    } else {
+        Wanted::Text
+    }
+}
+
+/// A token from `Authorization`: bearer, or the password of basic authentication.
+pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    decoded.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+/// `Content-Length`, where the body has one.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// A header of text; refused when it is not visible ASCII.
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) => Ok(Some(text.trim())),
+        Err(_) => {
+            Err(problem::bad_request(&format!("The header {name} holds characters that are not ASCII.")))
+        }
+    }
+}
+
+/// The SHA-256 of `Repr-Digest` (RFC 9530 section 3), lower-case hex. Other algorithms are not compared, as the RFC
+/// allows; a SHA-256 that cannot be read is refused rather than ignored.
+pub(crate) fn repr_digest(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let malformed = || {
+        problem::bad_request(
+            "The header Repr-Digest cannot be read. Write `Repr-Digest: sha-256=:BASE64:` with the 32 bytes of the digest \
+             in base64, or leave it out.",
+        )
+    };
+    let mut found = None;
+    for value in headers.get_all("repr-digest") {
+        for member in value.to_str().map_err(|_| malformed())?.split(',') {
+            let (algorithm, value) = member.trim().split_once('=').ok_or_else(malformed)?;
+            let value = value.split(';').next().unwrap_or_default().trim();
+            let encoded =
+                value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or_else(malformed)?;
+            if algorithm.trim() == "sha-256" {
+                let bytes = STANDARD.decode(encoded).map_err(|_| malformed())?;
+                if bytes.len() != 32 {
+                    return Err(malformed());
+                }
+                found = Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// `Content-Range` of a request body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ContentRange {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    pub(crate) total: Option<u64>,
+}
+
+/// `Content-Range: bytes A-B/T` (RFC 9110 section 14.4); `T` may be `*`.
+pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, Problem> {
+    let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| {
+        let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+        let range = ContentRange { first: first.parse().ok()?, last: last.parse().ok()?, total };
+        (range.first <= range.last && range.total.is_none_or(|total| range.last < total)).then_some(range)
+    });
+    parsed.map(Some).ok_or_else(|| {
+        problem::bad_request(
+            "The header Content-Range cannot be read. Write `Content-Range: bytes FIRST-LAST/TOTAL`.",
+        )
+    })
+}
+
+/// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`. Names are
+/// taken as browsers and curl write them: raw UTF-8 in quotes, a quote as `\"` or `%22`.
+pub(crate) fn disposition_filename(value: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(value);
+    let mut plain = None;
+    for (name, value) in parameters(&text) {
+        if name.eq_ignore_ascii_case("filename*") {
+            let mut pieces = value.splitn(3, '\'');
+            let (charset, _, encoded) = (pieces.next()?, pieces.next(), pieces.next());
+            if let (true, Some(encoded)) = (charset.eq_ignore_ascii_case("utf-8"), encoded) {
+                return percent_decode_str(encoded).decode_utf8().ok().map(Into::into);
+            }
+        } else if name.eq_ignore_ascii_case("filename") {
+            plain = Some(value.replace("%22", "\""));
+        }
+    }
+    plain
+}
+
+/// `; name=value` and `; name="quoted \" value"` pairs after the first word.
+fn parameters(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut rest = text.split_once(';').map_or("", |(_, rest)| rest);
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ';']);
+        let Some((name, after)) = rest.split_once('=') else { return found };
+        let (value, next) = match after.strip_prefix('"') {
+            Some(quoted) => quoted_value(quoted),
+            None => {
+                let (value, next) = after.split_once(';').unwrap_or((after, ""));
+                (value.trim().to_owned(), next)
+            }
+        };
+        found.push((name.trim().to_owned(), value));
+        rest = next;
+    }
+}
+
+/// The text up to the closing quote, and what follows it. Only `\"` and `\\` are escapes: browsers escape nothing else.
+fn quoted_value(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return (value, &text[at + 1..]),
+            '\\' if matches!(chars.peek(), Some((_, '"' | '\\'))) => {
+                value.extend(chars.next().map(|(_, escaped)| escaped));
+            }
+            c => value.push(c),
+        }
+    }
+    (value, "")
+}
+
+/// `Content-Disposition: attachment` for a name, safe in a header (RFC 6266, RFC 8187).
+pub(crate) fn attachment(name: &str) -> String {
+    let ascii: String = name
+        .chars()
+        .map(|c| if c.is_ascii_graphic() && !"\"\\%;".contains(c) || c == ' ' { c } else { '_' })
+        .collect();
+    let encoded: String = name
+        .bytes()
+        .map(|byte| match byte {
+            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => char::from(b).to_string(),
+            b => format!("%{b:02X}"),
+        })
+        .collect();
+    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
+}
+
+/// A `Range` of one span against a known size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Range {
+    /// None asked for, or one that may be ignored (RFC 9110 section 14.2).
+    Whole,
+    /// First and last byte.
+    Span(u64, u64),
+    /// Nothing of it exists.
+    Unsatisfiable,
+}
+
+/// Reads `Range: bytes=A-B`, `A-` or `-N`. Several spans are answered with the whole.
+pub(crate) fn range(headers: &HeaderMap, size: u64) -> Range {
+    let Some(spec) = headers
+        .get("range")
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().strip_prefix("bytes="))
+    else {
+        return Range::Whole;
+    };
+    let Some((first, last)) = spec.split_once('-') else { return Range::Whole };
+    match (first.trim().parse::<u64>(), last.trim().parse::<u64>()) {
+        (Ok(first), Ok(last)) if first > last => Range::Whole,
+        (Ok(first), _) if first >= size => Range::Unsatisfiable,
+        (Ok(first), Ok(last)) => Range::Span(first, last.min(size - 1)),
+        (Ok(first), Err(_)) if last.trim().is_empty() => Range::Span(first, size - 1),
+        (Err(_), Ok(0)) if first.trim().is_empty() => Range::Unsatisfiable,
+        (Err(_), Ok(_)) if first.trim().is_empty() && size == 0 => Range::Unsatisfiable,
+        (Err(_), Ok(suffix)) if first.trim().is_empty() => Range::Span(size.saturating_sub(suffix), size - 1),
+        _ => Range::Whole,
+    }
+}
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;

@@ -1,0 +1,77 @@
+//! For operators: is it alive, can it work, how is it doing. And what every answer carries.
+
+use std::sync::atomic::Ordering;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::app::App;
+
+/// The process answers.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Requests can be served: not draining, the ledger answers, the shared bucket answers. The desk is not asked: uploads
+/// do not depend on it.
+pub(crate) async fn readyz(State(app): State<App>) -> Response {
+    let reason = if app.draining.load(Ordering::Relaxed) {
+        Some("draining")
+    } else if app.ledger.ping().await.is_err() {
+        Some("the ledger does not answer")
+    } else if app.buckets.of_partner("").1.probe().await.is_err() {
+        Some("the Support Uploader bucket does not answer")
+    } else {
+        None
+    };
+    match reason {
+        None => "ready\n".into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+/// Headers that no answer goes without.
+pub(crate) async fn common_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Begins to collect metrics for this process.
+pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    Ok(PrometheusBuilder::new().install_recorder()?)
+}
+
+/// The metrics as Prometheus reads them; gauges are taken from the ledger and the budget as they are now.
+pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>) -> Response {
+    let budget = app.uploads.budget();
+    gauge("weighbridge_memory_used_bytes", budget.used_bytes());
+    gauge("weighbridge_memory_budget_bytes", budget.total_bytes());
+    if let Ok(counts) = app.ledger.upload_counts().await {
+        for (state, delivery, count) in counts {
+            metrics::gauge!("weighbridge_uploads", "state" => state, "delivery" => delivery)
+                .set(as_f64(count));
+        }
+    }
+    if let Ok(counts) = app.ledger.job_counts().await {
+        for (kind, count, oldest_ms) in counts {
+            metrics::gauge!("weighbridge_jobs_waiting", "kind" => kind.clone()).set(as_f64(count));
+            metrics::gauge!("weighbridge_jobs_oldest_seconds", "kind" => kind)
+                .set(as_f64(oldest_ms) / 1000.0);
+        }
+    }
+    handle.run_upkeep();
+    ([("content-type", "text/plain; version=0.0.4")], handle.render()).into_response()
+}
+
+fn gauge(name: &'static str, value: u64) {
+    metrics::gauge!(name).set(as_f64(i64::try_from(value).unwrap_or(i64::MAX)));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge off by one in 2^53 misleads nobody")]
+fn as_f64(value: i64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,211 @@
+//! The partner's side, below `/u/{link}`: who asks, for which ticket, and what for. Everything that can be refused
+//! without the body is refused before it is read.
+
+mod form;
+mod idempotency;
+mod put;
+mod resource;
+mod route;
+mod ticket;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{Html, IntoResponse, Response};
+use ledger::{Link, Partner};
+
+use crate::app::App;
+use crate::headers::{self, Wanted};
+use crate::problem::{self, Problem};
+use crate::{body, receipt};
+
+pub(crate) use resource::page_of;
+use route::Route;
+
+/// A request by someone who holds a link.
+pub(crate) struct Asking {
+    pub(crate) app: App,
+    pub(crate) link: Link,
+    pub(crate) partner: Partner,
+    /// The link's address as this client uses it, with a slash at its end.
+    pub(crate) address: String,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) wanted: Wanted,
+}
+
+/// Answers every request below `/u/`.
+pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let wanted = headers::wanted(&parts.headers);
+    let mut body = Some(body);
+    let result = async {
+        let (token, route) = route::of(&parts.method, parts.uri.path())?;
+        let (link, partner, address) = authenticate(&app, token, &parts.headers).await?;
+        let asking = Asking {
+            app: app.clone(),
+            link,
+            partner,
+            address,
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            headers: parts.headers.clone(),
+            wanted,
+        };
+        answer(asking, route, &mut body).await
+    }
+    .await;
+    match result {
+        Ok(response) => response,
+        Err(problem) => {
+            if let Some(body) = body {
+                body::discard(body, &parts.headers, &app.limits);
+            }
+            problem.answer(wanted)
+        }
+    }
+}
+
+async fn answer(asking: Asking, route: Route<'_>, body: &mut Option<Body>) -> Result<Response, Problem> {
+    match route {
+        Route::Page => Ok(page(&asking)),
+        Route::Options => Ok(options(&asking)),
+        Route::Put { name } => put::put(asking, name, body).await,
+        Route::Form => form::form(asking, body).await,
+        Route::Show { id } => resource::show(&asking, id).await,
+        Route::Head { id } => resource::head(&asking, id).await,
+        Route::Delete { id } => resource::delete(&asking, id).await,
+        Route::List => resource::list(&asking).await,
+    }
+}
+
+/// Finds the link by the token in the path, or by the one in `Authorization` where the path has `-`.
+async fn authenticate(
+    app: &App,
+    segment: &str,
+    headers: &HeaderMap,
+) -> Result<(Link, Partner, String), Problem> {
+    let hint = "Send it as `Authorization: Bearer TOKEN`, or as the password of basic authentication (`curl -u any:TOKEN`).";
+    let in_header = segment == "-";
+    let token = if in_header {
+        headers::token(headers).ok_or_else(|| problem::unauthorized(hint))?
+    } else {
+        segment.to_owned()
+    };
+    let link = match app.ledger.link_by_token(&token).await {
+        Err(ledger::Error::NotFound) if in_header => return Err(problem::unauthorized(hint)),
+        Err(ledger::Error::NotFound) => return Err(problem::unknown_link()),
+        other => other?,
+    };
+    let partner = app.ledger.partner(&link.partner_id).await?;
+    if link.revoked_at.is_some() || partner.disabled_at.is_some() {
+        return Err(problem::link_expired(true));
+    }
+    if link.expires_at.is_some_and(|at| at <= ledger::now_ms()) {
+        return Err(problem::link_expired(false));
+    }
+    let address = format!("{}/u/{segment}/", app.public_url);
+    Ok((link, partner, address))
+}
+
+fn page(asking: &Asking) -> Response {
+    let expires_at = asking.link.expires_at.map(ledger::rfc3339);
+    let html = page::upload(&page::UploadPage {
+        partner: &asking.partner.name,
+        ticket: asking.link.ticket.as_deref(),
+        link: &asking.address,
+        max_bytes: asking.app.uploads.max_bytes(&asking.link),
+        ticket_attachment_bytes: asking.app.limits.ticket_attachment_bytes,
+        expires_at: expires_at.as_deref(),
+    });
+    (
+        [
+            ("content-security-policy", page::CONTENT_SECURITY_POLICY),
+            ("cache-control", "no-store"),
+            ("referrer-policy", "no-referrer"),
+        ],
+        Html(html),
+    )
+        .into_response()
+}
+
+/// Limits and ways to send, before a byte is sent. No partner's data: the link alone decides.
+fn options(asking: &Asking) -> Response {
+    let max = asking.app.uploads.max_bytes(&asking.link);
+    let rights: Vec<_> = asking.link.rights.iter().map(|right| right.name()).collect();
+    let body = serde_json::json!({
+        "max_size": max,
+        "ticket_attachment_size": asking.app.limits.ticket_attachment_bytes,
+        "ticket": asking.link.ticket,
+        "expires_at": asking.link.expires_at.map(ledger::rfc3339),
+        "rights": rights,
+        "methods": ["PUT", "POST multipart/form-data"],
+        "digests": ["sha-256"],
+    });
+    (
+        [
+            ("allow", "GET, HEAD, PUT, POST, DELETE, OPTIONS".to_owned()),
+            ("upload-limit", format!("max-size={max}")),
+            ("want-repr-digest", "sha-256=10".to_owned()),
+            ("cache-control", "no-store".to_owned()),
+        ],
+        axum::Json(body),
+    )
+        .into_response()
+}
+
+impl Asking {
+    /// Address of an upload of this link.
+    pub(crate) fn location(&self, id: &str) -> String {
+        format!("{}uploads/{id}", self.address)
+    }
+
+    /// A value of the query string, percent-decoded.
+    pub(crate) fn query(&self, key: &str) -> Option<String> {
+        let query = self.uri.query()?;
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The receipt in the form the client asked for.
+    pub(crate) fn receipt(&self, status: StatusCode, upload: &ledger::Upload) -> Response {
+        let location = self.location(&upload.id);
+        let headers = [("location", location.clone()), ("cache-control", "no-store".to_owned())];
+        match self.wanted {
+            Wanted::Json => (status, headers, axum::Json(receipt::json(upload))).into_response(),
+            Wanted::Text => (status, headers, receipt::text(upload, &location)).into_response(),
+            Wanted::Html => {
+                let place = receipt::place(upload);
+                let size =
+                    receipt::size(upload).and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+                let html = match &upload.sha256 {
+                    Some(sha256) if receipt::size(upload).is_some() => {
+                        let outcome = page::Outcome::Stored {
+                            name: &upload.name,
+                            size,
+                            sha256,
+                            place: &place,
+                            location: &location,
+                        };
+                        page::outcomes(&self.address, &[outcome])
+                    }
+                    _ => page::problem(status.as_u16(), "Not complete", &receipt::text(upload, &location)),
+                };
+                (status, headers, Html(html)).into_response()
+            }
+        }
+    }
+
+    /// The command that sends the file again, for the detail of an interrupted upload.
+    pub(crate) fn send_again(&self, name: &str) -> String {
+        let encoded: String =
+            url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
+        let query = self.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        format!(
+            "Send it again: curl --fail-with-body --retry 5 -T FILE -o receipt.txt '{}{encoded}{query}'",
+            self.address
+        )
+    }
+}

@@ -1,0 +1,87 @@
+//! `Idempotency-Key` on the partner's side: a request that was done is answered as then; one still running is replaced.
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use ledger::{Claim, Key, State};
+
+use super::Asking;
+use crate::headers;
+use crate::problem::{self, Problem};
+
+/// A key is kept for this long.
+const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+/// Longest key.
+const KEY_BYTES_MAX: usize = 255;
+
+/// What to do with the request.
+pub(crate) enum Turn {
+    /// Go on; with a key, report to it how it ends.
+    GoOn(Option<Key>),
+    /// It was done before, with these uploads.
+    Done(Vec<ledger::Upload>),
+}
+
+/// Claims the request's key, if it has one. A request still running under it is stopped.
+pub(crate) async fn claim(
+    asking: &Asking,
+    name: &str,
+    length: Option<u64>,
+    digest: Option<&str>,
+) -> Result<Turn, Problem> {
+    let Some(text) = headers::text(&asking.headers, "idempotency-key")? else { return Ok(Turn::GoOn(None)) };
+    if text.is_empty() || text.len() > KEY_BYTES_MAX {
+        return Err(problem::bad_request("An Idempotency-Key has 1 to 255 characters."));
+    }
+    let key = Key {
+        hash: ledger::hash_token(&format!("{}\n{}\n{text}", asking.link.id, asking.method)),
+        name: name.to_owned(),
+        length: length.and_then(|length| i64::try_from(length).ok()),
+        digest: digest.map(str::to_owned),
+        attempt: ledger::new_id(),
+    };
+    let ledger = &asking.app.ledger;
+    match ledger.claim_key(&key, ledger::now_ms() - KEPT_MS).await? {
+        Claim::New => Ok(Turn::GoOn(Some(key))),
+        Claim::Running(uploads) => {
+            for id in uploads {
+                asking.app.uploads.cancel(&id).await?;
+            }
+            Ok(Turn::GoOn(Some(key)))
+        }
+        Claim::Mismatch => Err(problem::idempotency_mismatch()),
+        Claim::Done(ids) => {
+            let mut uploads = Vec::with_capacity(ids.len());
+            for id in ids {
+                uploads.push(asking.app.uploads.status(&asking.link.id, &id).await?);
+            }
+            if let [upload] = uploads.as_slice() {
+                let other_length = key.length.is_some_and(|length| upload.length != Some(length));
+                let other_digest = key.digest.is_some() && key.digest != upload.sha256;
+                if !name.is_empty() && (other_length || other_digest) {
+                    return Err(problem::idempotency_mismatch());
+                }
+            }
+            Ok(Turn::Done(uploads))
+        }
+    }
+}
+
+/// The answer to a single file that was done before.
+pub(crate) fn replay(asking: &Asking, uploads: &[ledger::Upload]) -> Result<Response, Problem> {
+    match uploads {
+        [upload] if upload.state == State::Complete => Ok(asking.receipt(StatusCode::CREATED, upload)),
+        _ => Err(upload::Error::Gone.into()),
+    }
+}
+
+/// Records how a request ended: its uploads for good, or nothing where it failed.
+pub(crate) async fn settle(ledger: &ledger::Ledger, key: Option<&Key>, uploads: Option<&[String]>) {
+    let Some(key) = key else { return };
+    let settled = match uploads {
+        Some(ids) => ledger.note_key(key, ids, true).await.map(drop),
+        None => ledger.drop_key(key).await,
+    };
+    if let Err(error) = settled {
+        tracing::warn!(error = %error, "settle idempotency key");
+    }
+}

@@ -1,0 +1,73 @@
+//! An upload as a resource of its link: receipt, offset, cancel, removal. Looked up through the link, so that another
+//! partner's upload does not exist.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ledger::{Filter, Right, State};
+
+use super::Asking;
+use crate::headers::Wanted;
+use crate::problem::{self, Problem};
+use crate::receipt;
+
+/// Uploads on one page of a listing.
+const PAGE: i64 = 200;
+
+pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem> {
+    let upload = asking.app.uploads.status(&asking.link.id, id).await?;
+    if asking.wanted == Wanted::Html {
+        return Ok(asking.receipt(StatusCode::OK, &upload));
+    }
+    Ok(([("cache-control", "no-store")], axum::Json(receipt::json(&upload))).into_response())
+}
+
+pub(crate) async fn head(asking: &Asking, id: &str) -> Result<Response, Problem> {
+    let upload = asking.app.uploads.status(&asking.link.id, id).await?;
+    let complete = upload.state == State::Complete;
+    let mut response = [
+        ("upload-offset", upload.offset.to_string()),
+        ("upload-complete", if complete { "?1".to_owned() } else { "?0".to_owned() }),
+        ("cache-control", "no-store".to_owned()),
+    ]
+    .into_response();
+    if let Some(length) = upload.length {
+        response.headers_mut().insert("upload-length", length.into());
+    }
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+pub(crate) async fn delete(asking: &Asking, id: &str) -> Result<Response, Problem> {
+    let upload = asking.app.uploads.status(&asking.link.id, id).await?;
+    if upload.state == State::Complete {
+        if !asking.link.allows(Right::Remove) {
+            return Err(problem::not_allowed("remove a file that has arrived"));
+        }
+        asking.app.uploads.remove(id, &format!("link:{}", asking.link.id)).await?;
+    } else {
+        asking.app.uploads.cancel(id).await?;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(crate) async fn list(asking: &Asking) -> Result<Response, Problem> {
+    if !asking.link.allows(Right::List) {
+        return Err(problem::not_allowed("list what was sent"));
+    }
+    let filter = Filter {
+        link_id: Some(asking.link.id.clone()),
+        state: Some(State::Complete),
+        before: asking.query("cursor"),
+        limit: PAGE,
+        ..Filter::default()
+    };
+    let uploads = asking.app.ledger.uploads(&filter).await?;
+    Ok(([("cache-control", "no-store")], axum::Json(page_of(&uploads, PAGE))).into_response())
+}
+
+/// Receipts with the cursor of the next page, if there may be one.
+pub(crate) fn page_of(uploads: &[ledger::Upload], limit: i64) -> serde_json::Value {
+    let full = i64::try_from(uploads.len()).is_ok_and(|count| count >= limit);
+    let next = uploads.last().filter(|_| full).map(|upload| upload.id.clone());
+    serde_json::json!({ "uploads": uploads.iter().map(receipt::json).collect::<Vec<_>>(), "next_cursor": next })
+}

@@ -1,0 +1,92 @@
+//! Which request below `/u/` means what. A pure function with a table of tests.
+
+use axum::http::Method;
+
+use crate::problem::{self, Problem};
+
+/// What a request is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Route<'p> {
+    /// The upload page.
+    Page,
+    /// Limits and ways to send.
+    Options,
+    /// A file as the body; without a name the headers may give one.
+    Put { name: Option<&'p str> },
+    /// Files as a form.
+    Form,
+    /// The receipt or the state so far.
+    Show { id: &'p str },
+    /// The offset.
+    Head { id: &'p str },
+    /// Cancel or remove.
+    Delete { id: &'p str },
+    /// What was sent through this link.
+    List,
+}
+
+/// Token and meaning of a request for `path`, which begins with `/u/` and is not decoded.
+pub(crate) fn of<'p>(method: &Method, path: &'p str) -> Result<(&'p str, Route<'p>), Problem> {
+    let rest = path.strip_prefix("/u/").unwrap_or_default();
+    let (token, below) = rest.split_once('/').unwrap_or((rest, ""));
+    if token.is_empty() {
+        return Err(problem::not_found());
+    }
+    Ok((token, below_link(method, below)?))
+}
+
+fn below_link<'p>(method: &Method, below: &'p str) -> Result<Route<'p>, Problem> {
+    if *method == Method::OPTIONS {
+        return Ok(Route::Options);
+    }
+    let resource = below.strip_prefix("uploads/").filter(|id| !id.is_empty() && !id.contains('/'));
+    match (method.as_str(), below, resource) {
+        ("GET" | "HEAD", "", _) => Ok(Route::Page),
+        ("POST", "", _) => Ok(Route::Form),
+        ("PUT", "", _) => Ok(Route::Put { name: None }),
+        (_, "", _) => Err(problem::method_not_allowed("GET, HEAD, PUT, POST, OPTIONS")),
+        ("GET", _, Some(id)) => Ok(Route::Show { id }),
+        ("HEAD", _, Some(id)) => Ok(Route::Head { id }),
+        ("DELETE", _, Some(id)) => Ok(Route::Delete { id }),
+        (_, _, Some(_)) => Err(problem::method_not_allowed("GET, HEAD, DELETE, OPTIONS")),
+        ("GET", "uploads" | "uploads/", _) => Ok(Route::List),
+        ("PUT", name, _) if name.contains('/') => Err(problem::bad_name("contains a slash")),
+        ("PUT", name, _) => Ok(Route::Put { name: Some(name) }),
+        _ => Err(problem::not_found()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests() {
+        for (method, path, expected) in [
+            ("GET", "/u/tok", Ok(("tok", Route::Page))),
+            ("GET", "/u/tok/", Ok(("tok", Route::Page))),
+            ("PUT", "/u/tok", Ok(("tok", Route::Put { name: None }))),
+            ("PUT", "/u/tok/", Ok(("tok", Route::Put { name: None }))),
+            ("PUT", "/u/tok/a%2Fb", Ok(("tok", Route::Put { name: Some("a%2Fb") }))),
+            ("PUT", "/u/-/a.log", Ok(("-", Route::Put { name: Some("a.log") }))),
+            ("PUT", "/u/tok/uploads", Ok(("tok", Route::Put { name: Some("uploads") }))),
+            ("PUT", "/u/tok/a/b", Err(400)),
+            ("POST", "/u/tok", Ok(("tok", Route::Form))),
+            ("POST", "/u/tok/", Ok(("tok", Route::Form))),
+            ("POST", "/u/tok/a.log", Err(404)),
+            ("PATCH", "/u/tok/", Err(405)),
+            ("OPTIONS", "/u/tok/a.log", Ok(("tok", Route::Options))),
+            ("GET", "/u/tok/uploads/01J", Ok(("tok", Route::Show { id: "01J" }))),
+            ("HEAD", "/u/tok/uploads/01J", Ok(("tok", Route::Head { id: "01J" }))),
+            ("DELETE", "/u/tok/uploads/01J", Ok(("tok", Route::Delete { id: "01J" }))),
+            ("PUT", "/u/tok/uploads/01J", Err(405)),
+            ("GET", "/u/tok/uploads", Ok(("tok", Route::List))),
+            ("GET", "/u/", Err(404)),
+            ("GET", "/u//x", Err(404)),
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let found = of(&method, path).map_err(|problem| problem.status.as_u16());
+            assert_eq!(found, expected, "{method} {path}");
+        }
+    }
+}

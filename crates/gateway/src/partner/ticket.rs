@@ -1,0 +1,71 @@
+//! For which ticket a file is. A bound link never asks the desk; an unbound one asks it unless the ledger knows.
+//! A ticket that does not exist and one of another partner are the same answer.
+
+use std::time::Duration;
+
+use super::Asking;
+use crate::problem::{self, Problem};
+
+/// What the desk said of a ticket is good for this long while the desk answers.
+const FRESH_MS: i64 = 5 * 60 * 1000;
+/// How long a request waits for the desk before it goes by what is known.
+const DESK_WAIT: Duration = Duration::from_secs(10);
+
+/// The ticket this request is for, if it may be. `named` is what the form says, for links that are not bound.
+pub(crate) async fn resolve(asking: &Asking, named: Option<&str>) -> Result<String, Problem> {
+    let named = match named.map(str::to_owned).or_else(|| asking.query("ticket")) {
+        Some(text) => Some(desk::ticket_number(&text).ok_or_else(problem::unknown_ticket)?),
+        None => None,
+    };
+    match (&asking.link.ticket, named) {
+        (Some(bound), named) if named.as_ref().is_none_or(|named| named == bound) => {
+            match asking.app.ledger.ticket(bound).await? {
+                Some(ticket) if ticket.closed => Err(problem::ticket_closed(bound)),
+                _ => Ok(bound.clone()),
+            }
+        }
+        (Some(_), _) => Err(problem::unknown_ticket()),
+        (None, None) => Err(problem::ticket_required()),
+        (None, Some(ticket)) => unbound(asking, ticket).await,
+    }
+}
+
+async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
+    let app = &asking.app;
+    // A partner without an organisation in the desk owns no ticket that could be named.
+    let Some(organization) = asking.partner.organization_id else { return Err(problem::unknown_ticket()) };
+    let known = app.ledger.ticket(&ticket).await?.filter(|known| known.checked_at > 0);
+    let fresh = known.as_ref().is_some_and(|known| ledger::now_ms() - known.checked_at < FRESH_MS);
+    let seen = if fresh {
+        None
+    } else {
+        match tokio::time::timeout(DESK_WAIT, app.desk.ticket(&ticket)).await {
+            Ok(Ok(found)) => {
+                let owner = found.organization_id.and_then(|id| i64::try_from(id).ok());
+                let closed = found.status == desk::Status::Closed;
+                app.ledger.saw_ticket(&ticket, owner, closed).await?;
+                Some((owner, closed))
+            }
+            Ok(Err(desk::Error::NotFound)) => return Err(problem::unknown_ticket()),
+            Ok(Err(error)) => {
+                tracing::warn!(error = %error, "ask the desk for a ticket");
+                None
+            }
+            Err(_) => None,
+        }
+    };
+    let (owner, closed) = match (seen, known) {
+        (Some(seen), _) => seen,
+        (None, Some(known)) => (known.organization_id, known.closed),
+        (None, None) => {
+            return Err(problem::unavailable("The ticket cannot be checked just now.", problem::RETRY_SOON));
+        }
+    };
+    if owner != Some(organization) {
+        Err(problem::unknown_ticket())
+    } else if closed {
+        Err(problem::ticket_closed(&ticket))
+    } else {
+        Ok(ticket)
+    }
+}

@@ -1,0 +1,336 @@
+//! Every refusal, as RFC 9457 problem details or as a page: a stable type, and a detail that tells a person what to do.
+//! The only place that turns an error of the engine into a status.
+
+use std::time::Duration;
+
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value};
+
+use crate::headers::Wanted;
+
+/// A refusal.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    extra: Map<String, Value>,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: StatusCode,
+        kind: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, kind, title, detail: detail.into(), headers: Vec::new(), extra: Map::new() }
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.extra.insert(key.into(), value.into());
+        self
+    }
+
+    /// Adds what the sender should do next, where only the request knows it.
+    pub(crate) fn next(mut self, advice: &str) -> Self {
+        self.detail = format!("{} {advice}", self.detail);
+        self
+    }
+
+    /// What a person should do now.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The problem as it stands in a list of several.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut body = self.extra.clone();
+        body.insert("type".into(), self.kind.into());
+        body.insert("title".into(), self.title.into());
+        body.insert("status".into(), self.status.as_u16().into());
+        body.insert("detail".into(), self.detail.as_str().into());
+        Value::Object(body)
+    }
+
+    /// The answer: a page where the client asks for HTML, else problem details.
+    pub(crate) fn answer(self, wanted: Wanted) -> Response {
+        metrics::counter!("weighbridge_problems_total", "type" => self.kind).increment(1);
+        let mut response = if wanted == Wanted::Html {
+            (
+                self.status,
+                [(CONTENT_TYPE, "text/html; charset=utf-8")],
+                page::problem(self.status.as_u16(), self.title, &self.detail),
+            )
+                .into_response()
+        } else {
+            let body = format!("{:#}\n", self.to_json());
+            (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+        };
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
+        response
+    }
+}
+
+pub(crate) fn unknown_link() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "/problems/unknown-link",
+        "Unknown upload link",
+        "This upload link does not exist. Check that you copied all of it, or ask support for a new one.",
+    )
+}
+
+pub(crate) fn unauthorized(realm_hint: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "/problems/unauthorized",
+        "Token missing or wrong",
+        format!("The token is missing or not valid. {realm_hint}"),
+    )
+    .header(WWW_AUTHENTICATE, "Basic realm=\"weighbridge\", charset=\"UTF-8\"")
+    .header(WWW_AUTHENTICATE, "Bearer realm=\"weighbridge\"")
+}
+
+pub(crate) fn link_expired(revoked: bool) -> Problem {
+    let what = if revoked { "was withdrawn" } else { "has expired" };
+    Problem::new(
+        StatusCode::GONE,
+        "/problems/link-expired",
+        "Upload link no longer valid",
+        format!("This upload link {what}. Ask support for a new one; what you sent before is safe."),
+    )
+}
+
+pub(crate) fn not_allowed(what: &str) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "/problems/not-allowed",
+        "Not allowed",
+        format!("This token does not allow you to {what}. Ask support for one that does."),
+    )
+}
+
+pub(crate) fn unknown_ticket() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "/problems/unknown-ticket",
+        "Unknown ticket",
+        "There is no such ticket for this link. Check the number; it stands in every mail from support.",
+    )
+}
+
+pub(crate) fn ticket_required() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "/problems/ticket-required",
+        "Ticket number missing",
+        "This link is not bound to a ticket. Name it: add `?ticket=123456` to the address.",
+    )
+}
+
+pub(crate) fn ticket_closed(ticket: &str) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "/problems/ticket-closed",
+        "Ticket closed",
+        format!(
+            "Ticket {ticket} is closed and takes no more files. Open a follow-up ticket and ask for a link to it."
+        ),
+    )
+}
+
+pub(crate) fn bad_name(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "/problems/bad-name",
+        "File name not usable",
+        format!("The file name {why}. Send the file under another name."),
+    )
+}
+
+pub(crate) fn bad_request(why: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "/problems/bad-request", "Bad request", why)
+}
+
+pub(crate) fn not_found() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "about:blank",
+        "Not Found",
+        "There is nothing here. Check the address; an upload link looks like https://HOST/u/TOKEN.",
+    )
+}
+
+pub(crate) fn method_not_allowed(allow: &str) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "about:blank",
+        "Method Not Allowed",
+        format!("This address takes {allow} only."),
+    )
+    .header(ALLOW, allow)
+}
+
+pub(crate) fn idempotency_mismatch() -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "/problems/idempotency-mismatch",
+        "Idempotency-Key used for something else",
+        "This Idempotency-Key was used for another file in the last 24 hours. Use a new key for a new file.",
+    )
+}
+
+pub(crate) fn unavailable(what: &str, retry_after: Duration) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "/problems/unavailable",
+        "Not available just now",
+        format!("{what} Try again in {} s.", retry_after.as_secs().max(1)),
+    )
+    .header(RETRY_AFTER, &retry_after.as_secs().max(1).to_string())
+}
+
+/// What storage that is down asks of a sender.
+pub(crate) const RETRY_SOON: Duration = Duration::from_secs(10);
+
+pub(crate) fn storage_down() -> Problem {
+    unavailable("Storage does not answer; nothing of this request was kept.", RETRY_SOON)
+}
+
+fn internal() -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "about:blank",
+        "Internal Server Error",
+        "Something is wrong on our side, and nothing of this request was kept. Try again, and tell support if it stays.",
+    )
+}
+
+pub(crate) fn too_large(max: u64) -> Problem {
+    Problem::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "/problems/too-large",
+        "File too large",
+        format!("A file sent here may have at most {max} bytes. Compress or split it, or ask support for a larger limit."),
+    )
+    .with("max-size", max)
+}
+
+fn upload_gone() -> Problem {
+    Problem::new(
+        StatusCode::GONE,
+        "/problems/upload-gone",
+        "Upload no longer there",
+        "This upload was cancelled, removed, or has expired. Send the file again.",
+    )
+}
+
+fn slow_down() -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "/problems/slow-down",
+        "Too many uploads at a time",
+        "Too many uploads are open on this link. Wait until one has ended, then go on.",
+    )
+    .header(RETRY_AFTER, "10")
+}
+
+/// Maps what the engine says; what an operator must know is logged here, once.
+impl From<upload::Error> for Problem {
+    fn from(error: upload::Error) -> Self {
+        use upload::Error as E;
+        match error {
+            E::NotFound => Self::new(
+                StatusCode::NOT_FOUND,
+                "about:blank",
+                "Not Found",
+                "There is no such upload on this link.",
+            ),
+            E::Gone => upload_gone(),
+            E::OffsetMismatch { expected } => Self::new(
+                StatusCode::CONFLICT,
+                "https://iana.org/assignments/http-problem-types#mismatching-upload-offset",
+                "Wrong offset",
+                format!("The upload is at offset {expected}. Go on from there."),
+            )
+            .header(HeaderName::from_static("upload-offset"), &expected.to_string()),
+            E::TooLarge { max } => too_large(max),
+            E::LengthMismatch { declared, actual } => Self::new(
+                StatusCode::BAD_REQUEST,
+                "https://iana.org/assignments/http-problem-types#inconsistent-upload-length",
+                "Lengths contradict each other",
+                format!("{declared} bytes were announced, {actual} came. Send the file again."),
+            ),
+            E::DigestMismatch { announced, actual } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "/problems/digest-mismatch",
+                "Digest mismatch",
+                "The bytes that arrived are not those announced, so nothing was kept. Send the file again.",
+            )
+            .with("announced", announced)
+            .with("actual", actual),
+            E::Interrupted { received } => Self::new(
+                StatusCode::BAD_REQUEST,
+                "/problems/interrupted",
+                "Interrupted",
+                format!("The body ended after {received} bytes, before its end. Send the file again."),
+            ),
+            E::TooSlow { received } => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "/problems/too-slow",
+                "Too slow",
+                format!(
+                    "The body came slower than the minimum rate ({received} bytes so far). Send the file again."
+                ),
+            ),
+            E::Malformed(why) => bad_request(&why),
+            E::Superseded => Self::new(
+                StatusCode::CONFLICT,
+                "/problems/superseded",
+                "A newer request has taken over",
+                "A newer request sends this file; this one has stopped.",
+            ),
+            E::TooManyOpen => slow_down(),
+            E::Busy { retry_after } => unavailable("Too much is being sent at the moment.", retry_after),
+            E::Unavailable(source) => {
+                tracing::warn!(error = source, "storage is unavailable");
+                storage_down()
+            }
+            E::Internal(source) => {
+                tracing::error!(error = source, "upload failed");
+                internal()
+            }
+        }
+    }
+}
+
+impl From<ledger::Error> for Problem {
+    fn from(error: ledger::Error) -> Self {
+        match error {
+            ledger::Error::NotFound => not_found(),
+            ledger::Error::Conflict(text) => bad_request(&text),
+            other => upload::Error::from(other).into(),
+        }
+    }
+}
+
+impl From<bucket::Error> for Problem {
+    fn from(error: bucket::Error) -> Self {
+        upload::Error::from(error).into()
+    }
+}

@@ -1,0 +1,48 @@
+//! The receipt: what a sender, support and other programs are told of an upload. Always the ledger's current truth.
+
+use ledger::{Destination, State, Upload};
+use serde_json::Value;
+
+/// The receipt's fields as the interface lists them; an unfinished upload has `state`, `offset` and `length` beside them,
+/// and neither size nor digest.
+pub(crate) fn json(upload: &Upload) -> Value {
+    let mut receipt = delivery::receipt(upload);
+    if upload.state != State::Complete {
+        receipt["size"] = Value::Null;
+        receipt["sha256"] = Value::Null;
+        receipt["state"] = upload.state.name().into();
+        receipt["offset"] = upload.offset.into();
+        receipt["length"] = upload.length.into();
+    }
+    receipt
+}
+
+/// The receipt for a terminal.
+pub(crate) fn text(upload: &Upload, location: &str) -> String {
+    if upload.state != State::Complete {
+        return format!("{}: {} bytes so far\n", upload.name, upload.offset);
+    }
+    format!(
+        "{}, {} bytes\nSHA-256 {}\n{}\nReceipt {location}\n",
+        upload.name,
+        size(upload).unwrap_or_default(),
+        upload.sha256.as_deref().unwrap_or_default(),
+        place(upload),
+    )
+}
+
+/// Where it belongs and on which ticket, in words.
+pub(crate) fn place(upload: &Upload) -> String {
+    let ticket = &upload.ticket;
+    match upload.destination {
+        Some(Destination::TicketAttachment) => format!("for ticket {ticket}, as an attachment"),
+        Some(Destination::SupportUploader) => format!("for ticket {ticket}, in the Support Uploader"),
+        Some(Destination::PartnerBucket) => format!("for ticket {ticket}, in your organisation's bucket"),
+        None => format!("for ticket {ticket}"),
+    }
+}
+
+/// Bytes of a complete upload.
+pub(crate) fn size(upload: &Upload) -> Option<i64> {
+    upload.length.filter(|_| upload.state == State::Complete)
+}

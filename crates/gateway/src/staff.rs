@@ -1,0 +1,84 @@
+//! The support side: a JSON API behind staff tokens. Every read of content, every link made or revoked and every removal
+//! is in the audit.
+
+mod content;
+mod links;
+mod partners;
+mod uploads;
+
+pub(crate) use links::{Asked, make as make_link};
+
+use axum::Router;
+use axum::extract::{FromRequestParts, rejection::JsonRejection};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use ledger::StaffToken;
+
+use crate::app::App;
+use crate::headers::{self, Wanted};
+use crate::problem::{self, Problem};
+
+/// Largest body of a request here: a link's description.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+pub(crate) fn router() -> Router<App> {
+    Router::new()
+        .route("/uploads", get(uploads::list))
+        .route("/uploads/{id}", get(uploads::show).delete(uploads::remove))
+        .route("/uploads/{id}/content", get(content::content))
+        .route("/partners", get(partners::list))
+        .route("/partners/{id}", get(partners::show))
+        .route("/partners/{id}/objects", get(partners::objects))
+        .route("/links", post(links::create))
+        .route("/links/{id}", delete(links::revoke))
+        .fallback(|| async { Refusal(problem::not_found()) })
+}
+
+/// Somebody with a valid staff token.
+pub(crate) struct Staff(StaffToken);
+
+impl Staff {
+    /// As the audit names them.
+    pub(crate) fn actor(&self) -> String {
+        format!("staff:{}", self.0.id)
+    }
+
+    /// As a link names who made it.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl FromRequestParts<App> for Staff {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let hint = "Send a staff token as `Authorization: Bearer TOKEN`; an operator makes one with `weighbridge token create`.";
+        let token = headers::token(&parts.headers).ok_or_else(|| problem::unauthorized(hint))?;
+        match app.ledger.staff_token(&token).await {
+            Ok(found) => Ok(Self(found)),
+            Err(ledger::Error::NotFound) => Err(problem::unauthorized(hint).into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A refusal on this side: always problem details, for a program reads it.
+pub(crate) struct Refusal(Problem);
+
+impl<E: Into<Problem>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        self.0.answer(Wanted::Json)
+    }
+}
+
+fn malformed(rejection: &JsonRejection) -> Problem {
+    problem::bad_request(&format!("The body is not the JSON expected here: {}.", rejection.body_text()))
+}

@@ -1,0 +1,86 @@
+//! The bytes of an upload for support: by a presigned URL where staff can reach the bucket, else through the gateway.
+//! Always as an attachment: nothing that a partner sent is ever shown as a page.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_RANGE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ledger::State as UploadState;
+use serde::Deserialize;
+
+use super::{Refusal, Staff};
+use crate::app::App;
+use crate::headers::{self, Range};
+use crate::problem;
+
+/// A presigned URL works for this long.
+const PRESIGNED_FOR: Duration = Duration::from_secs(5 * 60);
+
+#[derive(Deserialize)]
+pub(crate) struct Via {
+    via: Option<String>,
+}
+
+pub(crate) async fn content(
+    staff: Staff,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(via): Query<Via>,
+    request: HeaderMap,
+) -> Result<Response, Refusal> {
+    let upload = app.ledger.upload(&id).await?;
+    let size = match upload.state {
+        UploadState::Complete => u64::try_from(upload.length.unwrap_or_default()).unwrap_or_default(),
+        UploadState::Removed | UploadState::Cancelled => return Err(upload::Error::Gone.into()),
+        UploadState::Open | UploadState::Completing => return Err(problem::not_found().into()),
+    };
+    let bucket = app
+        .buckets
+        .named(&upload.bucket)
+        .ok_or_else(|| upload::Error::Internal(format!("bucket `{}` is not configured", upload.bucket)))?;
+    app.ledger.record(&staff.actor(), "upload.read", &id, "").await?;
+    let disposition = headers::attachment(&upload.name);
+    if bucket.has_public_endpoint() && via.via.as_deref() != Some("gateway") {
+        let url = bucket.presign(&upload.object_key, &disposition, PRESIGNED_FOR).await?;
+        return Ok(
+            (StatusCode::FOUND, [("location", url), ("cache-control", "no-store".into())]).into_response()
+        );
+    }
+    let span = match headers::range(&request, size) {
+        Range::Whole => None,
+        Range::Span(first, last) => Some((first, last)),
+        Range::Unsatisfiable => {
+            let problem = problem::Problem::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "about:blank",
+                "Range Not Satisfiable",
+                format!("The file has {size} bytes."),
+            );
+            return Err(problem.header(CONTENT_RANGE, &format!("bytes */{size}")).into());
+        }
+    };
+    let read = bucket.read(&upload.object_key, span).await?;
+    let length = span.map_or(size, |(first, last)| last - first + 1);
+    if u64::try_from(read.length).ok() != Some(length) {
+        return Err(upload::Error::Unavailable("the bucket answered with another length".into()).into());
+    }
+    let mut response = Body::from_stream(read.stream()).into_response();
+    let headers = response.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
+    headers.insert("content-length", length.into());
+    headers.insert("accept-ranges", HeaderValue::from_static("bytes"));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    if let Ok(value) = HeaderValue::from_str(&disposition) {
+        headers.insert("content-disposition", value);
+    }
+    if let Some((first, last)) = span {
+        if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{size}")) {
+            headers.insert("content-range", value);
+        }
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}

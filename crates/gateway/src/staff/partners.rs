@@ -1,0 +1,113 @@
+//! Partners, the notes their organisation has in the desk, and everything in their bucket.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Refusal, Staff};
+use crate::app::App;
+
+pub(crate) async fn list(_: Staff, State(app): State<App>) -> Result<Json<Value>, Refusal> {
+    let partners: Vec<_> =
+        app.ledger.partners().await?.iter().map(|partner| describe(&app, partner)).collect();
+    Ok(Json(json!({ "partners": partners })))
+}
+
+fn describe(app: &App, partner: &ledger::Partner) -> Value {
+    json!({
+        "id": partner.id,
+        "name": partner.name,
+        "organization_id": partner.organization_id,
+        "bucket": app.buckets.has_own(&partner.id),
+        "disabled_at": partner.disabled_at.map(ledger::rfc3339),
+    })
+}
+
+/// The organisation's notes come from the desk as they are now; without the desk the rest is answered all the same.
+pub(crate) async fn show(
+    _: Staff,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let partner = app.ledger.partner(&id).await?;
+    let mut body = describe(&app, &partner);
+    let organization = match partner.organization_id.and_then(|id| u64::try_from(id).ok()) {
+        None => Err("the partner has no organization_id".to_owned()),
+        Some(id) => app.desk.organization(id).await.map_err(|error| error.to_string()),
+    };
+    match organization {
+        Ok(organization) => {
+            body["notes"] = organization.notes.into();
+            body["details"] = organization.details.into();
+            body["fields"] = json!(organization.fields);
+        }
+        Err(problem) => {
+            body["notes"] = Value::Null;
+            body["details"] = Value::Null;
+            body["notes_problem"] = problem.into();
+        }
+    }
+    Ok(Json(body))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct From {
+    cursor: Option<String>,
+}
+
+/// A page of the partner's objects, also those it put there by itself: they are marked unverified. In the shared bucket
+/// only what belongs to this partner is shown. Unfinished pieces and our own receipts are not files.
+pub(crate) async fn objects(
+    _: Staff,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(from): Query<From>,
+) -> Result<Json<Value>, Refusal> {
+    app.ledger.partner(&id).await?;
+    let (_, bucket) = app.buckets.of_partner(&id);
+    let own = app.buckets.has_own(&id);
+    let hidden = format!("{}.weighbridge/", bucket.prefix());
+    let page = bucket.list(bucket.prefix(), from.cursor.as_deref()).await?;
+    let mut objects = Vec::with_capacity(page.objects.len());
+    for object in page.objects.into_iter().filter(|object| !object.key.starts_with(&hidden)) {
+        let upload = match upload_of(&app, bucket.prefix(), &object.key).await? {
+            Found::Receipt => continue,
+            Found::Upload(upload) if upload.partner_id == id => Some(upload),
+            Found::Upload(_) | Found::Nothing if !own => continue,
+            Found::Upload(_) | Found::Nothing => None,
+        };
+        objects.push(json!({
+            "key": object.key,
+            "size": object.size,
+            "last_modified": ledger::rfc3339(object.last_modified),
+            "upload_id": upload.as_ref().map(|upload| upload.id.clone()),
+            "unverified": upload.is_none(),
+        }));
+    }
+    Ok(Json(json!({ "objects": objects, "next_cursor": page.next })))
+}
+
+enum Found {
+    Upload(Box<ledger::Upload>),
+    Receipt,
+    Nothing,
+}
+
+/// The complete upload whose final key this is: `{prefix}{ticket}/{upload id}/{name}`.
+async fn upload_of(app: &App, prefix: &str, key: &str) -> Result<Found, Refusal> {
+    let id = key.strip_prefix(prefix).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default();
+    if id.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    match app.ledger.upload(id).await {
+        Ok(upload) if upload.object_key == key && upload.state == ledger::State::Complete => {
+            Ok(Found::Upload(Box::new(upload)))
+        }
+        Ok(upload) if key.strip_suffix(".receipt.json") == Some(upload.object_key.as_str()) => {
+            Ok(Found::Receipt)
+        }
+        Ok(_) | Err(ledger::Error::NotFound) => Ok(Found::Nothing),
+        Err(error) => Err(error.into()),
+    }
+}

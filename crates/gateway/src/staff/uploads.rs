@@ -1,0 +1,94 @@
+//! Uploads as support sees them: every partner's, filtered.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use ledger::Filter;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Refusal, Staff};
+use crate::app::App;
+use crate::partner::page_of;
+use crate::problem::{self, Problem};
+use crate::receipt;
+
+/// Uploads on one page.
+const PAGE: i64 = 200;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    ticket: Option<String>,
+    partner: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    state: Option<String>,
+    cursor: Option<String>,
+}
+
+/// Without `state` only what has arrived: no listing shows half a file unless it is asked for.
+pub(crate) async fn list(
+    _: Staff,
+    State(app): State<App>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Query(wanted) =
+        wanted.map_err(|rejection| problem::bad_request(&format!("{}.", rejection.body_text())))?;
+    let state = match wanted.state.as_deref() {
+        None => ledger::State::Complete,
+        Some(name) => ledger::State::parse(name).ok_or_else(|| {
+            problem::bad_request("`state` is one of open, completing, complete, cancelled and removed.")
+        })?,
+    };
+    let ticket = match wanted.ticket {
+        Some(text) => {
+            Some(desk::ticket_number(&text).ok_or_else(|| problem::bad_request("`ticket` is a number."))?)
+        }
+        None => None,
+    };
+    let filter = Filter {
+        ticket,
+        partner_id: wanted.partner,
+        state: Some(state),
+        since: time("since", wanted.since.as_deref())?,
+        until: time("until", wanted.until.as_deref())?,
+        before: wanted.cursor,
+        link_id: None,
+        limit: PAGE,
+    };
+    Ok(Json(page_of(&app.ledger.uploads(&filter).await?, PAGE)))
+}
+
+fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    ledger::parse_rfc3339(text).map(Some).ok_or_else(|| {
+        problem::bad_request(&format!("`{key}` is a time such as 2026-11-22T00:00:00Z (RFC 3339)."))
+    })
+}
+
+pub(crate) async fn show(
+    _: Staff,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let upload = app.ledger.upload(&id).await?;
+    let mut receipt = receipt::json(&upload);
+    if let Some(detail) = &upload.delivery_detail {
+        receipt["delivery_detail"] = detail.as_str().into();
+    }
+    if let Some(bucket) = app.buckets.named(&upload.bucket) {
+        receipt["object"] = format!("s3://{}/{}", bucket.name(), upload.object_key).into();
+    }
+    Ok(Json(receipt))
+}
+
+pub(crate) async fn remove(
+    staff: Staff,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    app.uploads.remove(&id, &staff.actor()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,123 @@
+//! `Idempotency-Key`: one answer per link, route and key for 24 hours; a newer request takes over from a running one.
+
+use sqlx::Row as _;
+
+use crate::{Ledger, Result, now_ms};
+
+/// What a request with a key says about itself before its body.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Hash of link, route and key.
+    pub hash: String,
+    /// File name, or empty where the body names it.
+    pub name: String,
+    /// Length, where declared.
+    pub length: Option<i64>,
+    /// Digest, where declared.
+    pub digest: Option<String>,
+    /// Identifies this request.
+    pub attempt: String,
+}
+
+/// What the key was used for before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing: go on.
+    New,
+    /// A request that is still running, with the uploads it has made: take over.
+    Running(Vec<String>),
+    /// A request that is done, with its uploads: answer as then.
+    Done(Vec<String>),
+    /// Something else.
+    Mismatch,
+}
+
+impl Ledger {
+    /// Claims a key for this request. A claim older than `since`, ms, is forgotten.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn claim_key(&self, key: &Key, since: i64) -> Result<Claim> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND created_at < $2")
+            .bind(&key.hash)
+            .bind(since)
+            .execute(&mut *tx)
+            .await?;
+        let found = sqlx::query("SELECT * FROM idempotency WHERE key_hash = $1")
+            .bind(&key.hash)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let claim = match found {
+            None => Claim::New,
+            Some(row) => {
+                let length: Option<i64> = row.try_get("length_bytes")?;
+                let digest: Option<String> = row.try_get("digest")?;
+                let upload_ids: String = row.try_get("upload_ids")?;
+                let uploads = upload_ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
+                if row.try_get::<String, _>("name")? != key.name
+                    || differ(length.as_ref(), key.length.as_ref())
+                    || differ(digest.as_ref(), key.digest.as_ref())
+                {
+                    Claim::Mismatch
+                } else if row.try_get::<Option<i64>, _>("done_at")?.is_some() {
+                    Claim::Done(uploads)
+                } else {
+                    Claim::Running(uploads)
+                }
+            }
+        };
+        if matches!(claim, Claim::New | Claim::Running(_)) {
+            sqlx::query(
+                "INSERT INTO idempotency (key_hash, name, length_bytes, digest, attempt, upload_ids, created_at, done_at) \
+                 VALUES ($1, $2, $3, $4, $5, '', $6, NULL) ON CONFLICT (key_hash) DO UPDATE SET \
+                 length_bytes = excluded.length_bytes, digest = excluded.digest, attempt = excluded.attempt, \
+                 upload_ids = '', created_at = excluded.created_at",
+            )
+            .bind(&key.hash)
+            .bind(&key.name)
+            .bind(key.length)
+            .bind(&key.digest)
+            .bind(&key.attempt)
+            .bind(now_ms())
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(claim)
+    }
+
+    /// Records the uploads a request has made so far, if the key is still its own; says whether it is.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn note_key(&self, key: &Key, upload_ids: &[String], done: bool) -> Result<bool> {
+        let changed = sqlx::query(
+            "UPDATE idempotency SET upload_ids = $3, done_at = $4 WHERE key_hash = $1 AND attempt = $2",
+        )
+        .bind(&key.hash)
+        .bind(&key.attempt)
+        .bind(upload_ids.join(","))
+        .bind(done.then(now_ms))
+        .execute(&self.write)
+        .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Gives the key up: its request failed, and the next one may be different.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn drop_key(&self, key: &Key) -> Result<()> {
+        sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND attempt = $2")
+            .bind(&key.hash)
+            .bind(&key.attempt)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+}
+
+fn differ<T: PartialEq>(a: Option<&T>, b: Option<&T>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| a != b)
+}

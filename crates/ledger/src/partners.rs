@@ -1,0 +1,151 @@
+//! Partners (organisations that send files) and their contacts (people).
+
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+
+use crate::{Ledger, Result, new_id, now_ms};
+
+/// An organisation whose people send files.
+#[derive(Debug, Clone)]
+pub struct Partner {
+    /// Short name, as in the configuration.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// The organisation's id in the desk.
+    pub organization_id: Option<i64>,
+    /// When it was first known, ms.
+    pub created_at: i64,
+    /// When it was disabled, ms: its links stop working.
+    pub disabled_at: Option<i64>,
+}
+
+/// A person of a partner.
+#[derive(Debug, Clone)]
+pub struct Contact {
+    /// Identifier.
+    pub id: String,
+    /// Partner they belong to.
+    pub partner_id: String,
+    /// Name.
+    pub name: String,
+    /// E-mail address, lower case.
+    pub email: String,
+    /// When they were added, ms.
+    pub created_at: i64,
+}
+
+impl Ledger {
+    /// Adds a partner, or brings its name and organisation up to date.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn put_partner(&self, id: &str, name: &str, organization_id: Option<i64>) -> Result<Partner> {
+        sqlx::query(
+            "INSERT INTO partners (id, name, organization_id, created_at, disabled_at) VALUES ($1, $2, $3, $4, NULL) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, organization_id = excluded.organization_id",
+        )
+        .bind(id)
+        .bind(name)
+        .bind(organization_id)
+        .bind(now_ms())
+        .execute(&self.write)
+        .await?;
+        self.partner(id).await
+    }
+
+    /// The partner of that short name.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`].
+    pub async fn partner(&self, id: &str) -> Result<Partner> {
+        let row = sqlx::query("SELECT * FROM partners WHERE id = $1").bind(id).fetch_one(&self.read).await?;
+        partner(&row)
+    }
+
+    /// Every partner, by short name.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn partners(&self) -> Result<Vec<Partner>> {
+        let rows = sqlx::query("SELECT * FROM partners ORDER BY id").fetch_all(&self.read).await?;
+        rows.iter().map(partner).collect()
+    }
+
+    /// Disables a partner, or enables it again.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`].
+    pub async fn set_partner_disabled(&self, id: &str, disabled_at: Option<i64>) -> Result<()> {
+        let done = sqlx::query("UPDATE partners SET disabled_at = $2 WHERE id = $1")
+            .bind(id)
+            .bind(disabled_at)
+            .execute(&self.write)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(crate::Error::NotFound);
+        }
+        let action = if disabled_at.is_some() { "partner.disable" } else { "partner.enable" };
+        self.record("operator", action, id, "").await
+    }
+
+    /// Adds a contact of a partner.
+    ///
+    /// # Errors
+    /// [`crate::Error::Conflict`] for an unknown partner, or an address the partner already has.
+    pub async fn create_contact(&self, partner_id: &str, name: &str, email: &str) -> Result<Contact> {
+        let contact = Contact {
+            id: new_id(),
+            partner_id: partner_id.into(),
+            name: name.into(),
+            email: email.to_lowercase(),
+            created_at: now_ms(),
+        };
+        sqlx::query(
+            "INSERT INTO contacts (id, partner_id, name, email, created_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(&contact.id)
+        .bind(&contact.partner_id)
+        .bind(&contact.name)
+        .bind(&contact.email)
+        .bind(contact.created_at)
+        .execute(&self.write)
+        .await?;
+        self.record("operator", "contact.create", &contact.id, partner_id).await?;
+        Ok(contact)
+    }
+
+    /// The contacts of a partner, or of all of them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn contacts(&self, partner_id: Option<&str>) -> Result<Vec<Contact>> {
+        let rows = sqlx::query(
+            "SELECT * FROM contacts WHERE (CAST($1 AS TEXT) IS NULL OR partner_id = $1) ORDER BY partner_id, email",
+        )
+        .bind(partner_id)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter().map(contact).collect()
+    }
+}
+
+fn partner(row: &AnyRow) -> Result<Partner> {
+    Ok(Partner {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        organization_id: row.try_get("organization_id")?,
+        created_at: row.try_get("created_at")?,
+        disabled_at: row.try_get("disabled_at")?,
+    })
+}
+
+fn contact(row: &AnyRow) -> Result<Contact> {
+    Ok(Contact {
+        id: row.try_get("id")?,
+        partner_id: row.try_get("partner_id")?,
+        name: row.try_get("name")?,
+        email: row.try_get("email")?,
+        created_at: row.try_get("created_at")?,
+    })
+}

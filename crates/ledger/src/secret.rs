@@ -1,0 +1,63 @@
+//! Tokens: 32 random bytes, shown once, stored as their SHA-256.
+//! A hash of 256 random bits needs no salt and no slow function: there is nothing to guess.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rand::TryRng as _;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// A secret token, before it is hashed. Its `Debug` shows nothing.
+pub struct Token(String);
+
+impl Token {
+    /// 256 random bits from the operating system, as 43 characters that fit into a URL.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give: nothing safe can be done then.
+    pub fn random() -> Self {
+        let mut bytes = [0_u8; 32];
+        #[expect(clippy::expect_used, reason = "without randomness no token may be made")]
+        rand::rngs::SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
+        Self(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// A token that was made before and kept elsewhere.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text to hand to its owner, once.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored.
+    pub fn hash(&self) -> String {
+        hash_token(&self.0)
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// SHA-256 of a presented token, lower-case hex: the form in which tokens are stored and looked up.
+pub fn hash_token(token: &str) -> String {
+    hex(&Sha256::digest(token.as_bytes()))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Compares two stored hashes in constant time, beside the database's own lookup.
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}

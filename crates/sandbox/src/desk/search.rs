@@ -1,0 +1,222 @@
+//! `GET /api/v2/search`: the part of Zendesk's query language that finds tickets, users and organizations.
+//!
+//! Invariant: a term this desk does not know finds nothing, rather than being ignored and finding everything.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State as Shared};
+use axum::response::Json;
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::model::{State, Status, Ticket};
+use super::paging::{cut, number};
+use super::render::Base;
+use super::{Desk, Params};
+
+/// Zendesk shows the first 1,000 results and answers 422 beyond.
+const MOST: usize = 1_000;
+
+/// One word of a query: `-status<solved` is `{field: "status", comparison: '<', value: "solved", negated: true}`.
+#[derive(Debug, PartialEq)]
+struct Term {
+    negated: bool,
+    /// Empty for plain text.
+    field: String,
+    /// `:`, `<`, or `>`; `[` and `]` stand for `<=` and `>=`.
+    comparison: char,
+    value: String,
+}
+
+pub(super) async fn search(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Query(params): Query<Params>,
+) -> Result<Json<Value>, Refusal> {
+    let (page, size) = (number(&params, "page", 1)?, number(&params, "per_page", 100)?.clamp(1, 100));
+    if page.saturating_mul(size) > MOST {
+        return Err(Refusal::unprocessable(
+            "invalid",
+            "Invalid search: Requested response size was greater than Search Response Limits",
+        ));
+    }
+    let terms = parse(params.get("query").map_or("", String::as_str));
+    let kinds: Vec<String> =
+        terms.iter().filter(|term| term.field == "type").map(|term| term.value.to_lowercase()).collect();
+    let terms: Vec<Term> = terms.into_iter().filter(|term| term.field != "type").collect();
+    if terms.is_empty() && kinds.is_empty() {
+        return Err(Refusal::unprocessable("invalid", "Invalid search: query is missing"));
+    }
+    let state = desk.read();
+    let found = find(&state, &base, &kinds, &terms);
+    let ids: Vec<u64> = found.iter().map(|(id, _)| *id).collect();
+    let page = cut(&ids, &params, &format!("{}/api/v2/search.json", base.0))?;
+    let items = found[page.range.clone()].iter().map(|(_, item)| item.clone()).collect();
+    Ok(Json(page.answer("results", items)))
+}
+
+fn find(state: &State, base: &Base, kinds: &[String], terms: &[Term]) -> Vec<(u64, Value)> {
+    let wants = |kind: &str| kinds.is_empty() || kinds.iter().any(|wanted| wanted == kind);
+    let typed = |kind: &str, id: u64, mut item: Value| {
+        item["result_type"] = kind.into();
+        (id, item)
+    };
+    let mut found = Vec::new();
+    if wants("ticket") {
+        let tickets =
+            state.tickets.values().filter(|ticket| !ticket.deleted && matches(state, ticket, terms));
+        found.extend(tickets.map(|ticket| typed("ticket", ticket.id, base.ticket(ticket))));
+    }
+    if wants("user") {
+        let fits = |term: &Term, name: &str, email: &str| match term.field.as_str() {
+            "" => contains(name, &term.value) || contains(email, &term.value),
+            "name" => contains(name, &term.value),
+            "email" => email.eq_ignore_ascii_case(&term.value),
+            _ => false,
+        };
+        let users = state.users.values();
+        let users =
+            users.filter(|user| terms.iter().all(|term| fits(term, &user.name, &user.email) != term.negated));
+        found.extend(users.map(|user| typed("user", user.id, base.user(user))));
+    }
+    if wants("organization") {
+        let fits = |term: &Term, name: &str| {
+            matches!(term.field.as_str(), "" | "name") && contains(name, &term.value)
+        };
+        let organizations = state.organizations.values();
+        let organizations =
+            organizations.filter(|item| terms.iter().all(|term| fits(term, &item.name) != term.negated));
+        found.extend(organizations.map(|item| typed("organization", item.id, base.organization(item))));
+    }
+    found
+}
+
+fn matches(state: &State, ticket: &Ticket, terms: &[Term]) -> bool {
+    terms.iter().all(|term| fits(state, ticket, term) != term.negated)
+}
+
+fn fits(state: &State, ticket: &Ticket, term: &Term) -> bool {
+    let value = term.value.as_str();
+    let number = value.parse::<u64>().ok();
+    match term.field.as_str() {
+        "" => number == Some(ticket.id) || texts(ticket).any(|text| contains(text, value)),
+        "subject" => contains(&ticket.subject, value),
+        "description" => texts(ticket).skip(1).any(|text| contains(text, value)),
+        "external_id" => ticket.external_id.as_deref() == Some(value),
+        "organization" | "organization_id" => {
+            let named = || ticket.organization_id.and_then(|id| state.organizations.get(&id));
+            ticket.organization_id.is_some()
+                && (ticket.organization_id == number
+                    || named().is_some_and(|found| contains(&found.name, value)))
+        }
+        "requester" => {
+            let user = state.users.get(&ticket.requester_id);
+            number == Some(ticket.requester_id)
+                || user
+                    .is_some_and(|user| user.email.eq_ignore_ascii_case(value) || contains(&user.name, value))
+        }
+        "tags" => ticket.tags.iter().any(|tag| tag == &value.to_lowercase()),
+        "form" | "ticket_form_id" => number.is_some() && ticket.ticket_form_id == number,
+        "status" => Status::parse(&value.to_lowercase()).is_some_and(|wanted| match term.comparison {
+            '<' => ticket.status < wanted,
+            '>' => ticket.status > wanted,
+            '[' => ticket.status <= wanted,
+            ']' => ticket.status >= wanted,
+            _ => ticket.status == wanted,
+        }),
+        "fieldvalue" => ticket.custom_fields.iter().any(|field| shows(&field.value, value)),
+        field => {
+            field.strip_prefix("custom_field_").and_then(|id| id.parse::<u64>().ok()).is_some_and(|id| {
+                ticket.custom_fields.iter().any(|field| field.id == id && shows(&field.value, value))
+            })
+        }
+    }
+}
+
+/// Subject first, then every comment.
+fn texts(ticket: &Ticket) -> impl Iterator<Item = &str> {
+    std::iter::once(ticket.subject.as_str())
+        .chain(ticket.comments.iter().map(|comment| comment.body.as_str()))
+}
+
+fn contains(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
+}
+
+fn shows(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(value) => value.eq_ignore_ascii_case(text),
+        Value::Number(value) => value.to_string() == text,
+        Value::Bool(value) => value.to_string() == text,
+        _ => false,
+    }
+}
+
+fn parse(query: &str) -> Vec<Term> {
+    let mut terms = Vec::new();
+    let mut rest = query.trim_start();
+    while !rest.is_empty() {
+        let mut quoted = false;
+        let end = rest.find(|c: char| {
+            quoted ^= c == '"';
+            c.is_whitespace() && !quoted
+        });
+        let (word, after) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = after.trim_start();
+        terms.extend(term(word));
+    }
+    terms
+}
+
+fn term(word: &str) -> Option<Term> {
+    let (negated, word) = word.strip_prefix('-').map_or((false, word), |word| (true, word));
+    let split = word.find([':', '<', '>']).filter(|_| !word.starts_with('"'));
+    let (field, comparison, value) = match split {
+        Some(at) => {
+            let value = &word[at + 1..];
+            match (&word[at..=at], value.strip_prefix('=')) {
+                ("<", Some(value)) => (&word[..at], '[', value),
+                (">", Some(value)) => (&word[..at], ']', value),
+                ("<", None) => (&word[..at], '<', value),
+                (">", None) => (&word[..at], '>', value),
+                _ => (&word[..at], ':', value),
+            }
+        }
+        None => ("", ':', word),
+    };
+    let value = value.trim_matches('"').to_owned();
+    if field.is_empty() && value.is_empty() {
+        return None;
+    }
+    Some(Term { negated, field: field.to_lowercase(), comparison, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_fall_into_terms() {
+        let term = |negated, field: &str, comparison, value: &str| Term {
+            negated,
+            field: field.to_owned(),
+            comparison,
+            value: value.to_owned(),
+        };
+        let cases = [
+            (
+                "type:ticket organization:7",
+                vec![term(false, "type", ':', "ticket"), term(false, "organization", ':', "7")],
+            ),
+            (r#"subject:"a b" c"#, vec![term(false, "subject", ':', "a b"), term(false, "", ':', "c")]),
+            ("-status:closed", vec![term(true, "status", ':', "closed")]),
+            ("status<solved", vec![term(false, "status", '<', "solved")]),
+            ("status>=hold", vec![term(false, "status", ']', "hold")]),
+            (r#""x: y""#, vec![term(false, "", ':', "x: y")]),
+            ("  ", vec![]),
+        ];
+        for (query, terms) in cases {
+            assert_eq!(parse(query), terms, "{query}");
+        }
+    }
+}

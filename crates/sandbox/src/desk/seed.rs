@@ -1,0 +1,206 @@
+//! What a desk starts with. Applied at every start; whatever id exists already stays as it is.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::model::{Comment, CustomField, Organization, Role, Seconds, State, Status, Ticket, User};
+
+/// Ids given out later start above this, far from any seeded one.
+const FIRST_ID: u64 = 360_000_000_000;
+
+/// Organizations, users and tickets to start with.
+#[derive(Clone, Debug, Default)]
+pub struct Seed {
+    /// Partners' organizations.
+    pub organizations: Vec<SeedOrganization>,
+    /// Their people.
+    pub users: Vec<SeedUser>,
+    /// Their tickets; a requester that does not exist is an error.
+    pub tickets: Vec<SeedTicket>,
+    /// How this desk is set up; not kept between starts.
+    pub options: DeskOptions,
+}
+
+/// How a desk is set up. Kept nowhere: the next start may choose others.
+#[derive(Clone, Debug)]
+pub struct DeskOptions {
+    /// A larger upload is answered 413. Zendesk: 50 MB.
+    pub max_attachment_bytes: u64,
+    /// Extensions without dot, lower case; an upload with one is answered 422 (Zendesk: "allowed file types").
+    pub refused_extensions: Vec<String>,
+    /// Account-wide calls in a minute. Zendesk's largest plan has 2,500; the default is far more because test suites poll.
+    pub requests_per_minute: u32,
+    /// Updates of one ticket by one user in ten minutes. Zendesk: 30.
+    pub updates_per_ticket: usize,
+}
+
+impl Default for DeskOptions {
+    fn default() -> Self {
+        Self {
+            max_attachment_bytes: 50_000_000,
+            refused_extensions: Vec::new(),
+            requests_per_minute: 60_000,
+            updates_per_ticket: 30,
+        }
+    }
+}
+
+/// An organization to start with.
+#[derive(Clone, Debug, Default)]
+pub struct SeedOrganization {
+    /// Its id.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Agents' free text.
+    pub notes: String,
+    /// More of it.
+    pub details: String,
+    /// Custom fields, such as `account_type`.
+    pub organization_fields: BTreeMap<String, Value>,
+    /// An id in some other system.
+    pub external_id: Option<String>,
+}
+
+/// A user to start with.
+#[derive(Clone, Debug, Default)]
+pub struct SeedUser {
+    /// Their id.
+    pub id: u64,
+    /// Their name.
+    pub name: String,
+    /// Their address.
+    pub email: String,
+    /// What they may do.
+    pub role: Role,
+    /// Where they belong; the first is the default.
+    pub organization_ids: Vec<u64>,
+}
+
+/// A ticket to start with.
+#[derive(Clone, Debug, Default)]
+pub struct SeedTicket {
+    /// Its id.
+    pub id: u64,
+    /// Its subject.
+    pub subject: String,
+    /// Its first comment.
+    pub description: String,
+    /// Its status; `Open` by default.
+    pub status: Status,
+    /// Who asked.
+    pub requester_id: u64,
+    /// For which organization.
+    pub organization_id: Option<u64>,
+    /// With which form.
+    pub ticket_form_id: Option<u64>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// An id in some other system.
+    pub external_id: Option<String>,
+    /// Its custom fields.
+    pub custom_fields: Vec<CustomField>,
+}
+
+impl Seed {
+    /// Adds what is missing, with the desk's own agent.
+    pub(super) fn apply(&self, state: &mut State, agent_email: &str, now: Seconds) -> anyhow::Result<()> {
+        state.last_id = state.last_id.max(FIRST_ID);
+        for seed in &self.organizations {
+            state.organizations.entry(seed.id).or_insert_with(|| seed.organization(now));
+        }
+        for seed in &self.users {
+            state.users.entry(seed.id).or_insert_with(|| seed.user(now));
+        }
+        if !state.users.values().any(|user| user.email == agent_email) {
+            let id = state.next_id();
+            let seed = SeedUser {
+                id,
+                name: "Upload gateway".to_owned(),
+                email: agent_email.to_owned(),
+                role: Role::Admin,
+                organization_ids: Vec::new(),
+            };
+            state.users.insert(id, seed.user(now));
+        }
+        for seed in &self.tickets {
+            anyhow::ensure!(
+                state.users.contains_key(&seed.requester_id),
+                "ticket {} has the unknown requester {}",
+                seed.id,
+                seed.requester_id
+            );
+            if !state.tickets.contains_key(&seed.id) {
+                let comment_id = state.next_id();
+                state.tickets.insert(seed.id, seed.ticket(comment_id, now));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SeedOrganization {
+    fn organization(&self, now: Seconds) -> Organization {
+        let seed = self.clone();
+        Organization {
+            id: seed.id,
+            name: seed.name,
+            notes: seed.notes,
+            details: seed.details,
+            organization_fields: seed.organization_fields,
+            external_id: seed.external_id,
+            created_at: now,
+        }
+    }
+}
+
+impl SeedUser {
+    fn user(&self, now: Seconds) -> User {
+        let seed = self.clone();
+        User {
+            id: seed.id,
+            name: seed.name,
+            email: seed.email,
+            role: seed.role,
+            organization_ids: seed.organization_ids,
+            external_id: None,
+            created_at: now,
+        }
+    }
+}
+
+impl SeedTicket {
+    fn ticket(&self, comment_id: u64, now: Seconds) -> Ticket {
+        let seed = self.clone();
+        let description = Comment {
+            id: comment_id,
+            author_id: seed.requester_id,
+            body: if seed.description.is_empty() { seed.subject.clone() } else { seed.description },
+            html_body: None,
+            public: true,
+            attachments: Vec::new(),
+            created_at: now,
+        };
+        Ticket {
+            id: seed.id,
+            subject: seed.subject,
+            status: seed.status,
+            requester_id: seed.requester_id,
+            submitter_id: seed.requester_id,
+            assignee_id: None,
+            organization_id: seed.organization_id,
+            ticket_form_id: seed.ticket_form_id,
+            priority: None,
+            kind: None,
+            external_id: seed.external_id,
+            followup_source_id: None,
+            tags: seed.tags,
+            custom_fields: seed.custom_fields,
+            deleted: false,
+            created_at: now,
+            updated_at: now,
+            comments: vec![description],
+        }
+    }
+}

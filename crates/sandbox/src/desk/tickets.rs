@@ -1,0 +1,266 @@
+//! Tickets over HTTP: show, list, create, update, delete, their tags and their comments.
+//!
+//! Invariant: what a request does is decided in `write`; here is only translation.
+
+use std::sync::{Arc, PoisonError};
+
+use axum::extract::{Path, Query, State as Shared};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::answer::Refusal;
+use super::auth::sha256_hex;
+use super::model::{Comment, Replay, Seconds, State, Status, Ticket};
+use super::paging::cut;
+use super::render::Base;
+use super::write::{self, Act, TicketBody};
+use super::{Desk, Params};
+
+/// How long an `Idempotency-Key` is remembered: two hours.
+const REPLAY_SECONDS: Seconds = 2 * 60 * 60;
+const LOOKUP: HeaderName = HeaderName::from_static("x-idempotency-lookup");
+
+impl Desk {
+    fn act(&self) -> Act {
+        Act { user_id: self.agent_id, now: self.now() }
+    }
+
+    /// Refuses one update too many. Called last, so that only an update that would succeed is counted.
+    fn count_update(&self, ticket: u64, act: Act) -> Result<(), Refusal> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits
+            .update(act.user_id, ticket, act.now, self.options.updates_per_ticket)
+            .map_err(Refusal::too_many)
+    }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::bad_request("InvalidRequest", &error.to_string()))
+}
+
+/// A ticket id in a path; anything that is none names no ticket.
+fn ticket_id(text: &str) -> Result<u64, Refusal> {
+    text.parse().map_err(|_| Refusal::not_found())
+}
+
+pub(super) async fn show(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let state = desk.read();
+    let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
+    Ok(Json(json!({"ticket": base.ticket(ticket)})))
+}
+
+pub(super) async fn show_many(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Query(params): Query<Params>,
+) -> Result<Json<Value>, Refusal> {
+    let ids: Vec<u64> = params
+        .get("ids")
+        .into_iter()
+        .flat_map(|ids| ids.split(','))
+        .filter_map(|id| id.trim().parse().ok())
+        .collect();
+    if ids.is_empty() || ids.len() > 100 {
+        return Err(Refusal::bad_request("InvalidValue", "ids must name 1 to 100 tickets"));
+    }
+    let state = desk.read();
+    let tickets: Vec<Value> =
+        ids.iter().filter_map(|id| state.ticket(*id)).map(|ticket| base.ticket(ticket)).collect();
+    Ok(Json(json!({"count": tickets.len(), "tickets": tickets, "next_page": null, "previous_page": null})))
+}
+
+pub(super) async fn list(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Query(params): Query<Params>,
+) -> Result<Json<Value>, Refusal> {
+    let state = desk.read();
+    let external_id = params.get("external_id");
+    let wanted = |ticket: &&Ticket| {
+        !ticket.deleted && (external_id.is_none() || ticket.external_id.as_ref() == external_id)
+    };
+    let tickets: Vec<&Ticket> = state.tickets.values().filter(wanted).collect();
+    let ids: Vec<u64> = tickets.iter().map(|ticket| ticket.id).collect();
+    let page = cut(&ids, &params, &format!("{}/api/v2/tickets.json", base.0))?;
+    let items = tickets[page.range.clone()].iter().map(|ticket| base.ticket(ticket)).collect();
+    Ok(Json(page.answer("tickets", items)))
+}
+
+pub(super) async fn update(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let (id, input) = (ticket_id(&id)?, parse::<TicketBody>(&body)?.ticket);
+    let (act, holder) = (desk.act(), Arc::clone(&desk));
+    desk.change(move |state| {
+        let comment = write::update(state, id, input, act)?;
+        holder.count_update(id, act)?;
+        let ticket = state.ticket(id).ok_or_else(Refusal::not_found)?;
+        let audit = base.audit(state, ticket, act.user_id, comment.as_ref());
+        Ok(Json(json!({"ticket": base.ticket(ticket), "audit": audit})))
+    })
+    .await
+}
+
+pub(super) async fn create(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let input = parse::<TicketBody>(&body)?.ticket;
+    let key = match headers.get("idempotency-key").map(|key| key.to_str()) {
+        Some(Ok(key)) if key.len() <= 255 => Some(key.to_owned()),
+        Some(_) => {
+            return Err(Refusal::bad_request("IdempotentRequestError", "The idempotency key is not valid"));
+        }
+        None => None,
+    };
+    let (act, digest) = (desk.act(), sha256_hex(&body));
+    let keyed = key.is_some();
+    let (answer, id, hit) = desk
+        .change(move |state| {
+            let replay = key.as_ref().and_then(|key| replay(state, key, act.now)).cloned();
+            let (id, hit) = match replay {
+                Some(replay) if replay.request_sha256 == digest => (replay.ticket_id, true),
+                Some(_) => {
+                    let description = "Request parameters don't match the given idempotency key";
+                    return Err(Refusal::bad_request("IdempotentRequestError", description));
+                }
+                None => (write::create(state, input, act)?, false),
+            };
+            if let Some(key) = key.filter(|_| !hit) {
+                let expires_at = act.now + REPLAY_SECONDS;
+                state.replays.insert(key, Replay { request_sha256: digest, ticket_id: id, expires_at });
+            }
+            let ticket = state.tickets.get(&id).ok_or_else(Refusal::not_found)?;
+            let audit = base.audit(state, ticket, act.user_id, ticket.comments.first());
+            let location = format!("{}/api/v2/tickets/{id}.json", base.0);
+            Ok((json!({"ticket": base.ticket(ticket), "audit": audit}), location, hit))
+        })
+        .await?;
+    let mut response = (StatusCode::CREATED, [("location", id)], Json(answer)).into_response();
+    if keyed {
+        response
+            .headers_mut()
+            .insert(LOOKUP, if hit { "hit" } else { "miss" }.parse().map_err(anyhow::Error::from)?);
+    }
+    Ok(response)
+}
+
+fn replay<'a>(state: &'a State, key: &str, now: Seconds) -> Option<&'a Replay> {
+    state.replays.get(key).filter(|replay| replay.expires_at > now)
+}
+
+pub(super) async fn remove(
+    Shared(desk): Shared<Arc<Desk>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    let (id, now) = (ticket_id(&id)?, desk.now());
+    desk.change(move |state| {
+        let ticket =
+            state.tickets.get_mut(&id).filter(|ticket| !ticket.deleted).ok_or_else(Refusal::not_found)?;
+        ticket.deleted = true;
+        ticket.touch(now);
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+pub(super) async fn comments(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Path(id): Path<String>,
+    Query(params): Query<Params>,
+) -> Result<Json<Value>, Refusal> {
+    let state = desk.read();
+    let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
+    let mut comments: Vec<&Comment> = ticket.comments.iter().collect();
+    let descending = params.get("sort").is_some_and(|sort| sort.starts_with('-'))
+        || params.get("sort_order").is_some_and(|order| order.eq_ignore_ascii_case("desc"));
+    if descending {
+        comments.reverse();
+    }
+    let ids: Vec<u64> = comments.iter().map(|comment| comment.id).collect();
+    let page = cut(&ids, &params, &format!("{}/api/v2/tickets/{id}/comments.json", base.0))?;
+    let items = comments[page.range.clone()].iter().map(|comment| base.comment(&state, comment)).collect();
+    Ok(Json(page.answer("comments", items)))
+}
+
+/// The body of every tag request; the two other fields guard it as they guard an update.
+#[derive(Deserialize)]
+pub(super) struct Tags {
+    tags: Vec<String>,
+    #[serde(default)]
+    safe_update: Value,
+    updated_stamp: Option<String>,
+}
+
+pub(super) async fn list_tags(
+    Shared(desk): Shared<Arc<Desk>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let state = desk.read();
+    let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
+    Ok(Json(json!({"tags": ticket.tags})))
+}
+
+pub(super) async fn add_tags(
+    Shared(desk): Shared<Arc<Desk>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    change_tags(&desk, &id, &body, |known, tags| [known, tags].concat()).await
+}
+
+pub(super) async fn set_tags(
+    Shared(desk): Shared<Arc<Desk>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    Ok((StatusCode::CREATED, change_tags(&desk, &id, &body, |_, tags| tags.to_vec()).await?))
+}
+
+pub(super) async fn remove_tags(
+    Shared(desk): Shared<Arc<Desk>>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let without =
+        |known: &[String], tags: &[String]| known.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
+    change_tags(&desk, &id, &body, without).await
+}
+
+async fn change_tags(
+    desk: &Arc<Desk>,
+    id: &str,
+    body: &[u8],
+    combine: fn(&[String], &[String]) -> Vec<String>,
+) -> Result<Json<Value>, Refusal> {
+    let (id, input) = (ticket_id(id)?, parse::<Tags>(body)?);
+    let (act, holder) = (desk.act(), Arc::clone(desk));
+    desk.change(move |state| {
+        let ticket =
+            state.tickets.get_mut(&id).filter(|ticket| !ticket.deleted).ok_or_else(Refusal::not_found)?;
+        if ticket.status == Status::Closed {
+            return Err(Refusal::closed());
+        }
+        write::check_stamp(ticket, &input.safe_update, input.updated_stamp.as_deref())?;
+        ticket.tags = write::tidy(&combine(&ticket.tags, &write::tidy(&input.tags)));
+        ticket.touch(act.now);
+        let tags = json!({"tags": ticket.tags});
+        holder.count_update(id, act)?;
+        Ok(Json(tags))
+    })
+    .await
+}

@@ -1,0 +1,82 @@
+//! The control of faults over HTTP, on a listener of its own.
+//! Invariant: a request that is refused changes nothing, and its answer says what to mend.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+
+use super::{Faults, Rule};
+
+/// Bytes of a request; a rule has about a hundred.
+const REQUEST_MAX_BYTES: usize = 1 << 20;
+
+/// `GET`, `POST` and `DELETE /faults`.
+pub(crate) fn router(faults: Faults) -> Router {
+    Router::new()
+        .route("/faults", get(show).post(add).delete(clear))
+        .layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES))
+        .with_state(faults)
+}
+
+async fn show(State(faults): State<Faults>) -> Response {
+    Json(faults.report()).into_response()
+}
+
+async fn add(State(faults): State<Faults>, body: Bytes) -> Response {
+    let rules = match parse(&body) {
+        Ok(rules) => rules,
+        Err(error) => return refuse(&error),
+    };
+    match faults.add_all(rules) {
+        Ok(()) => (StatusCode::CREATED, Json(faults.report())).into_response(),
+        Err((position, error)) => refuse(&format!("rule {}: {error}", position + 1)),
+    }
+}
+
+async fn clear(State(faults): State<Faults>) -> StatusCode {
+    faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+/// One rule or an array of them.
+fn parse(body: &[u8]) -> Result<Vec<Rule>, String> {
+    let value: Value = serde_json::from_slice(body).map_err(|error| format!("this is not JSON: {error}"))?;
+    let rules = match value {
+        Value::Array(rules) => rules,
+        rule => vec![rule],
+    };
+    let read = |(position, rule)| {
+        serde_json::from_value(rule).map_err(|error| format!("rule {}: {error}", position + 1))
+    };
+    rules.into_iter().enumerate().map(read).collect()
+}
+
+/// RFC 9457.
+fn refuse(detail: &str) -> Response {
+    let problem = json!({"type": "about:blank", "title": "Bad Request", "status": 400, "detail": detail});
+    let headers = [(header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::BAD_REQUEST, headers, problem.to_string()).into_response()
+}
+
+impl Faults {
+    /// Rules with their counters, and calls by service and operation.
+    fn report(&self) -> Value {
+        let state = self.state();
+        let rules: Vec<_> = state
+            .rules
+            .iter()
+            .map(|active| {
+                let mut rule = json!(active.rule);
+                rule["seen"] = json!(active.seen.load(Ordering::Relaxed));
+                rule["hit"] = json!(active.hit.load(Ordering::Relaxed));
+                rule
+            })
+            .collect();
+        json!({"rules": rules, "calls": state.calls})
+    }
+}

@@ -1,0 +1,184 @@
+//! One byte budget for the process, handed out in pieces of 256 KiB as bytes arrive.
+//! Invariant: pieces in use never exceed the budget. An admitted append has enough pieces of its own to fill the
+//! smallest part, so it can always move on; what is beyond that is shared. Nothing waits while it holds what others need.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::plan::PART_BYTES_MIN;
+
+/// Bytes are charged and buffered in steps of this size.
+pub const PIECE_BYTES: usize = 256 * 1024;
+/// Pieces an append of unknown or large size is sure of: the smallest part, and one to read on with.
+const PIECES_SURE: u64 = PART_BYTES_MIN / PIECE_BYTES as u64 + 1;
+
+/// The budget; clones share it.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    shared: Arc<Semaphore>,
+    pool: Arc<Pool>,
+    pieces: u64,
+}
+
+/// Buffers that were used and can be used again: growing and shrinking the heap costs more than a copy.
+#[derive(Debug, Default)]
+struct Pool(Mutex<Vec<Box<[u8]>>>);
+
+impl Budget {
+    /// A budget of so many bytes, at least one append's worth.
+    pub fn new(bytes: u64) -> Self {
+        let pieces = (bytes / PIECE_BYTES as u64).clamp(PIECES_SURE, 1 << 24);
+        let permits = usize::try_from(pieces).unwrap_or(Semaphore::MAX_PERMITS);
+        Self { shared: Arc::new(Semaphore::new(permits)), pool: Arc::default(), pieces }
+    }
+
+    /// Whether an append of `bytes` (if known) would be admitted now.
+    pub(crate) fn has_room(&self, bytes: Option<u64>) -> bool {
+        self.shared.available_permits() as u64 >= sure(bytes)
+    }
+
+    /// Admits an append that will bring `bytes` (if known), or says at once that there is no room.
+    pub(crate) fn admit(&self, bytes: Option<u64>) -> Option<Allowance> {
+        let wanted = sure(bytes);
+        let permit = Arc::clone(&self.shared).try_acquire_many_owned(u32::try_from(wanted).ok()?).ok()?;
+        let own = Arc::new(Semaphore::new(usize::try_from(wanted).ok()?));
+        Some(Allowance { budget: self.clone(), own, reserved: Arc::new(permit) })
+    }
+
+    /// Bytes of the budget that are taken, admissions included.
+    pub fn used_bytes(&self) -> u64 {
+        (self.pieces - self.shared.available_permits() as u64) * PIECE_BYTES as u64
+    }
+
+    /// Bytes of the budget.
+    pub fn total_bytes(&self) -> u64 {
+        self.pieces * PIECE_BYTES as u64
+    }
+}
+
+/// Pieces that an append of `bytes` (if known) is sure of.
+fn sure(bytes: Option<u64>) -> u64 {
+    bytes.map_or(PIECES_SURE, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, PIECES_SURE))
+}
+
+/// What one append may hold. Its own pieces go back to the budget when it and all of them are dropped.
+pub(crate) struct Allowance {
+    budget: Budget,
+    own: Arc<Semaphore>,
+    reserved: Arc<OwnedSemaphorePermit>,
+}
+
+impl Allowance {
+    /// A piece at once, if there is one.
+    pub(crate) fn try_piece(&self) -> Option<Piece> {
+        let own = Arc::clone(&self.own).try_acquire_owned();
+        let permit = own.or_else(|_| Arc::clone(&self.budget.shared).try_acquire_owned()).ok()?;
+        Some(self.piece_for(permit))
+    }
+
+    /// A piece as soon as there is one.
+    pub(crate) async fn piece(&self) -> Piece {
+        let (own, shared) = (Arc::clone(&self.own), Arc::clone(&self.budget.shared));
+        let permit = tokio::select! {
+            biased;
+            permit = own.acquire_owned() => permit,
+            permit = shared.acquire_owned() => permit,
+        };
+        #[expect(clippy::expect_used, reason = "neither semaphore is ever closed")]
+        self.piece_for(permit.expect("the budget is never closed"))
+    }
+
+    fn piece_for(&self, permit: OwnedSemaphorePermit) -> Piece {
+        let buffer = self.budget.pool.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Piece {
+            buffer: buffer.unwrap_or_else(|| vec![0; PIECE_BYTES].into_boxed_slice()),
+            filled: 0,
+            pool: Arc::clone(&self.budget.pool),
+            _permit: permit,
+            _reserved: Arc::clone(&self.reserved),
+        }
+    }
+}
+
+/// A buffer of [`PIECE_BYTES`], charged to the budget for as long as it lives.
+pub(crate) struct Piece {
+    buffer: Box<[u8]>,
+    filled: usize,
+    pool: Arc<Pool>,
+    _permit: OwnedSemaphorePermit,
+    _reserved: Arc<OwnedSemaphorePermit>,
+}
+
+impl Piece {
+    /// Bytes that still fit.
+    pub(crate) fn room(&self) -> usize {
+        PIECE_BYTES - self.filled
+    }
+
+    /// Adds bytes, which must fit.
+    pub(crate) fn fill(&mut self, bytes: &[u8]) {
+        self.buffer[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+    }
+
+    /// The bytes, without a copy.
+    pub(crate) fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn admission_is_refused_when_the_budget_is_promised() {
+        let budget = Budget::new(2 * PIECES_SURE * PIECE_BYTES as u64);
+        let first = budget.admit(None).unwrap();
+        let second = budget.admit(Some(u64::MAX)).unwrap();
+        assert!(budget.admit(Some(1)).is_none());
+        assert!(!budget.has_room(Some(1)));
+        drop(first);
+        assert!(budget.has_room(None));
+        let small: Vec<_> = (0..PIECES_SURE).map(|_| budget.admit(Some(1)).unwrap()).collect();
+        assert!(budget.admit(Some(0)).is_none());
+        drop((second, small));
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_piece_outlives_its_allowance_and_stays_charged() {
+        let budget = Budget::new(PIECES_SURE * PIECE_BYTES as u64);
+        let allowance = budget.admit(None).unwrap();
+        let bytes = allowance.try_piece().unwrap().freeze();
+        drop(allowance);
+        assert!(budget.admit(Some(1)).is_none(), "the piece still holds what was reserved");
+        drop(bytes);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_not_promised_is_shared() {
+        let budget = Budget::new((PIECES_SURE + 3) * PIECE_BYTES as u64);
+        let allowance = budget.admit(None).unwrap();
+        let pieces: Vec<_> = std::iter::from_fn(|| allowance.try_piece()).collect();
+        assert_eq!(pieces.len() as u64, PIECES_SURE + 3);
+        drop(pieces);
+        assert!(allowance.try_piece().is_some());
+    }
+}

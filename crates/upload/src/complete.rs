@@ -1,0 +1,220 @@
+//! Completion: proven by size and checksum, never by an error. Re-entrant: it may die after any await and be run again,
+//! by the request that began it or by recovery.
+
+use std::time::Duration;
+
+use bucket::{Bucket, Crc64, Metadata, PartTag};
+use ledger::{Completing, Original, State, Upload, now_ms};
+
+use crate::append::{Append, Receiving, deadline};
+use crate::engine::{Uploads, destination, signed};
+use crate::hash;
+use crate::{Error, Result};
+
+/// A file that ends with the link, ticket, name and SHA-256 of one within this time is that one, sent again.
+const SAME_FILE_MS: i64 = 24 * 60 * 60 * 1000;
+/// Publishing is tried again within the request, for about 30 s with the retries of each call; after that recovery goes
+/// on with it.
+#[cfg(not(test))]
+const PUBLISH_WAITS_MS: [u64; 4] = [1_000, 2_000, 4_000, 8_000];
+#[cfg(test)]
+const PUBLISH_WAITS_MS: [u64; 1] = [10];
+/// How often to look whether an equal file that is just being published has come to rest.
+const ORIGINAL_POLL: Duration = Duration::from_millis(100);
+/// How often to look before giving up on it: as long as a call to the bucket may take.
+const ORIGINAL_POLLS_MAX: u32 = 3_000;
+
+impl Uploads {
+    /// Ends an upload whose body has ended: digest, last part, object, ledger.
+    pub(crate) async fn finish(&self, receiving: &mut Receiving<'_>, append: &Append) -> Result<Upload> {
+        let size = receiving.offset;
+        if let Some(declared) = append.length.filter(|declared| *declared != size) {
+            return Err(Error::LengthMismatch { declared, actual: size });
+        }
+        let sha256 = receiving.hasher.clone().finish();
+        if let Some(announced) = append.sha256.as_ref().filter(|announced| **announced != sha256) {
+            return Err(Error::DigestMismatch { announced: announced.clone(), actual: sha256 });
+        }
+        let whole = if receiving.upload.multipart_id.is_some() {
+            if receiving.part.len() > 0 {
+                receiving.cut().await?;
+            }
+            receiving.settle().await?;
+            None
+        } else {
+            Some(std::mem::take(&mut receiving.part).finish())
+        };
+        let crc64 = whole.as_ref().map_or(receiving.crc64, bucket::Payload::crc64);
+        let upload = &receiving.upload;
+        let checked: &[&str] = if append.sha256.is_some() { &["sha-256"] } else { &[] };
+        let end = Completing {
+            id: &upload.id,
+            epoch: receiving.epoch,
+            size: signed(size),
+            sha256: &sha256,
+            crc64: &crc64.to_hex(),
+            destination: destination(
+                size,
+                self.0.limits.ticket_attachment_bytes,
+                self.0.buckets.has_own(&upload.partner_id),
+            ),
+            checked,
+            dedupe_key: &hash::digest(
+                &[&upload.link_id, &upload.ticket, &upload.name, &sha256].map(String::as_str).join("\n"),
+            ),
+            claims_since: now_ms() - SAME_FILE_MS,
+            attempts_until: deadline(),
+        };
+        if let Some(original) = self.original(&end).await? {
+            if self.0.ledger.cancel(&upload.id, Some(receiving.epoch)).await? {
+                self.clear_later(upload.id.clone());
+            }
+            return Ok(original);
+        }
+        match &whole {
+            Some(payload) => {
+                let metadata = metadata(upload, Some(&sha256));
+                receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload).await?;
+                metrics::counter!("weighbridge_committed_bytes_total").increment(payload.len());
+            }
+            None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
+        }
+        self.0.ledger.complete(&upload.id).await?;
+        Ok(self.0.ledger.upload(&upload.id).await?)
+    }
+
+    /// Records the end; none when the file is the first of its kind, else the complete upload that was there before.
+    async fn original(&self, end: &Completing<'_>) -> Result<Option<Upload>> {
+        for _ in 0..ORIGINAL_POLLS_MAX {
+            let end = Completing { attempts_until: deadline(), ..end.clone() };
+            let Original::Other(id) = self.0.ledger.begin_completing(&end).await? else { return Ok(None) };
+            let original = self.0.ledger.upload(&id).await?;
+            if original.state == State::Complete {
+                return Ok(Some(original));
+            }
+            tokio::time::sleep(ORIGINAL_POLL).await;
+        }
+        Err(Error::Unavailable("the same file, sent before, is still being published".into()))
+    }
+
+    /// Publishes a multipart upload that is `completing`: done when the object is there with our size and checksum.
+    async fn publish(&self, upload: &Upload) -> Result<()> {
+        let bucket = self.bucket(upload)?;
+        let mut waits = PUBLISH_WAITS_MS.iter();
+        loop {
+            let Err(error) = self.publish_once(bucket, upload).await else { return Ok(()) };
+            match waits.next() {
+                Some(wait) if matches!(error, Error::Unavailable(_)) => {
+                    tracing::info!(upload.id, error = %error, "publish upload again");
+                    tokio::time::sleep(Duration::from_millis(*wait)).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn publish_once(&self, bucket: &Bucket, upload: &Upload) -> Result<()> {
+        let (size, crc64) = expected(upload)?;
+        let multipart_id = upload.multipart_id.as_deref().unwrap_or_default();
+        self.0.ledger.extend_attempts(&upload.id, upload.epoch, deadline()).await?;
+        let parts = self.0.ledger.parts(&upload.id).await?;
+        let tags: Vec<_> = parts
+            .into_iter()
+            .filter_map(|part| {
+                Some(PartTag { number: part.number, etag: part.etag, crc64: Crc64::from_hex(&part.crc64)? })
+            })
+            .collect();
+        match bucket.complete_multipart(&upload.object_key, multipart_id, &tags, size, crc64).await {
+            // "No such upload" is not "complete": the answer to an earlier call may have been lost, or it was aborted.
+            Err(bucket::Error::NotFound(_)) if is_there(bucket, upload).await? => Ok(()),
+            Err(bucket::Error::NotFound(what)) => Err(Error::Internal(format!("the {what} has vanished"))),
+            other => Ok(other?),
+        }
+    }
+
+    /// Goes on with uploads that were being published when their process died, and cancels those nobody works on.
+    /// `idle` is how long one must not have moved; zero only before the first request is taken.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the ledger does not answer.
+    pub async fn recover(&self, idle: Duration) -> Result<()> {
+        let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+        for upload in self.0.ledger.unmoved(State::Completing, before).await? {
+            if !self.is_running(&upload.id)
+                && let Err(error) = self.recover_one(&upload).await
+            {
+                tracing::warn!(upload.id, error = %error, "recover upload");
+            }
+        }
+        for upload in self.0.ledger.unmoved(State::Open, before).await? {
+            if !self.is_running(&upload.id)
+                && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await?
+            {
+                tracing::info!(upload.id, "cancel abandoned upload");
+            }
+        }
+        Ok(())
+    }
+
+    async fn recover_one(&self, upload: &Upload) -> Result<()> {
+        let bucket = self.bucket(upload)?;
+        let published = if upload.multipart_id.is_some() {
+            self.publish_once(bucket, upload).await
+        } else if is_there(bucket, upload).await? {
+            Ok(())
+        } else {
+            Err(Error::Internal("the object was never stored".into()))
+        };
+        match published {
+            Ok(()) => {
+                self.0.ledger.complete(&upload.id).await?;
+                self.0.completed.notify_one();
+                tracing::info!(upload.id, "completed after a restart");
+                Ok(())
+            }
+            Err(Error::Internal(reason)) => {
+                tracing::warn!(upload.id, reason, "cancel upload that cannot be completed");
+                self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await?;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the object is there with the size and checksum we recorded. A store that keeps no checksum is taken at the
+/// size: the parts were verified as they were stored.
+async fn is_there(bucket: &Bucket, upload: &Upload) -> Result<bool> {
+    let (size, crc64) = expected(upload)?;
+    let found = bucket.head(&upload.object_key).await?;
+    Ok(found.is_some_and(|found| found.size == size && found.crc64.is_none_or(|actual| actual == crc64)))
+}
+
+fn expected(upload: &Upload) -> Result<(i64, Crc64)> {
+    let crc64 = upload.crc64.as_deref().and_then(Crc64::from_hex);
+    upload.length.zip(crc64).ok_or_else(|| Error::Internal("size or checksum is not recorded".into()))
+}
+
+/// What is stored with the object. Header values must be ASCII: the name is percent-encoded.
+pub(crate) fn metadata(upload: &Upload, sha256: Option<&str>) -> Metadata {
+    let mut metadata = vec![
+        ("upload-id", upload.id.clone()),
+        ("partner", upload.partner_id.clone()),
+        ("ticket", upload.ticket.clone()),
+        ("name", percent(&upload.name)),
+        ("uploader", format!("link:{}", upload.link_id)),
+    ];
+    metadata.extend(sha256.map(|digest| ("sha256", digest.to_owned())));
+    metadata
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}

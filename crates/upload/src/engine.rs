@@ -1,0 +1,259 @@
+//! The engine's state, and the verbs that move no bytes: create, status, cancel.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bucket::{Bucket, Buckets};
+use ledger::{Destination, Ledger, Link, NewUpload, State, Upload};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::budget::Budget;
+use crate::{Error, Plan, Result};
+
+/// What the engine may use and accept. Checked by the configuration before it comes here.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Byte budget for everything in flight.
+    pub memory_bytes: u64,
+    /// Largest upload.
+    pub max_upload_bytes: u64,
+    /// Up to this size a file belongs on the ticket.
+    pub ticket_attachment_bytes: u64,
+    /// Uploads open at a time on a link that sets no limit of its own.
+    pub link_open_uploads_max: u32,
+}
+
+/// What a new upload is made of, as a request has it.
+#[derive(Debug, Clone)]
+pub struct New<'a> {
+    /// Link it comes through.
+    pub link: &'a Link,
+    /// Ticket it is for.
+    pub ticket: &'a str,
+    /// File name, checked and normalised.
+    pub name: &'a str,
+    /// Media type.
+    pub content_type: &'a str,
+    /// Bytes in all, where announced.
+    pub length: Option<u64>,
+}
+
+/// The engine; clones share everything.
+#[derive(Clone)]
+pub struct Uploads(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) ledger: Ledger,
+    pub(crate) buckets: Buckets,
+    pub(crate) budget: Budget,
+    pub(crate) plan: Plan,
+    pub(crate) limits: Limits,
+    running: Mutex<HashMap<String, Running>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) completed: Arc<Notify>,
+}
+
+/// An append under way on this node.
+#[derive(Clone, Default)]
+struct Running {
+    evicted: CancellationToken,
+    ended: CancellationToken,
+}
+
+/// An append's place among those under way. Given back when it ends, however it ends.
+pub(crate) struct Place<'a> {
+    uploads: &'a Uploads,
+    id: &'a str,
+    running: Running,
+}
+
+impl Place<'_> {
+    /// Cancelled when a newer append of the upload takes over, or the upload is cancelled.
+    pub(crate) fn evicted(&self) -> &CancellationToken {
+        &self.running.evicted
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut all = self.uploads.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running.ended.cancel();
+        // Whoever evicted us has put itself in our place.
+        if all.get(self.id).is_some_and(|running| running.ended.is_cancelled()) {
+            all.remove(self.id);
+        }
+    }
+}
+
+/// How long a sender is asked to wait when no memory is free.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Where a file belongs, by its final size alone.
+pub fn destination(size: u64, ticket_attachment_bytes: u64, partner_has_bucket: bool) -> Destination {
+    if size <= ticket_attachment_bytes {
+        Destination::TicketAttachment
+    } else if partner_has_bucket {
+        Destination::PartnerBucket
+    } else {
+        Destination::SupportUploader
+    }
+}
+
+impl Uploads {
+    /// An engine over this ledger and these buckets. `completed` is notified when an upload has come to rest.
+    pub fn new(ledger: Ledger, buckets: Buckets, limits: Limits, completed: Arc<Notify>) -> Self {
+        let budget = Budget::new(limits.memory_bytes);
+        let plan = Plan::new(budget.total_bytes());
+        Self(Arc::new(Inner {
+            ledger,
+            buckets,
+            budget,
+            plan,
+            limits,
+            running: Mutex::default(),
+            tasks: TaskTracker::new(),
+            completed,
+        }))
+    }
+
+    /// The byte budget, for metrics.
+    pub fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    /// The largest file this link takes, bytes.
+    pub fn max_bytes(&self, link: &Link) -> u64 {
+        let own = link.max_bytes.and_then(|max| u64::try_from(max).ok()).unwrap_or(u64::MAX);
+        own.min(self.0.limits.max_upload_bytes)
+    }
+
+    /// Records a new upload. Nothing exists in a bucket yet.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::TooManyOpen`], [`Error::Busy`] when there is no memory for its first append, and
+    /// [`Error::Unavailable`] when the ledger does not answer.
+    pub async fn create(&self, new: &New<'_>) -> Result<Upload> {
+        let max = self.max_bytes(new.link);
+        if new.length.is_some_and(|length| length > max) {
+            return Err(Error::TooLarge { max });
+        }
+        if !self.0.budget.has_room(new.length) {
+            return Err(busy());
+        }
+        let id = ledger::new_id();
+        let (bucket_name, bucket) = self.0.buckets.of_partner(&new.link.partner_id);
+        let row = NewUpload {
+            object_key: format!("{}{}/{id}/{}", bucket.prefix(), new.ticket, new.name),
+            id,
+            link_id: new.link.id.clone(),
+            partner_id: new.link.partner_id.clone(),
+            ticket: new.ticket.to_owned(),
+            name: new.name.to_owned(),
+            content_type: new.content_type.to_owned(),
+            bucket: bucket_name.to_owned(),
+            length: new.length.map(signed),
+        };
+        let max_open = new.link.max_open.unwrap_or_else(|| i64::from(self.0.limits.link_open_uploads_max));
+        match self.0.ledger.create_upload(&row, max_open).await {
+            Ok(()) => Ok(self.0.ledger.upload(&row.id).await?),
+            Err(ledger::Error::Superseded) => Err(Error::TooManyOpen),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The upload of that id on that link, as it stands.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] also for another link's upload; [`Error::Gone`] for one that was cancelled or removed.
+    pub async fn status(&self, link_id: &str, id: &str) -> Result<Upload> {
+        let upload = self.0.ledger.upload(id).await?;
+        match upload.state {
+            _ if upload.link_id != link_id => Err(Error::NotFound),
+            State::Cancelled | State::Removed => Err(Error::Gone),
+            State::Open | State::Completing | State::Complete => Ok(upload),
+        }
+    }
+
+    /// Ends an unfinished upload and clears what it left. A complete one is left alone.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the ledger does not answer.
+    pub async fn cancel(&self, id: &str) -> Result<()> {
+        if let Some(running) = self.running(id) {
+            running.evicted.cancel();
+        }
+        if self.0.ledger.cancel(id, None).await? {
+            self.clear_later(id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Takes a complete upload out of every listing and deletes its object.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when it is not complete.
+    pub async fn remove(&self, id: &str, actor: &str) -> Result<()> {
+        self.0.ledger.remove(id, actor).await?;
+        self.clear_later(id.to_owned());
+        Ok(())
+    }
+
+    /// Runs work that must not end with the request that began it. [`Uploads::drain`] waits for it.
+    pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.tasks.spawn(work)
+    }
+
+    /// Waits for everything spawned.
+    pub async fn drain(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Whether an append of that upload is under way on this node.
+    pub(crate) fn is_running(&self, id: &str) -> bool {
+        self.running(id).is_some()
+    }
+
+    fn running(&self, id: &str) -> Option<Running> {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Ends an older append of the same upload on this node and waits until nothing of it is on its way to the bucket;
+    /// the ledger's epoch ends it on others.
+    pub(crate) async fn take_over<'a>(&'a self, id: &'a str) -> Place<'a> {
+        let running = Running::default();
+        let older =
+            self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), running.clone());
+        let place = Place { uploads: self, id, running };
+        if let Some(older) = older {
+            older.evicted.cancel();
+            older.ended.cancelled().await;
+        }
+        place
+    }
+
+    pub(crate) fn bucket(&self, upload: &Upload) -> Result<&Bucket> {
+        self.0
+            .buckets
+            .named(&upload.bucket)
+            .ok_or_else(|| Error::Internal(format!("bucket `{}` is not configured", upload.bucket)))
+    }
+}
+
+pub(crate) fn busy() -> Error {
+    Error::Busy { retry_after: BUSY_RETRY_AFTER }
+}
+
+/// Sizes are far below 2^63: the ledger and S3 count in signed integers.
+pub(crate) fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+pub(crate) fn unsigned(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or(0)
+}

@@ -1,0 +1,99 @@
+//! Errors named by what someone should do now. One file of the gateway maps them to answers.
+
+use std::time::Duration;
+
+/// Why an upload did not go on, and so who acts.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The sender: begin again; there is no such upload (or it is another link's).
+    #[error("no such upload")]
+    NotFound,
+    /// The sender: begin again; it was cancelled or has expired.
+    #[error("the upload was cancelled or has expired")]
+    Gone,
+    /// The sender: go on at the offset given.
+    #[error("the upload is at offset {expected}")]
+    OffsetMismatch {
+        /// Durable bytes.
+        expected: i64,
+    },
+    /// The sender: send a smaller file, or ask for a larger limit.
+    #[error("larger than {max} bytes")]
+    TooLarge {
+        /// Largest size, bytes.
+        max: u64,
+    },
+    /// The sender: lengths given contradict each other.
+    #[error("{declared} bytes were announced, {actual} came")]
+    LengthMismatch {
+        /// Bytes announced.
+        declared: u64,
+        /// Bytes that came.
+        actual: u64,
+    },
+    /// The sender: the bytes are not those announced; send again.
+    #[error("SHA-256 {announced} was announced, the bytes have {actual}")]
+    DigestMismatch {
+        /// Hex digest announced.
+        announced: String,
+        /// Hex digest of what came.
+        actual: String,
+    },
+    /// The sender: the body ended before its end.
+    #[error("interrupted after {received} bytes")]
+    Interrupted {
+        /// Bytes of this request that came.
+        received: u64,
+    },
+    /// The sender: the body came slower than the minimum rate.
+    #[error("slower than the minimum rate after {received} bytes")]
+    TooSlow {
+        /// Bytes of this request that came.
+        received: u64,
+    },
+    /// The sender's program: the body is malformed.
+    #[error("malformed body: {0}")]
+    Malformed(String),
+    /// Nobody: a newer request has taken over.
+    #[error("a newer request has taken over")]
+    Superseded,
+    /// The sender: wait for an upload to end; too many are open on the link.
+    #[error("too many uploads are open on the link")]
+    TooManyOpen,
+    /// The sender: wait; no memory is free.
+    #[error("no memory is free for another upload")]
+    Busy {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The sender waits, the operator looks: the bucket or the ledger does not answer.
+    #[error("storage is unavailable: {0}")]
+    Unavailable(String),
+    /// The operator: something is wrong that no retry mends.
+    #[error("storage refuses: {0}")]
+    Internal(String),
+}
+
+/// Result of every call to the engine.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl From<ledger::Error> for Error {
+    fn from(error: ledger::Error) -> Self {
+        match error {
+            ledger::Error::NotFound => Self::NotFound,
+            ledger::Error::Superseded => Self::Superseded,
+            ledger::Error::Conflict(text) => Self::Internal(text),
+            ledger::Error::Unavailable(source) => Self::Unavailable(format!("ledger: {source}")),
+        }
+    }
+}
+
+impl From<bucket::Error> for Error {
+    fn from(error: bucket::Error) -> Self {
+        if error.is_transient() {
+            Self::Unavailable(error.to_string())
+        } else {
+            Self::Internal(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The engine: create, status, append, cancel. It turns a stream of bytes into an object that rests in a bucket and a
+//! row that says so, in that order. No HTTP framework, no SQL, no SDK types.
+//! Invariant: an upload is `complete` only when its bytes are durable and its SHA-256 is known; the offset is the
+//! gap-free prefix of stored parts and never falls; memory is bounded by the budget.
+
+mod append;
+mod budget;
+mod complete;
+mod engine;
+mod error;
+mod hash;
+mod part;
+mod plan;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+pub use append::{Append, BodyError};
+pub use budget::{Budget, PIECE_BYTES};
+pub use engine::{Limits, New, Uploads, destination};
+pub use error::{Error, Result};
+pub use plan::{PART_BYTES_MIN, PARTS_MAX, Plan};
+pub use sweep::Swept;

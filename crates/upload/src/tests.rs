@@ -1,0 +1,305 @@
+//! The engine against the embedded S3 server and a ledger in a file: the real SDK, real sockets, faults on the wire.
+//! Invariant checked everywhere: a receipt's bytes are in the bucket, and after a failure and a sweep nothing is.
+
+mod bodies;
+mod budget;
+mod death;
+mod faults;
+mod model;
+mod takeover;
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::{Bucket, Buckets};
+use bytes::Bytes;
+use futures_util::stream::{self, Stream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use ledger::{Ledger, Link, NewLink, State, Token, Upload};
+use sandbox::faults::{Kind, Rule, Service, When};
+use sandbox::{Listen, S3Access, Sandbox, Seed};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc};
+
+use crate::{Append, BodyError, Error, Limits, New, Result, Uploads};
+
+const BUCKET: &str = "support-uploader";
+const MIB: usize = 1024 * 1024;
+/// Three parts of 8, 8 and 4 MiB.
+const LARGE: usize = 20 * MIB;
+const SMALL: usize = 100_000;
+/// Nothing a test waits for takes this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A sandbox, and an engine that uses it.
+struct World {
+    sandbox: Sandbox,
+    dir: TempDir,
+    engine: Engine,
+}
+
+/// An engine on a ledger of its own.
+#[derive(Clone)]
+struct Engine {
+    uploads: Uploads,
+    ledger: Ledger,
+    bucket: Bucket,
+    link: Link,
+}
+
+impl std::ops::Deref for World {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl World {
+    async fn start() -> Self {
+        Self::with_memory(64 * MIB).await
+    }
+
+    async fn with_memory(bytes: usize) -> Self {
+        let dir = TempDir::new().unwrap();
+        let seed = Seed { buckets: vec![BUCKET.into()], ..Seed::default() };
+        let sandbox = Sandbox::start(&dir.path().join("sandbox"), Listen::any_port(), &seed).await.unwrap();
+        let engine = Engine::open(dir.path(), &sandbox.s3, bytes).await;
+        Self { sandbox, dir, engine }
+    }
+
+    fn fault(&self, operation: &str, fault: Fault) {
+        self.faults(operation, 0, 1, fault);
+    }
+
+    /// Harms `times` calls, 0 for all, after letting `after` through.
+    fn faults(&self, operation: &str, after: u64, times: u64, fault: Fault) {
+        let (kind, status, delay, when) = match fault {
+            Fault::Reset => (Kind::Reset, None, None, None),
+            Fault::LostAnswer => (Kind::LostAnswer, None, None, None),
+            Fault::Corrupt => (Kind::Corrupt, None, None, None),
+            Fault::Status(status) => (Kind::Status, Some(status), None, None),
+            Fault::Delay(by, when) => (Kind::Delay, None, u64::try_from(by.as_millis()).ok(), Some(when)),
+        };
+        let rule = Rule {
+            service: Service::S3,
+            operation: operation.into(),
+            after,
+            times,
+            fault: kind,
+            status,
+            retry_after: None,
+            body: None,
+            delay_ms: delay,
+            when,
+        };
+        self.sandbox.faults().add(rule).unwrap();
+    }
+
+    async fn fault_report(&self) -> serde_json::Value {
+        reqwest::get(&self.sandbox.faults_url).await.unwrap().json().await.unwrap()
+    }
+
+    /// The one rule in force has done its harm, so the test tests what it says.
+    async fn assert_hit(&self) {
+        assert_ne!(self.fault_report().await["rules"][0]["hit"], 0, "the fault was never due");
+    }
+}
+
+/// What goes wrong with a call to S3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Reset,
+    LostAnswer,
+    Corrupt,
+    Status(u16),
+    Delay(Duration, When),
+}
+
+impl Engine {
+    /// On the ledger in `dir`, which is made when it is not there.
+    async fn open(dir: &Path, s3: &S3Access, memory_bytes: usize) -> Self {
+        let bucket = bucket(s3).await;
+        let ledger = Ledger::open(&format!("sqlite:{}", dir.join("ledger.db").display())).await.unwrap();
+        ledger.migrate().await.unwrap();
+        ledger.put_partner("acme", "Acme", None).await.unwrap();
+        let new = NewLink {
+            partner_id: "acme".into(),
+            contact_id: None,
+            ticket: Some("1001".into()),
+            rights: Vec::new(),
+            max_bytes: None,
+            max_open: None,
+            created_by: "operator".into(),
+            expires_at: None,
+        };
+        let link = ledger.create_link(&Token::random(), &new).await.unwrap();
+        let limits = Limits {
+            memory_bytes: memory_bytes as u64,
+            max_upload_bytes: 64 * MIB as u64,
+            ticket_attachment_bytes: 20_000_000,
+            link_open_uploads_max: 100,
+        };
+        let buckets = Buckets::new(bucket.clone(), std::collections::BTreeMap::new());
+        let uploads = Uploads::new(ledger.clone(), buckets, limits, Arc::new(Notify::new()));
+        Self { uploads, ledger, bucket, link }
+    }
+
+    async fn create(&self, name: &str, length: Option<u64>) -> Result<Upload> {
+        let new =
+            New { link: &self.link, ticket: "1001", name, content_type: "application/octet-stream", length };
+        self.uploads.create(&new).await
+    }
+
+    fn begin(&self) -> Append {
+        Append { max_bytes: self.uploads.max_bytes(&self.link), ..Append::default() }
+    }
+
+    /// Sends a file whole, of announced length.
+    async fn send(&self, name: &str, bytes: &Bytes) -> Result<Upload> {
+        let length = Some(bytes.len() as u64);
+        let upload = self.create(name, length).await?;
+        self.uploads.append(&upload.id, &Append { length, ..self.begin() }, frames(bytes)).await
+    }
+
+    /// What rests in the bucket is what was sent and what the receipt says.
+    async fn assert_stored(&self, upload: &Upload, sent: &[u8]) {
+        let now = self.ledger.upload(&upload.id).await.unwrap();
+        assert_eq!(now.state, State::Complete);
+        assert_eq!(now.length, i64::try_from(sent.len()).ok());
+        assert_eq!(now.offset, now.length.unwrap());
+        assert_eq!(now.sha256.as_deref(), Some(sha256(sent).as_str()));
+        let found = self.bucket.head(&now.object_key).await.unwrap().expect("the object is there");
+        assert_eq!(Some(found.size), now.length);
+        assert_eq!(found.crc64.map(bucket::Crc64::to_hex), now.crc64);
+        let stored = self.object(&now.object_key).await;
+        assert!(stored == sent, "{} bytes are not the {} sent", stored.len(), sent.len());
+    }
+
+    async fn object(&self, key: &str) -> Vec<u8> {
+        let read = self.bucket.read(key, None).await.unwrap();
+        read.stream().map_ok(|bytes| bytes.to_vec()).try_concat().await.unwrap()
+    }
+
+    /// Everything in the bucket under this prefix: keys of objects and of multipart uploads.
+    async fn present(&self, prefix: &str) -> Vec<String> {
+        let page = self.bucket.list(prefix, None).await.unwrap();
+        assert!(page.next.is_none());
+        let objects = page.objects.into_iter().map(|object| object.key);
+        let multiparts = self.bucket.multiparts(prefix).await.unwrap().into_iter();
+        objects.chain(multiparts.map(|(key, id)| format!("{key} (multipart {id})"))).collect()
+    }
+
+    /// As at the next start: recovers what was under way, then sweeps.
+    async fn recover_and_sweep(&self) {
+        self.uploads.drain().await;
+        self.uploads.recover(Duration::ZERO).await.unwrap();
+        self.uploads.drain().await;
+        assert_eq!(self.uploads.sweep(false).await.unwrap().failed, 0);
+    }
+
+    /// After a recovery and a sweep nothing is left in the bucket, and no upload is under way.
+    async fn assert_nothing_left(&self) {
+        self.recover_and_sweep().await;
+        assert_eq!(self.present("").await, Vec::<String>::new());
+        for state in [State::Open, State::Completing, State::Complete] {
+            assert!(self.ledger.unmoved(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
+        }
+        self.assert_memory_free().await;
+    }
+
+    /// Every piece goes back: the last ones when the connections have let go of them.
+    async fn assert_memory_free(&self) {
+        until("the memory is free", async || self.uploads.budget().used_bytes() == 0).await;
+    }
+
+    async fn offset_of(&self, id: &str) -> usize {
+        usize::try_from(self.ledger.upload(id).await.unwrap().offset).unwrap()
+    }
+}
+
+async fn bucket(s3: &S3Access) -> Bucket {
+    Bucket::new(bucket::Config {
+        bucket: BUCKET.into(),
+        prefix: "files/".into(),
+        endpoint: Some(s3.endpoint.clone()),
+        public_endpoint: None,
+        region: s3.region.clone(),
+        path_style: true,
+        credentials: bucket::Credentials::Static {
+            access_key_id: s3.access_key_id.clone(),
+            secret_access_key: s3.secret_access_key.clone(),
+        },
+        expected_owner: None,
+        kms_key: None,
+    })
+    .await
+}
+
+/// Looks again and again until it is so.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let look = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+}
+
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("it takes too long")
+}
+
+type Frame = std::result::Result<Bytes, BodyError>;
+
+/// A body in frames of 64 KiB.
+fn frames(bytes: &Bytes) -> impl Stream<Item = Frame> + Unpin + Send + use<> {
+    let bytes = bytes.clone();
+    let cuts = (0..bytes.len()).step_by(64 * 1024);
+    stream::iter(cuts.map(move |at| Ok(bytes.slice(at..bytes.len().min(at + 64 * 1024)))))
+}
+
+/// A body that brings these bytes and then breaks.
+fn broken(bytes: &Bytes, error: BodyError) -> impl Stream<Item = Frame> + Unpin + Send + use<> {
+    frames(bytes).chain(stream::iter([Err(error)]))
+}
+
+/// A body that is sent by hand, and stalls in between.
+struct Sender(mpsc::UnboundedSender<Frame>);
+
+impl Sender {
+    fn new() -> (Self, impl Stream<Item = Frame> + Unpin + Send) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let body = stream::unfold(receiver, |mut receiver| async move {
+            let frame = receiver.recv().await?;
+            Some((frame, receiver))
+        });
+        (Self(sender), Box::pin(body))
+    }
+
+    fn send(&self, bytes: &Bytes) {
+        for at in (0..bytes.len()).step_by(64 * 1024) {
+            self.0.send(Ok(bytes.slice(at..bytes.len().min(at + 64 * 1024)))).unwrap();
+        }
+    }
+}
+
+/// Bytes that repeat nowhere near, others for another seed.
+fn pattern(length: usize, seed: u64) -> Bytes {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut data = vec![0; length];
+    for chunk in data.chunks_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        chunk.copy_from_slice(&state.to_le_bytes()[..chunk.len()]);
+    }
+    data.into()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    crate::hash::hex(&Sha256::digest(bytes))
+}

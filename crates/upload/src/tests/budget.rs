@@ -1,0 +1,80 @@
+//! Memory: refused at once when none is free, and everything arrives when there is little.
+
+use super::*;
+
+/// An append that holds memory until it is cancelled.
+async fn holding(world: &World) -> Upload {
+    let used = world.uploads.budget().used_bytes();
+    let upload = world.create("holding.bin", None).await.unwrap();
+    let (sender, body) = Sender::new();
+    let (engine, id) = (world.engine.clone(), upload.id.clone());
+    tokio::spawn(async move {
+        let _sender = sender;
+        engine.uploads.append(&id, &engine.begin(), body).await
+    });
+    until("it is admitted", async || world.uploads.budget().used_bytes() > used).await;
+    upload
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_when_the_budget_is_exhausted_and_then_works_again() {
+    let world = World::with_memory(6 * MIB).await;
+    let waiting = world.create("waiting.bin", None).await.unwrap();
+    let holding = holding(&world).await;
+    assert!(matches!(world.create("a.bin", None).await, Err(Error::Busy { .. })));
+    let sent = pattern(SMALL, 1);
+    let small = world.send("small.bin", &sent).await.unwrap();
+    world.assert_stored(&small, &sent).await;
+    let refused = world.uploads.append(&waiting.id, &world.begin(), frames(&sent)).await;
+    assert!(matches!(refused, Err(Error::Busy { .. })));
+    assert!(matches!(world.uploads.status(&world.link.id, &waiting.id).await, Err(Error::Gone)));
+    let again = world.uploads.append(&holding.id, &world.begin(), frames(&sent)).await;
+    assert!(matches!(again, Err(Error::Busy { .. })));
+    assert_eq!(world.uploads.status(&world.link.id, &holding.id).await.unwrap().state, State::Open);
+    world.uploads.cancel(&holding.id).await.unwrap();
+    world.assert_memory_free().await;
+    let sent = pattern(LARGE, 2);
+    let upload = world.send("a.bin", &sent).await.unwrap();
+    world.assert_stored(&upload, &sent).await;
+}
+
+/// Twelve files of 20 MiB at a time through 64 MiB of memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn budget_pressure() {
+    let world = World::start().await;
+    let mut sending = Vec::new();
+    for seed in 0..12 {
+        let upload = world.create(&format!("{seed}.bin"), None).await.unwrap();
+        let engine = world.engine.clone();
+        sending.push(tokio::spawn(async move {
+            let body = frames(&pattern(LARGE, seed));
+            engine.uploads.append(&upload.id, &engine.begin(), body).await
+        }));
+    }
+    let budget = world.uploads.budget();
+    until("all are sent", async || {
+        assert!(budget.used_bytes() <= budget.total_bytes());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        sending.iter().all(tokio::task::JoinHandle::is_finished)
+    })
+    .await;
+    for (seed, sent) in sending.into_iter().enumerate() {
+        let upload = sent.await.unwrap().unwrap();
+        world.assert_stored(&upload, &pattern(LARGE, seed as u64)).await;
+    }
+    world.assert_memory_free().await;
+    world.recover_and_sweep().await;
+    assert_eq!(world.present("").await.len(), 12);
+}
+
+/// With the smallest budget every part is the smallest one, and files of any length still arrive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_smallest_budget_is_enough() {
+    let world = World::with_memory(0).await;
+    for size in [0, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, LARGE] {
+        let sent = pattern(size, size as u64);
+        let upload = soon(world.send("a.bin", &sent)).await.unwrap();
+        world.assert_stored(&upload, &sent).await;
+        world.assert_memory_free().await;
+    }
+}

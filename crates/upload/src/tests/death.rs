@@ -1,0 +1,145 @@
+//! The process dies at any call to the bucket; the next one recovers what can be recovered and sweeps the rest.
+
+use tokio::runtime::{Builder, Runtime};
+
+use super::*;
+
+/// A process of its own, as far as its tasks and connections are concerned.
+fn process() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// A call to the bucket is held, before or after it was performed, and there the process dies. True if it came so far.
+async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
+    world.faults("*", call, 1, Fault::Delay(PATIENCE * 2, when));
+    let process = process();
+    let (dir, s3, body) = (world.dir.path().to_owned(), world.sandbox.s3.clone(), sent.clone());
+    let sending = process.spawn(async move {
+        let engine = Engine::open(&dir, &s3, 64 * MIB).await;
+        engine.send("a.bin", &body).await
+    });
+    let mut died = false;
+    until("the call is held or the file is through", async || {
+        died = world.fault_report().await["rules"][0]["hit"] == 1;
+        died || sending.is_finished()
+    })
+    .await;
+    process.shutdown_background();
+    world.sandbox.faults().clear();
+    died
+}
+
+/// What the next process makes of it: the file, whole, or nothing.
+async fn assert_all_or_nothing(world: &World, sent: &Bytes) -> Option<Upload> {
+    let engine = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
+    engine.recover_and_sweep().await;
+    let complete = engine.ledger.unmoved(State::Complete, i64::MAX).await.unwrap();
+    assert!(complete.len() <= 1);
+    for state in [State::Open, State::Completing] {
+        assert!(engine.ledger.unmoved(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
+    }
+    let expected: Vec<_> = complete.iter().map(|upload| upload.object_key.clone()).collect();
+    // A request of the dead process may be performed after the sweep: the next one finds it.
+    until("only what is complete is there", async || {
+        let clean = engine.present("").await == expected;
+        if !clean {
+            assert!(engine.uploads.sweep(false).await.unwrap().waiting > 0, "nobody will look again");
+        }
+        clean
+    })
+    .await;
+    if let Some(upload) = complete.first() {
+        engine.assert_stored(upload, sent).await;
+    }
+    complete.into_iter().next()
+}
+
+/// Dies at every call in turn. Returns at which calls the file was complete all the same.
+async fn deaths(size: usize, when: When) -> Vec<(u64, bool)> {
+    let world = World::start().await;
+    let mut outcomes = Vec::new();
+    for call in 0.. {
+        let sent = pattern(size, call + 1);
+        if !dies_at(&world, call, when, &sent).await {
+            break;
+        }
+        let complete = assert_all_or_nothing(&world, &sent).await;
+        if let Some(upload) = &complete {
+            world.uploads.remove(&upload.id, "operator").await.unwrap();
+        }
+        world.assert_nothing_left().await;
+        outcomes.push((call, complete.is_some()));
+    }
+    outcomes
+}
+
+// The calls of a large file: create, three parts, complete; of a small one: put.
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dies_before_each_call_of_a_large_file() {
+    let outcomes = deaths(LARGE, When::Before).await;
+    assert_eq!(outcomes, [(0, false), (1, false), (2, false), (3, false), (4, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dies_after_each_call_of_a_large_file() {
+    let outcomes = deaths(LARGE, When::After).await;
+    assert_eq!(outcomes, [(0, false), (1, false), (2, false), (3, false), (4, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dies_before_the_put_of_a_small_file() {
+    assert_eq!(deaths(SMALL, When::Before).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dies_after_the_put_of_a_small_file() {
+    assert_eq!(deaths(SMALL, When::After).await, [(0, true)]);
+}
+
+/// Dies at a moment of no call in particular.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dies_at_any_time() {
+    let world = World::start().await;
+    for round in 0..8_u64 {
+        let sent = pattern(LARGE, 100 + round);
+        let process = process();
+        let (dir, s3, body) = (world.dir.path().to_owned(), world.sandbox.s3.clone(), sent.clone());
+        let (begun, begins) = tokio::sync::oneshot::channel();
+        process.spawn(async move {
+            let engine = Engine::open(&dir, &s3, 64 * MIB).await;
+            begun.send(()).unwrap();
+            engine.send("a.bin", &body).await
+        });
+        begins.await.unwrap();
+        tokio::time::sleep(Duration::from_millis(round * 40)).await;
+        process.shutdown_background();
+        if let Some(upload) = assert_all_or_nothing(&world, &sent).await {
+            world.uploads.remove(&upload.id, "operator").await.unwrap();
+        }
+        world.assert_nothing_left().await;
+    }
+}
+
+/// Dies while the sender has stalled in the middle of a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dies_while_the_body_stalls() {
+    let world = World::start().await;
+    let process = process();
+    let (sender, body) = Sender::new();
+    let (dir, s3) = (world.dir.path().to_owned(), world.sandbox.s3.clone());
+    process.spawn(async move {
+        let engine = Engine::open(&dir, &s3, 64 * MIB).await;
+        let upload = engine.create("a.bin", None).await.unwrap();
+        engine.uploads.append(&upload.id, &engine.begin(), body).await
+    });
+    sender.send(&pattern(18 * MIB, 1));
+    until("two parts are durable", async || {
+        let open = world.ledger.unmoved(State::Open, i64::MAX).await.unwrap();
+        open.first().is_some_and(|upload| upload.offset == 16 * MIB as i64)
+    })
+    .await;
+    process.shutdown_background();
+    assert!(assert_all_or_nothing(&world, &Bytes::new()).await.is_none());
+    world.assert_nothing_left().await;
+}

@@ -1,0 +1,207 @@
+//! The same file twice, a newer append of the same upload, and cancelling: who wins, and what is left.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_file_twice_is_one() {
+    let world = World::start().await;
+    for size in [0, SMALL, LARGE] {
+        let sent = pattern(size, 1);
+        let name = format!("{size}.bin");
+        let first = world.send(&name, &sent).await.unwrap();
+        let second = world.send(&name, &sent).await.unwrap();
+        assert_eq!(first.id, second.id, "the first receipt answers");
+        world.recover_and_sweep().await;
+        assert_eq!(world.present(&format!("files/1001/{}", first.id)).await, [first.object_key.clone()]);
+        world.assert_stored(&first, &sent).await;
+    }
+    assert_eq!(world.present("").await.len(), 3);
+    let other_name = world.send("other.bin", &pattern(SMALL, 1)).await.unwrap();
+    world.uploads.remove(&other_name.id, "operator").await.unwrap();
+    let again = world.send("other.bin", &pattern(SMALL, 1)).await.unwrap();
+    assert_ne!(other_name.id, again.id, "one that was removed is not answered with");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_equal_files_at_the_same_time_are_one() {
+    let world = World::start().await;
+    for size in [SMALL, LARGE] {
+        let name = format!("{size}.bin");
+        let sent = pattern(size, 1);
+        let (one, two) = tokio::join!(world.send(&name, &sent), world.send(&name, &sent));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(one.id, two.id);
+        world.assert_stored(&one, &sent).await;
+    }
+    world.recover_and_sweep().await;
+    assert_eq!(world.present("").await.len(), 2);
+    world.assert_memory_free().await;
+}
+
+/// The one that waits for its equal goes on itself when that one fails.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_equal_files_and_the_first_fails() {
+    let world = World::start().await;
+    for (operation, size) in [("PutObject", SMALL), ("CompleteMultipartUpload", LARGE)] {
+        let name = format!("{size}.bin");
+        let sent = pattern(size, 1);
+        world.fault(operation, Fault::Status(403));
+        let (one, two) = tokio::join!(world.send(&name, &sent), world.send(&name, &sent));
+        world.assert_hit().await;
+        world.sandbox.faults().clear();
+        let ((Ok(upload), Err(_)) | (Err(_), Ok(upload))) = (one, two) else { panic!("one of two") };
+        world.assert_stored(&upload, &sent).await;
+    }
+    world.recover_and_sweep().await;
+    assert_eq!(world.present("").await.len(), 2);
+}
+
+type Appending = tokio::task::JoinHandle<Result<Upload>>;
+
+/// An append that has sent these bytes and stalls.
+async fn stalled(world: &World, sent: &Bytes, durable: usize) -> (Upload, Sender, Appending) {
+    let upload = world.create("a.bin", None).await.unwrap();
+    let (sender, body) = Sender::new();
+    let (engine, id) = (world.engine.clone(), upload.id.clone());
+    let append = tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), body).await });
+    sender.send(sent);
+    until("the parts are committed", async || {
+        world.ledger.upload(&upload.id).await.unwrap().epoch == 1
+            && world.offset_of(&upload.id).await == durable
+    })
+    .await;
+    (upload, sender, append)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancel_while_running() {
+    let world = World::start().await;
+    for (sent, durable) in [(0, 0), (MIB, 0), (18 * MIB, 16 * MIB)] {
+        let (upload, _sender, append) = stalled(&world, &pattern(sent, 1), durable).await;
+        world.uploads.cancel(&upload.id).await.unwrap();
+        let result = soon(append).await.unwrap();
+        assert!(matches!(result, Err(Error::Superseded)), "{result:?}");
+        assert!(matches!(world.uploads.status(&world.link.id, &upload.id).await, Err(Error::Gone)));
+        let again = world.uploads.append(&upload.id, &world.begin(), frames(&Bytes::new())).await;
+        assert!(matches!(again, Err(Error::Gone)));
+        assert!(!world.uploads.is_running(&upload.id));
+        world.assert_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancel_leaves_a_complete_upload_alone() {
+    let world = World::start().await;
+    let sent = pattern(SMALL, 1);
+    let upload = world.send("a.bin", &sent).await.unwrap();
+    world.uploads.cancel(&upload.id).await.unwrap();
+    world.recover_and_sweep().await;
+    world.assert_stored(&upload, &sent).await;
+}
+
+/// Cancelled in the middle of every call to the bucket, before it is performed and after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancel_during_every_call() {
+    let world = World::start().await;
+    for (operation, size) in [
+        ("CreateMultipartUpload", LARGE),
+        ("UploadPart", LARGE),
+        ("CompleteMultipartUpload", LARGE),
+        ("PutObject", SMALL),
+    ] {
+        for when in [When::Before, When::After] {
+            world.fault(operation, Fault::Delay(PATIENCE * 2, when));
+            let (engine, sent) = (world.engine.clone(), pattern(size, 1));
+            let sending = tokio::spawn(async move { engine.send("a.bin", &sent).await });
+            until("the call is held", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+            let state = if size == SMALL || operation.starts_with("Complete") {
+                State::Completing
+            } else {
+                State::Open
+            };
+            let under_way = world.ledger.unmoved(state, i64::MAX).await.unwrap();
+            assert_eq!(under_way.len(), 1, "{operation}");
+            world.uploads.cancel(&under_way[0].id).await.unwrap();
+            world.sandbox.faults().clear();
+            let result = soon(sending).await.unwrap();
+            assert!(result.is_err(), "{operation} {when:?}");
+            world.assert_nothing_left().await;
+        }
+    }
+}
+
+/// A newer append of the same upload takes over at the durable offset: from the beginning, or after two parts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_append_takes_over() {
+    let world = World::start().await;
+    for (seed, sent_before, durable) in [(1, MIB, 0), (2, 18 * MIB, 16 * MIB)] {
+        let sent = pattern(LARGE, seed);
+        let (upload, _sender, older) = stalled(&world, &sent.slice(..sent_before), durable).await;
+        let append = Append {
+            offset: durable as u64,
+            sha256: Some(sha256(&sent)),
+            length: Some(LARGE as u64),
+            ..world.begin()
+        };
+        let newer = world.uploads.append(&upload.id, &append, frames(&sent.slice(durable..)));
+        let complete = soon(newer).await.unwrap();
+        assert_eq!(complete.id, upload.id);
+        assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
+        world.assert_stored(&complete, &sent).await;
+        world.recover_and_sweep().await;
+        world.assert_stored(&complete, &sent).await;
+    }
+    assert_eq!(world.present("").await.len(), 2);
+    world.assert_memory_free().await;
+}
+
+/// The older append is committing a part at that moment: the newer one waits for it, and hears the right offset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_append_waits_for_parts_on_their_way() {
+    let world = World::start().await;
+    world.fault("UploadPart", Fault::Delay(PATIENCE * 2, When::Before));
+    let sent = pattern(12 * MIB, 1);
+    let (upload, _sender, older) = stalled(&world, &sent.slice(..9 * MIB), 0).await;
+    until("the part is on its way", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    let used = world.uploads.budget().used_bytes();
+    let (engine, id, all) = (world.engine.clone(), upload.id.clone(), sent.clone());
+    let newer =
+        tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&all)).await });
+    until("the newer is admitted", async || world.uploads.budget().used_bytes() > used).await;
+    world.sandbox.faults().clear();
+    assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
+    let result = soon(newer).await.unwrap();
+    let Err(Error::OffsetMismatch { expected }) = result else { panic!("{result:?}") };
+    let offset = usize::try_from(expected).unwrap();
+    assert_eq!(offset, 8 * MIB);
+    let append = Append { offset: offset as u64, ..world.begin() };
+    let complete = world.uploads.append(&upload.id, &append, frames(&sent.slice(offset..))).await.unwrap();
+    world.assert_stored(&complete, &sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_at_the_wrong_offset_is_told_the_right_one() {
+    let world = World::start().await;
+    let upload = world.create("a.bin", None).await.unwrap();
+    let append = Append { offset: 5, ..world.begin() };
+    let result = world.uploads.append(&upload.id, &append, frames(&pattern(1, 1))).await;
+    assert!(matches!(result, Err(Error::OffsetMismatch { expected: 0 })));
+    let sent = pattern(SMALL, 1);
+    let complete = world.uploads.append(&upload.id, &world.begin(), frames(&sent)).await.unwrap();
+    world.assert_stored(&complete, &sent).await;
+    assert!(matches!(world.uploads.append("none", &world.begin(), frames(&sent)).await, Err(Error::NotFound)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_open() {
+    let world = World::start().await;
+    let mut link = world.link.clone();
+    link.max_open = Some(2);
+    let new = New { link: &link, ticket: "1001", name: "a", content_type: "text/plain", length: None };
+    let first = world.uploads.create(&new).await.unwrap();
+    world.uploads.create(&new).await.unwrap();
+    assert!(matches!(world.uploads.create(&new).await, Err(Error::TooManyOpen)));
+    world.uploads.cancel(&first.id).await.unwrap();
+    world.uploads.create(&new).await.unwrap();
+    assert!(matches!(world.uploads.status("another-link", &first.id).await, Err(Error::NotFound)));
+}

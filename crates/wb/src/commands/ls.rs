@@ -1,0 +1,63 @@
+//! `wb ls`: uploads as a table, or each receipt as the gateway gave it.
+
+use super::cell;
+use crate::{
+    api::{Api, Filter, next_cursor},
+    cli,
+    failure::Status,
+    output::{self, Output},
+    receipt::Receipt,
+};
+
+const HEADINGS: [&str; 8] =
+    ["ID", "NAME", "SIZE", "TICKET", "PARTNER", "DESTINATION", "DELIVERY", "RECEIVED"];
+
+pub(crate) async fn run(api: &Api, arguments: cli::Ls, output: &Output) -> anyhow::Result<Status> {
+    let filter = Filter {
+        ticket: arguments.ticket,
+        partner: arguments.partner,
+        since: arguments.since.map(|time| time.to_string()),
+        until: arguments.until.map(|time| time.to_string()),
+        state: arguments.state,
+    };
+    if output.is_json() {
+        return print_json(api, &filter, output).await;
+    }
+    let uploads = api.all_uploads(&filter).await?;
+    if uploads.is_empty() {
+        output.note("no uploads match");
+        return Ok(Status::Done);
+    }
+    let rows: Vec<_> = uploads.iter().map(row).collect();
+    output.table(&HEADINGS, &rows)?;
+    Ok(Status::Done)
+}
+
+/// Page by page, so that a reader sees the first lines of a long list at once.
+async fn print_json(api: &Api, filter: &Filter, output: &Output) -> anyhow::Result<Status> {
+    let mut cursor = None;
+    loop {
+        let page = api.uploads(filter, cursor.as_deref()).await?;
+        for receipt in &page.uploads {
+            output.object(receipt)?;
+        }
+        cursor = next_cursor(cursor.as_deref(), page.next_cursor)?;
+        if cursor.is_none() {
+            return Ok(Status::Done);
+        }
+    }
+}
+
+fn row(receipt: &Receipt) -> Vec<String> {
+    vec![
+        receipt.id.clone(),
+        receipt.name.clone(),
+        receipt.size.map_or_else(|| "-".to_owned(), output::size),
+        cell(receipt.ticket.as_deref()),
+        cell(receipt.partner.as_deref()),
+        cell(receipt.destination.as_deref()),
+        // An open upload has no delivery yet; its state says more than a dash.
+        cell(receipt.delivery.as_deref().or_else(|| receipt.state())),
+        cell(receipt.received_at.as_deref()),
+    ]
+}

@@ -1,0 +1,167 @@
+//! `wb verify`: does a local file, or what is stored, have the bytes of the receipt?
+//! A file without `--id` or `--receipt` is looked for by its digest; a receipt of its name only counts as a mismatch.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+use serde_json::Value;
+
+use super::note_failure;
+use crate::{
+    api::{Api, Filter},
+    cli,
+    download::{self, Sink},
+    failure::{Status, mismatch, not_found, usage},
+    names,
+    output::{self, Output},
+    receipt::Receipt,
+};
+
+/// A local file's proof.
+struct Local<'a> {
+    path: &'a Path,
+    size_bytes: u64,
+    sha256: String,
+}
+
+pub(crate) async fn run(
+    connect: impl Fn() -> anyhow::Result<Arc<Api>>,
+    arguments: cli::Verify,
+    output: &Output,
+) -> anyhow::Result<Status> {
+    if (arguments.id.is_some() || arguments.receipt.is_some()) && arguments.what.len() > 1 {
+        return Err(usage("`--id` and `--receipt` take one file"));
+    }
+    let mut status = Status::Done;
+    let mut gateway = None;
+    for what in &arguments.what {
+        let outcome = verify(what, &arguments, &connect, &mut gateway, output).await;
+        note_failure(&mut status, outcome.with_context(|| format!("verify `{what}`")), output)?;
+    }
+    Ok(status)
+}
+
+async fn verify(
+    what: &str,
+    arguments: &cli::Verify,
+    connect: &impl Fn() -> anyhow::Result<Arc<Api>>,
+    gateway: &mut Option<Arc<Api>>,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let path = Path::new(what);
+    let is_file = path.is_file();
+    if let Some(saved) = &arguments.receipt {
+        let text = std::fs::read(saved).with_context(|| format!("read `{}`", saved.display()))?;
+        let receipt = serde_json::from_slice(&text).with_context(|| format!("read `{}`", saved.display()))?;
+        return compare(&hash(path).await?, &receipt, output);
+    }
+    if !is_file && (arguments.id.is_some() || !is_id(what)) {
+        return Err(not_found("no such file"));
+    }
+    let api = match gateway {
+        Some(api) => api,
+        None => gateway.insert(connect()?),
+    };
+    if !is_file {
+        return verify_stored(api, what, arguments.transfer, output).await;
+    }
+    let local = hash(path).await?;
+    let receipt = match &arguments.id {
+        Some(id) => api.upload(id).await?,
+        None => find(api, &local, arguments).await?,
+    };
+    compare(&local, &receipt, output)
+}
+
+fn is_id(what: &str) -> bool {
+    !what.is_empty() && names::plain_id(what) == what
+}
+
+async fn hash(path: &Path) -> anyhow::Result<Local<'_>> {
+    if !path.is_file() {
+        return Err(not_found("no such file"));
+    }
+    let owned = path.to_owned();
+    let (size_bytes, sha256) = tokio::task::spawn_blocking(move || download::hash_file(&owned)).await??;
+    Ok(Local { path, size_bytes, sha256 })
+}
+
+/// The receipt with the file's digest, else the newest of its name.
+async fn find(api: &Api, local: &Local<'_>, arguments: &cli::Verify) -> anyhow::Result<Receipt> {
+    let filter =
+        Filter { ticket: arguments.ticket.clone(), partner: arguments.partner.clone(), ..Filter::default() };
+    let receipts = api.all_uploads(&filter).await?;
+    let proof = (local.size_bytes, local.sha256.as_str());
+    if let Some(same) = receipts.iter().find(|receipt| receipt.proof() == Some(proof)) {
+        return Ok(same.clone());
+    }
+    receipts
+        .into_iter()
+        .filter(|receipt| receipt.proof().is_some() && has_name(local.path, receipt))
+        .max_by(|a, b| a.received_at.cmp(&b.received_at))
+        .ok_or_else(|| not_found("no receipt has this file's digest or name"))
+}
+
+/// Whether the file carries the name `wb get` would have given it, numbered or not.
+fn has_name(path: &Path, receipt: &Receipt) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let expected = names::local_name(&receipt.name, &receipt.id);
+    (1..=9).any(|number| names::numbered(&expected, number) == name)
+}
+
+fn compare(local: &Local<'_>, receipt: &Receipt, output: &Output) -> anyhow::Result<()> {
+    let Some(proof) = receipt.proof() else {
+        return Err(not_found(format!("upload {} is not complete: it has no digest yet", receipt.id)));
+    };
+    let verified = proof.0 == local.size_bytes && proof.1.eq_ignore_ascii_case(&local.sha256);
+    report(receipt, Some(local.path), verified, output)?;
+    if verified {
+        return Ok(());
+    }
+    let (size_bytes, sha256) = proof;
+    Err(mismatch(format!(
+        "integrity mismatch with upload {}: the receipt says {size_bytes} bytes, SHA-256 {sha256}; the file has {} bytes, SHA-256 {}",
+        receipt.id, local.size_bytes, local.sha256
+    )))
+}
+
+async fn verify_stored(
+    api: &Arc<Api>,
+    id: &str,
+    transfer: cli::Transfer,
+    output: &Output,
+) -> anyhow::Result<()> {
+    let receipt = api.upload(id).await?;
+    let bar = output.bar(&receipt.name, receipt.size.unwrap_or(0));
+    let fetched = download::fetch(api, &receipt, transfer, Sink::Nothing, &bar).await;
+    bar.finish_and_clear();
+    match fetched {
+        Ok(_) => report(&receipt, None, true, output),
+        Err(error) if crate::failure::status_of(&error) == Status::Mismatch => {
+            report(&receipt, None, false, output)?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A line of data; a mismatch is printed only for programs, people get the error.
+fn report(receipt: &Receipt, path: Option<&Path>, verified: bool, output: &Output) -> anyhow::Result<()> {
+    if output.is_json() {
+        let mut object = serde_json::to_value(receipt)?;
+        object["verified"] = Value::Bool(verified);
+        if let Some(path) = path {
+            object["path"] = Value::String(path.to_string_lossy().into_owned());
+        }
+        return output.object(&object);
+    }
+    if !verified {
+        return Ok(());
+    }
+    let what = path.map_or_else(|| "stored bytes".to_owned(), |path| path.display().to_string());
+    let (size, sha256) =
+        receipt.proof().map_or_else(Default::default, |(size, sha)| (output::size(size), sha));
+    output.line(&format!("{what}  {size}  sha256 {sha256} verified, upload {}", receipt.id))
+}

@@ -1,0 +1,112 @@
+//! Exit statuses. They are part of the interface: scripts rely on them.
+//! Every error that is not a `Failure` ends with status 1.
+
+use std::fmt;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// 0: done; also when the reader of our output went away.
+    Done,
+    /// 1: failed for any reason not named below.
+    Failed,
+    /// 2: wrong usage (clap ends with the same number).
+    Usage,
+    /// 3: not found, expired or removed.
+    NotFound,
+    /// 4: the token, or the bucket, does not allow it.
+    NotAllowed,
+    /// 5: the bytes are not those of the receipt.
+    Mismatch,
+}
+
+impl Status {
+    /// The process exit code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::NotFound => 3,
+            Self::NotAllowed => 4,
+            Self::Mismatch => 5,
+        }
+    }
+
+    /// The status of several pieces of work: a mismatch outranks everything, otherwise the first failure counts.
+    pub(crate) fn and(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Done, _) | (_, Self::Mismatch) => next,
+            _ => self,
+        }
+    }
+}
+
+/// An error that knows the status the program ends with.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// An error that ends the program with `status`.
+pub(crate) fn failure(status: Status, message: impl Into<String>) -> anyhow::Error {
+    Failure { status, message: message.into() }.into()
+}
+
+/// Status 1.
+pub(crate) fn failed(message: impl Into<String>) -> anyhow::Error {
+    failure(Status::Failed, message)
+}
+
+/// Status 2.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    failure(Status::Usage, message)
+}
+
+/// Status 3.
+pub(crate) fn not_found(message: impl Into<String>) -> anyhow::Error {
+    failure(Status::NotFound, message)
+}
+
+/// Status 5.
+pub(crate) fn mismatch(message: impl Into<String>) -> anyhow::Error {
+    failure(Status::Mismatch, message)
+}
+
+/// The status an error asks for, whatever context was put around it.
+pub(crate) fn status_of(error: &anyhow::Error) -> Status {
+    error.downcast_ref::<Failure>().map_or(Status::Failed, |failure| failure.status)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn context_keeps_the_status() {
+        let error = Err::<(), _>(mismatch("differs")).context("get `a`").unwrap_err();
+        assert_eq!(status_of(&error), Status::Mismatch);
+        assert_eq!(format!("{error:#}"), "get `a`: differs");
+        assert_eq!(status_of(&anyhow::anyhow!("other")), Status::Failed);
+    }
+
+    #[test]
+    fn a_mismatch_outranks_and_the_first_failure_counts() {
+        let total = |all: &[Status]| all.iter().fold(Status::Done, |total, next| total.and(*next));
+        assert_eq!(total(&[]), Status::Done);
+        assert_eq!(total(&[Status::Done, Status::NotFound, Status::Done]), Status::NotFound);
+        assert_eq!(total(&[Status::NotFound, Status::Failed]), Status::NotFound);
+        assert_eq!(total(&[Status::NotFound, Status::Mismatch, Status::Failed]), Status::Mismatch);
+    }
+}

@@ -1,0 +1,40 @@
+//! `link create` and `link revoke`.
+
+use serde_json::json;
+
+use crate::{Desk, fake::Place};
+
+#[test]
+fn create_prints_the_url_alone() {
+    let desk = Desk::new();
+    let arguments =
+        ["link", "create", "--partner", "acme", "--ticket", "1001", "--rights", "list,open-ticket"];
+    let run = desk.wb(&[&arguments[..], &["--expires", "48h", "--max-bytes", "20GB"]].concat()).ends(0);
+    assert_eq!(run.text(), "https://host/u/CAPABILITY\n");
+    assert!(run.stderr.contains("link L1 for acme, ticket 1001"), "{}", run.stderr);
+    let body = &desk.fake.seen(Place::Gateway)[0].body;
+    let expected = json!({"partner": "acme", "ticket": "1001", "rights": ["upload", "list", "open-ticket"],
+        "expires_in_s": 172_800, "max_bytes": 20_000_000_000_u64});
+    assert_eq!(*body, expected);
+}
+
+#[test]
+fn create_leaves_the_rest_to_the_gateway() {
+    let desk = Desk::new();
+    let run = desk.wb(&["--json", "link", "create", "--partner", "acme"]).ends(0);
+    assert_eq!(run.objects()[0]["id"], "L1");
+    assert_eq!(desk.fake.seen(Place::Gateway)[0].body, json!({"partner": "acme", "rights": ["upload"]}));
+    desk.wb(&["link", "create", "--partner", "nobody"]).ends(3);
+    desk.wb(&["link", "create"]).ends(2);
+    desk.wb(&["link", "create", "--partner", "acme", "--rights", "everything"]).ends(2);
+    desk.wb(&["link", "create", "--partner", "acme", "--expires", "soon"]).ends(2);
+}
+
+#[test]
+fn revoke() {
+    let desk = Desk::new();
+    desk.wb(&["link", "revoke", "L1"]).ends(0);
+    let run = desk.wb(&["link", "revoke", "L0", "L1", "--json"]).ends(3);
+    assert!(run.stderr.contains("revoked before"), "{}", run.stderr);
+    assert_eq!(run.objects(), [json!({"id": "L1", "revoked": true})]);
+}

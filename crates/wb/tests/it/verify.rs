@@ -1,0 +1,78 @@
+//! `verify`: local files and stored bytes against receipts.
+
+use crate::{
+    Desk,
+    fake::{self, LARGE},
+    run,
+};
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    desk.fake.upload("01A", "a.log", "1001", fake::bytes(5_000));
+    desk.fake.upload("01B", "b.log", "2001", fake::bytes(6_000));
+    desk.fake.open_upload("01C", "c.log", "1001");
+    desk.fake.state().page = 1;
+    desk
+}
+
+#[test]
+fn a_file_finds_its_receipt_by_digest_whatever_its_name() {
+    let desk = desk();
+    std::fs::write(desk.path("renamed"), fake::bytes(6_000)).unwrap();
+    let run = desk.wb(&["verify", "renamed"]).ends(0);
+    assert!(run.text().contains("verified, upload 01B"), "{}", run.text());
+    desk.wb(&["verify", "renamed", "--ticket", "1001"]).ends(3);
+    desk.wb(&["verify", "renamed", "--id", "01A"]).ends(5);
+    desk.wb(&["verify", "renamed", "--id", "01B"]).ends(0);
+    desk.wb(&["verify", "renamed", "--id", "01C"]).ends(3);
+}
+
+#[test]
+fn a_changed_file_is_known_by_its_name() {
+    let desk = desk();
+    std::fs::write(desk.path("a (2).log"), "changed").unwrap();
+    let run = desk.wb(&["verify", "a (2).log", "--json"]).ends(5);
+    assert!(run.stderr.contains("integrity mismatch with upload 01A"), "{}", run.stderr);
+    assert_eq!(run.objects()[0]["verified"], false);
+    std::fs::write(desk.path("unknown.log"), "changed").unwrap();
+    desk.wb(&["verify", "unknown.log"]).ends(3);
+}
+
+#[test]
+fn what_get_saved_verifies() {
+    let desk = desk();
+    desk.wb(&["get", "1001", "2001"]).ends(0);
+    let run = desk.wb(&["verify", "a.log", "b.log", "--json"]).ends(0);
+    let verified: Vec<_> = run.objects().iter().map(|object| object["verified"].as_bool()).collect();
+    assert_eq!(verified, [Some(true), Some(true)]);
+}
+
+#[test]
+fn a_saved_receipt_needs_no_gateway() {
+    let desk = desk();
+    std::fs::write(desk.path("a.log"), fake::bytes(5_000)).unwrap();
+    std::fs::write(desk.path("a.json"), desk.fake.state().uploads[0].to_string()).unwrap();
+    let offline = |file: &str| {
+        let mut command = desk.command(&["verify", file, "--receipt", "a.json"]);
+        run(command.env_remove("WEIGHBRIDGE_URL").env_remove("WEIGHBRIDGE_TOKEN"))
+    };
+    offline("a.log").ends(0);
+    offline("gone.log").ends(3);
+    std::fs::write(desk.path("a.log"), "changed").unwrap();
+    offline("a.log").ends(5);
+    desk.wb(&["verify", "a.log", "b.log", "--receipt", "a.json"]).ends(2);
+}
+
+#[test]
+fn stored_bytes_are_fetched_and_not_kept() {
+    let desk = desk();
+    desk.fake.upload("01LARGE", "large", "1001", fake::bytes(LARGE));
+    let run = desk.wb(&["verify", "01LARGE", "01A"]).ends(0);
+    assert_eq!(run.text().lines().count(), 2);
+    desk.fake.corrupt("01LARGE", 20 << 20);
+    let run = desk.wb(&["verify", "01LARGE", "--json"]).ends(5);
+    assert_eq!(run.objects()[0]["verified"], false);
+    desk.wb(&["verify", "01NONE"]).ends(3);
+    desk.wb(&["verify", "no/such.file"]).ends(3);
+    assert!(desk.names(".").is_empty());
+}

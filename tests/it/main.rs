@@ -1,0 +1,7 @@
+//! Tests of the interface, against the real programs on loopback. One module per subject.
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "a test that fails has found something; its story may be long")]
+#![allow(clippy::large_futures, reason = "nothing here is on a byte path")]
+
+mod first;
+mod kill;
+mod tidy;

@@ -1,0 +1,66 @@
+//! Real `curl`, as a partner runs it.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What curl got.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status of the last response; 0 when there was none.
+    pub status: u16,
+    /// Headers of the last response, names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub body: String,
+    /// curl's own exit status.
+    pub exit: i32,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
+    }
+
+    /// The problem's type.
+    pub fn problem(&self) -> String {
+        self.json()["type"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// Runs curl with these arguments and a JSON receipt wanted.
+pub fn curl(arguments: &[&str]) -> Answer {
+    let mut all = vec!["-H", "Accept: application/json"];
+    all.extend(arguments);
+    curl_raw(&all, Stdio::null())
+}
+
+/// Runs curl with these arguments and this standard input.
+pub fn curl_raw(arguments: &[&str], input: Stdio) -> Answer {
+    let heads = tempfile::NamedTempFile::new().unwrap();
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "120", "-D"])
+        .arg(heads.path())
+        .args(arguments)
+        .stdin(input)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&std::fs::read(heads.path()).unwrap()).into_owned();
+    // An interim `100 Continue` has a head of its own: the last one counts.
+    let last = text.replace("\r\n", "\n").trim_end().rsplit("\n\n").next().unwrap_or_default().to_owned();
+    let status = last.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let headers = last
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    Answer {
+        status,
+        headers,
+        body: String::from_utf8_lossy(&output.stdout).into_owned(),
+        exit: output.status.code().unwrap_or(-1),
+    }
+}

@@ -1,0 +1,125 @@
+//! The gateway as a process of its own, which can be killed at any moment.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::{eventually, program};
+
+/// A running gateway; dropping it kills it.
+pub struct Gateway {
+    child: Child,
+    config: PathBuf,
+    /// `http://ADDRESS:PORT`.
+    pub url: String,
+}
+
+impl Gateway {
+    /// Starts one with this configuration and waits until it accepts requests.
+    pub fn start(config: &Path, url: String) -> Self {
+        let mut gateway = Self::spawn(config, url);
+        gateway.wait_until_up();
+        gateway
+    }
+
+    /// Starts one and does not wait.
+    fn spawn(config: &Path, url: String) -> Self {
+        let log = config.with_file_name("serve.log");
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let child = Command::new(program("weighbridge"))
+            .arg("serve")
+            .arg("--config")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, config: config.to_owned(), url }
+    }
+
+    fn wait_until_up(&mut self) {
+        let health = format!("{}/healthz", self.url);
+        eventually("the gateway accepts requests", || {
+            assert!(self.child.try_wait().unwrap().is_none(), "the gateway ended: {}", self.log());
+            let answer = Command::new("curl").args(["-sf", "--max-time", "5", &health]).output().unwrap();
+            answer.status.success().then_some(())
+        });
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again after [`Gateway::kill`].
+    pub fn restart(&mut self) {
+        *self = Self::start(&self.config.clone(), self.url.clone());
+    }
+
+    /// The same, without waiting until it accepts requests.
+    pub fn restart_unwaited(&mut self) {
+        *self = Self::spawn(&self.config.clone(), self.url.clone());
+    }
+
+    /// SIGTERM; answers the exit status.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Largest resident size so far, bytes.
+    pub fn peak_rss_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.config.with_file_name("serve.log")).unwrap_or_default()
+    }
+
+    /// Runs `weighbridge ARGUMENTS --config …`, as an operator does beside the running gateway.
+    pub fn admin(&self, arguments: &[&str]) -> Output {
+        Command::new(program("weighbridge"))
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .output()
+            .unwrap()
+    }
+
+    /// The same; it must succeed. Answers its output.
+    pub fn admin_ok(&self, arguments: &[&str]) -> String {
+        let output = self.admin(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Makes an upload link; answers its address without a slash at the end.
+    pub fn make_link(&self, arguments: &[&str]) -> String {
+        let all: Vec<_> = ["link", "create"].iter().chain(arguments).copied().collect();
+        self.admin_ok(&all).trim().to_owned()
+    }
+
+    /// Sweeps; answers what it found.
+    pub fn sweep(&self) -> Value {
+        serde_json::from_str(&self.admin_ok(&["sweep"])).unwrap()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,34 @@
+//! What the tests are made of: the real programs as processes of their own, real `curl`, and looks into what they left.
+//! A test starts its own world in its own folder; nothing is shared, so tests run side by side.
+#![allow(clippy::missing_panics_doc, reason = "a test helper that fails has found something")]
+#![allow(clippy::unwrap_used, reason = "as above")]
+
+mod curl;
+mod gateway;
+mod look;
+mod raw;
+mod sandbox;
+mod support;
+mod world;
+
+pub use curl::{Answer, curl, curl_raw};
+pub use gateway::Gateway;
+pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
+pub use raw::Raw;
+pub use sandbox::Sandbox;
+pub use support::{object, printed, side_by_side};
+pub use world::{Shared, World, noise, piped};
+
+use std::path::PathBuf;
+
+/// A program of this workspace, built by the same `cargo test` that built this test.
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo test` for the whole workspace, or `cargo build` first",
+        path.display()
+    );
+    path
+}

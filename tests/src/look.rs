@@ -1,0 +1,66 @@
+//! Looks at what the programs left behind, and waits for it without sleeping longer than needed.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// Nothing that a test waits for takes longer, even on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(25);
+
+/// Waits until `look` finds something.
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The same, for looks that wait themselves.
+pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// SHA-256, lower-case hex.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Keys of every object in a bucket.
+pub async fn objects(bucket: &bucket::Bucket) -> Vec<String> {
+    let (mut keys, mut next) = (Vec::new(), None);
+    loop {
+        let page = bucket.list("", next.as_deref()).await.unwrap();
+        keys.extend(page.objects.into_iter().map(|object| object.key));
+        next = page.next;
+        if next.is_none() {
+            return keys;
+        }
+    }
+}
+
+/// Keys of every unfinished multipart upload in a bucket.
+pub async fn unfinished(bucket: &bucket::Bucket) -> Vec<String> {
+    bucket.multiparts("").await.unwrap().into_iter().map(|(key, _)| key).collect()
+}
+
+/// How many of these comments name the upload by its marker line.
+pub fn comments_naming(comments: &[Value], id: &str) -> usize {
+    let marker = format!("ref: {id}");
+    let names = |comment: &&Value| {
+        comment["body"].as_str().is_some_and(|body| body.lines().any(|l| l.trim() == marker))
+    };
+    comments.iter().filter(names).count()
+}

@@ -1,0 +1,147 @@
+//! The embedded S3 server, desk and Slack sink in a process of their own, which outlives any gateway.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{Gateway, eventually, program};
+
+/// A running sandbox; dropping it kills it and removes its folder.
+pub struct Sandbox {
+    child: Child,
+    folder: TempDir,
+    /// What `sandbox.json` says.
+    pub description: Value,
+}
+
+impl Sandbox {
+    /// Starts one in a folder of its own.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let child = Command::new(program("weighbridge"))
+            .args(["sandbox", "--data"])
+            .arg(&data)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let described = data.join("sandbox.json");
+        let description = eventually("sandbox.json is written", || {
+            serde_json::from_slice(&std::fs::read(&described).ok()?).ok()
+        });
+        Self { child, folder, description }
+    }
+
+    /// Starts a gateway against it, configured as the sandbox wrote it.
+    pub fn gateway(&self) -> Gateway {
+        self.gateway_with(|_| {})
+    }
+
+    /// The same, with the configuration changed first.
+    pub fn gateway_with(&self, change: impl FnOnce(&mut toml::Table)) -> Gateway {
+        let path = self.data().join("serve.toml");
+        let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        change(&mut config);
+        std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+        Gateway::start(&path, self.text("/url"))
+    }
+
+    /// The folder of everything.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A folder for the test's own files.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A text of the description, by JSON pointer.
+    pub fn text(&self, pointer: &str) -> String {
+        self.description
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no {pointer}"))
+            .to_owned()
+    }
+
+    /// The upload link of `acme` (ticket 1001, shared bucket) or `globex` (ticket 2001, own bucket), without slash.
+    pub fn link(&self, partner: &str) -> String {
+        self.text(&format!("/links/{partner}/url"))
+    }
+
+    /// Adds a fault rule: see the sandbox's documentation.
+    pub async fn fault(&self, rule: Value) {
+        let answer = reqwest::Client::new().post(self.text("/faults")).json(&rule).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    /// Forgets every fault and counter.
+    pub async fn clear_faults(&self) {
+        reqwest::Client::new().delete(self.text("/faults")).send().await.unwrap();
+    }
+
+    /// Rules with their counters, and calls by service and operation.
+    pub async fn faults(&self) -> Value {
+        reqwest::get(self.text("/faults")).await.unwrap().json().await.unwrap()
+    }
+
+    /// Waits until the only rule has begun to act `times` times.
+    pub async fn fault_hit(&self, times: u64) {
+        crate::look::eventually_async("the fault is hit", async || {
+            (self.faults().await["rules"][0]["hit"].as_u64() >= Some(times)).then_some(())
+        })
+        .await;
+    }
+
+    /// Calls the desk's API as its agent; answers the JSON.
+    pub async fn desk(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let mut request = reqwest::Client::new()
+            .request(method.parse().unwrap(), format!("{}/api/v2{path}", self.text("/desk/url")))
+            .header("authorization", self.text("/desk/authorization"));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        answer.json().await.unwrap_or_else(|_| json!({ "status": status }))
+    }
+
+    /// Every comment of a ticket, oldest first.
+    pub async fn comments(&self, ticket: &str) -> Vec<Value> {
+        let answer = self.desk("GET", &format!("/tickets/{ticket}/comments?per_page=100"), None).await;
+        answer["comments"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// A bucket of the sandbox: `support-uploader`, or a partner's own.
+    pub async fn bucket(&self, partner: Option<&str>) -> bucket::Bucket {
+        let name = match partner {
+            None => self.text("/s3/support_uploader_bucket"),
+            Some(partner) => self.text(&format!("/s3/partner_buckets/{partner}")),
+        };
+        bucket::Bucket::new(bucket::Config {
+            bucket: name,
+            prefix: String::new(),
+            endpoint: Some(self.text("/s3/endpoint")),
+            public_endpoint: None,
+            region: self.text("/s3/region"),
+            path_style: true,
+            credentials: bucket::Credentials::Static {
+                access_key_id: self.text("/s3/access_key_id"),
+                secret_access_key: self.text("/s3/secret_access_key"),
+            },
+            expected_owner: None,
+            kms_key: None,
+        })
+        .await
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

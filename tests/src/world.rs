@@ -1,0 +1,136 @@
+//! A sandbox and a gateway together. Tests of one subject may share a world; it ends with the last test that uses it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::{Gateway, Sandbox, eventually};
+
+/// A sandbox and a gateway that runs against it.
+pub struct World {
+    /// The gateway; it ends first.
+    pub gateway: Gateway,
+    /// What it runs against.
+    pub sandbox: Sandbox,
+}
+
+impl World {
+    /// One configured as the sandbox wrote it.
+    pub fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// One with other limits: the lines of the section `[limits]`.
+    pub fn with(limits: &[&str]) -> Self {
+        let sandbox = Sandbox::start();
+        let limits: toml::Table = limits.join("\n").parse().unwrap();
+        let gateway = sandbox.gateway_with(|config| {
+            config.insert("limits".into(), limits.into());
+        });
+        Self { gateway, sandbox }
+    }
+
+    /// The upload link of `acme` or `globex`, without a slash at the end.
+    pub fn link(&self, partner: &str) -> String {
+        self.sandbox.link(partner)
+    }
+
+    /// A file of the test's own, in a folder named after its content: equal names do not meet.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let folder = self.sandbox.scratch().join("files").join(&crate::sha256(bytes)[..12]);
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// The same as text, for a command line.
+    pub fn path(&self, name: &str, bytes: &[u8]) -> String {
+        self.file(name, bytes).into_os_string().into_string().unwrap()
+    }
+
+    /// The sum of every series of a metric whose name and labels begin like this; 0 when there is none.
+    pub fn metric(&self, series: &str) -> f64 {
+        let url = self.sandbox.text("/metrics");
+        let output = Command::new("curl").args(["-sf", "--max-time", "30", &url]).output().unwrap();
+        assert!(output.status.success(), "no metrics: {}", self.gateway.log());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let values = text
+            .lines()
+            .filter_map(|line| line.rsplit_once(' ').filter(|(name, _)| name.starts_with(series)));
+        values.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
+    }
+
+    /// Waits until so many uploads are open.
+    pub fn until_open(&self, count: u32) {
+        eventually(&format!("{count} uploads are open"), || {
+            (self.metric("weighbridge_uploads{state=\"open\"") >= f64::from(count)).then_some(())
+        });
+    }
+
+    /// Waits until no upload is under way and no memory is taken.
+    pub fn until_at_rest(&self) {
+        eventually("no upload is under way, no memory is taken", || {
+            let busy = [
+                "weighbridge_memory_used_bytes",
+                "weighbridge_uploads{state=\"open\"",
+                "weighbridge_uploads{state=\"completing\"",
+            ];
+            busy.iter().all(|series| self.metric(series) == 0.0).then_some(())
+        });
+    }
+
+    /// Every object and unfinished multipart upload in both buckets, without the receipts that delivery writes.
+    pub async fn stored(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for partner in [None, Some("globex")] {
+            let bucket = self.sandbox.bucket(partner).await;
+            all.extend(
+                crate::objects(&bucket).await.into_iter().filter(|key| !key.ends_with(".receipt.json")),
+            );
+            all.extend(crate::unfinished(&bucket).await.into_iter().map(|key| format!("unfinished {key}")));
+        }
+        all
+    }
+}
+
+/// A world that the tests of a module share.
+pub struct Shared {
+    world: Mutex<Weak<World>>,
+    limits: &'static [&'static str],
+}
+
+impl Shared {
+    /// None yet. The lines are those of the section `[limits]`.
+    pub const fn with(limits: &'static [&'static str]) -> Self {
+        Self { world: Mutex::new(Weak::new()), limits }
+    }
+
+    /// The world as it is, or a new one when no test uses it.
+    pub fn world(&self) -> Arc<World> {
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        world.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(World::with(self.limits));
+            *world = Arc::downgrade(&new);
+            new
+        })
+    }
+}
+
+/// A pipe that brings this file: nobody can tell its length.
+pub fn piped(path: &str) -> (Stdio, Child) {
+    let mut cat = Command::new("cat").arg(path).stdout(Stdio::piped()).spawn().unwrap();
+    (cat.stdout.take().unwrap().into(), cat)
+}
+
+/// Bytes that do not compress, the same for the same seed.
+pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
+}
