@@ -5,3 +5,6 @@
 mod first;
 mod kill;
 mod tidy;
+mod routing;
+mod put;
+mod names;

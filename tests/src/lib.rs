@@ -16,8 +16,8 @@ pub use gateway::Gateway;
 pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
 pub use raw::Raw;
 pub use sandbox::Sandbox;
-pub use support::{object, printed, side_by_side};
-pub use world::{Shared, World, noise, piped};
+pub use support::{noise, object, printed, side_by_side};
+pub use world::{Shared, World, piped};
 
 use std::path::PathBuf;
 

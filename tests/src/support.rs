@@ -13,6 +13,18 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Gateway, Sandbox, curl, program};
 
+/// Bytes that do not compress, the same for the same seed.
+pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
+}
+
 /// Runs `check` for every case on a thread of its own, `at_once` at a time: most of a case is waiting. Names every case
 /// that fails.
 pub fn side_by_side<C: Debug + Sync>(at_once: usize, cases: &[C], check: impl AsyncFn(&C) + Sync) {

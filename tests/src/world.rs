@@ -122,15 +122,3 @@ pub fn piped(path: &str) -> (Stdio, Child) {
     let mut cat = Command::new("cat").arg(path).stdout(Stdio::piped()).spawn().unwrap();
     (cat.stdout.take().unwrap().into(), cat)
 }
-
-/// Bytes that do not compress, the same for the same seed.
-pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
-}

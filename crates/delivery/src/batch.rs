@@ -232,6 +232,7 @@ impl Batch<'_> {
         for file in &mut self.files {
             file.token = None;
             if let Err(reason) = bucket_of(shared, &file.upload) {
+                failed("bucket");
                 put_off(shared, file, reason, None).await?;
             } else if self.attempt == Attempt::Plain && file.wants_attachment() {
                 file.fallen = true;

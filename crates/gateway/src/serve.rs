@@ -95,6 +95,7 @@ pub(crate) async fn start(
     let uploads = engine(config, &ledger, &buckets, Arc::clone(&completed));
     // Nothing runs yet: whatever is unfinished belongs to a process that is gone.
     uploads.recover(Duration::ZERO).await.context("recover uploads")?;
+    ledger.release_claims().await.context("release claims")?;
     let delivery = Delivery::new(
         ledger.clone(),
         buckets.clone(),

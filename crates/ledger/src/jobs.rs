@@ -164,6 +164,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// Ends every claim on a job and every right to write to a ticket: their holders are gone. Only where one process has
+    /// the ledger, and before anything runs in it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn release_claims(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE jobs SET lease_until = 0 WHERE lease_until > 0").execute(&mut *tx).await?;
+        sqlx::query("UPDATE tickets SET lease_until = 0 WHERE lease_until > 0").execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Keeps the desk's token for an attachment that is not in a comment yet, or forgets it.
     ///
     /// # Errors

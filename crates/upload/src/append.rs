@@ -61,7 +61,7 @@ impl Uploads {
     where
         S: Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send,
     {
-        let Some(allowance) = self.0.budget.admit(append.length) else {
+        let Some(allowance) = self.0.budget.admit(append.length).await else {
             // Only one that no append has begun: another may be under way.
             self.give_up(id, 0, &busy()).await;
             return Err(busy());

@@ -3,6 +3,7 @@
 //! smallest part, so it can always move on; what is beyond that is shared. Nothing waits while it holds what others need.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,6 +14,9 @@ use crate::plan::PART_BYTES_MIN;
 pub const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces an append of unknown or large size is sure of: the smallest part, and one to read on with.
 const PIECES_SURE: u64 = PART_BYTES_MIN / PIECE_BYTES as u64 + 1;
+
+/// Long enough for a few parts under way to be stored, short enough for a sender to be told to come back.
+const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The budget; clones share it.
 #[derive(Debug, Clone)]
@@ -34,15 +38,13 @@ impl Budget {
         Self { shared: Arc::new(Semaphore::new(permits)), pool: Arc::default(), pieces }
     }
 
-    /// Whether an append of `bytes` (if known) would be admitted now.
-    pub(crate) fn has_room(&self, bytes: Option<u64>) -> bool {
-        self.shared.available_permits() as u64 >= sure(bytes)
-    }
-
-    /// Admits an append that will bring `bytes` (if known), or says at once that there is no room.
-    pub(crate) fn admit(&self, bytes: Option<u64>) -> Option<Allowance> {
-        let wanted = sure(bytes);
-        let permit = Arc::clone(&self.shared).try_acquire_many_owned(u32::try_from(wanted).ok()?).ok()?;
+    /// Admits an append that will bring `bytes` (if known), or says soon that there is no room. What others hold beyond
+    /// their own pieces comes back in the meantime, and nobody else gets it.
+    pub(crate) async fn admit(&self, bytes: Option<u64>) -> Option<Allowance> {
+        let wanted = bytes
+            .map_or(PIECES_SURE, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, PIECES_SURE));
+        let permit = Arc::clone(&self.shared).acquire_many_owned(u32::try_from(wanted).ok()?);
+        let permit = tokio::time::timeout(ADMISSION_WAIT_MAX, permit).await.ok()?.ok()?;
         let own = Arc::new(Semaphore::new(usize::try_from(wanted).ok()?));
         Some(Allowance { budget: self.clone(), own, reserved: Arc::new(permit) })
     }
@@ -56,11 +58,6 @@ impl Budget {
     pub fn total_bytes(&self) -> u64 {
         self.pieces * PIECE_BYTES as u64
     }
-}
-
-/// Pieces that an append of `bytes` (if known) is sure of.
-fn sure(bytes: Option<u64>) -> u64 {
-    bytes.map_or(PIECES_SURE, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, PIECES_SURE))
 }
 
 /// What one append may hold. Its own pieces go back to the budget when it and all of them are dropped.
@@ -146,36 +143,53 @@ impl Drop for Piece {
 mod tests {
     use super::*;
 
-    #[test]
-    fn admission_is_refused_when_the_budget_is_promised() {
+    #[tokio::test(start_paused = true)]
+    async fn admission_is_refused_when_the_budget_is_promised() {
         let budget = Budget::new(2 * PIECES_SURE * PIECE_BYTES as u64);
-        let first = budget.admit(None).unwrap();
-        let second = budget.admit(Some(u64::MAX)).unwrap();
-        assert!(budget.admit(Some(1)).is_none());
-        assert!(!budget.has_room(Some(1)));
+        let first = budget.admit(None).await.unwrap();
+        let second = budget.admit(Some(u64::MAX)).await.unwrap();
+        assert!(budget.admit(Some(1)).await.is_none());
         drop(first);
-        assert!(budget.has_room(None));
-        let small: Vec<_> = (0..PIECES_SURE).map(|_| budget.admit(Some(1)).unwrap()).collect();
-        assert!(budget.admit(Some(0)).is_none());
+        let mut small = Vec::new();
+        for _ in 0..PIECES_SURE {
+            small.push(budget.admit(Some(1)).await.unwrap());
+        }
+        assert!(budget.admit(Some(0)).await.is_none());
         drop((second, small));
         assert_eq!(budget.used_bytes(), 0);
     }
 
-    #[test]
-    fn a_piece_outlives_its_allowance_and_stays_charged() {
+    #[tokio::test(start_paused = true)]
+    async fn what_is_shared_comes_back_to_who_waits_for_admission() {
+        let budget = Budget::new(2 * PIECES_SURE * PIECE_BYTES as u64);
+        let first = budget.admit(None).await.unwrap();
+        let mut pieces: Vec<_> = std::iter::from_fn(|| first.try_piece()).collect();
+        assert_eq!(pieces.len() as u64, 2 * PIECES_SURE);
+        let waiting = budget.clone();
+        let second = tokio::spawn(async move { waiting.admit(None).await });
+        tokio::task::yield_now().await;
+        while pieces.len() as u64 > PIECES_SURE {
+            pieces.pop();
+            assert!(first.try_piece().is_none(), "it belongs to the one that waits");
+        }
+        assert!(second.await.unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_outlives_its_allowance_and_stays_charged() {
         let budget = Budget::new(PIECES_SURE * PIECE_BYTES as u64);
-        let allowance = budget.admit(None).unwrap();
+        let allowance = budget.admit(None).await.unwrap();
         let bytes = allowance.try_piece().unwrap().freeze();
         drop(allowance);
-        assert!(budget.admit(Some(1)).is_none(), "the piece still holds what was reserved");
+        assert!(budget.admit(Some(1)).await.is_none(), "the piece still holds what was reserved");
         drop(bytes);
         assert_eq!(budget.used_bytes(), 0);
     }
 
-    #[test]
-    fn what_is_not_promised_is_shared() {
+    #[tokio::test]
+    async fn what_is_not_promised_is_shared() {
         let budget = Budget::new((PIECES_SURE + 3) * PIECE_BYTES as u64);
-        let allowance = budget.admit(None).unwrap();
+        let allowance = budget.admit(None).await.unwrap();
         let pieces: Vec<_> = std::iter::from_fn(|| allowance.try_piece()).collect();
         assert_eq!(pieces.len() as u64, PIECES_SURE + 3);
         drop(pieces);

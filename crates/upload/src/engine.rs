@@ -142,7 +142,7 @@ impl Uploads {
         if new.length.is_some_and(|length| length > max) {
             return Err(Error::TooLarge { max });
         }
-        if !self.0.budget.has_room(new.length) {
+        if self.0.budget.admit(new.length).await.is_none() {
             return Err(busy());
         }
         let id = ledger::new_id();

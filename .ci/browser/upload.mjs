@@ -1,0 +1,64 @@
+// The upload page in a real browser, with JavaScript switched off: choose files, send, read the receipt.
+// Usage: node upload.mjs DEMO_JSON [SCREENSHOT_FOLDER]
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import assert from 'node:assert/strict'
+import { chromium } from 'playwright-core'
+
+const demo = JSON.parse(readFileSync(process.argv[2], 'utf8'))
+const screenshots = process.argv[3]
+const folder = mkdtempSync(join(tmpdir(), 'browser-'))
+const staff = (path) => fetch(demo.url + path, { headers: { authorization: `Bearer ${demo.staff_token}` } })
+
+const files = [
+  ['report "final" é€.log', Buffer.from('a small file\n')],
+  ['large.bin', Buffer.alloc(21_000_000, 7)],
+].map(([name, bytes]) => {
+  const path = join(folder, name)
+  writeFileSync(path, bytes)
+  return { name, path, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') }
+})
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync'],
+})
+try {
+  for (const javaScriptEnabled of [false, true]) {
+    const context = await browser.newContext({ javaScriptEnabled, viewport: { width: 800, height: 1000 } })
+    const page = await context.newPage()
+    const errors = []
+    page.on('console', (message) => { if (message.type() === 'error') errors.push(message.text()) })
+    await page.goto(demo.links.acme.url)
+    if (screenshots) await page.screenshot({ path: join(screenshots, 'upload.png') })
+    assert.match(await page.locator('main').innerText(), /Acme, ticket 1001/)
+    await page.getByLabel('Files').setInputFiles(files.map((file) => file.path))
+    await page.getByRole('button', { name: 'Send' }).click()
+    await page.waitForURL(/\/u\/[^/]+\/$/)
+    await page.getByRole('heading', { name: 'Your 2 files have arrived' }).waitFor()
+    const text = await page.locator('main').innerText()
+    for (const file of files) {
+      assert.ok(text.includes(file.sha256), `${file.name}: no digest in ${text}`)
+      assert.ok(text.includes(file.name), `${file.name}: no name in ${text}`)
+    }
+    if (screenshots) await page.screenshot({ path: join(screenshots, 'receipts.png') })
+    await page.getByRole('link', { name: 'Receipt' }).first().click()
+    await page.getByText(files[0].sha256).waitFor()
+    assert.deepEqual(errors, [])
+    await context.close()
+  }
+  const listed = (await (await staff('/api/v1/uploads?ticket=1001')).json()).uploads
+  for (const file of files) {
+    const found = listed.filter((receipt) => receipt.sha256 === file.sha256)
+    assert.equal(found.length, 1, `${file.name} was sent twice and must be there once`)
+    assert.equal(found[0].name, file.name)
+    const content = await (await staff(`/api/v1/uploads/${found[0].id}/content?via=gateway`)).arrayBuffer()
+    assert.equal(createHash('sha256').update(Buffer.from(content)).digest('hex'), file.sha256)
+  }
+  console.log('browser: 2 passed, 0 failed')
+} finally {
+  await browser.close()
+}
