@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -12,6 +13,7 @@ use aws_sdk_s3::config::{
     RequestChecksumCalculation, ResponseChecksumValidation, SharedCredentialsProvider,
     StalledStreamProtectionConfig,
 };
+use aws_types::service_config::ServiceConfigKey;
 
 /// As whom to speak to a bucket.
 #[derive(Clone)]
@@ -79,6 +81,8 @@ impl fmt::Debug for Bucket {
 /// One attempt that takes longer is broken off and tried again: a store that takes a request and stays silent would
 /// hang for ever otherwise.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
+/// Where no region is named, as with AWS's own S3 commands.
+const FALLBACK_REGION: &str = "us-east-1";
 /// Attempts in all, the first included.
 const ATTEMPTS_MAX: u32 = 4;
 /// The SDK's 5 s is too short for a store that pauses to write.
@@ -96,6 +100,29 @@ impl Bucket {
             None => None,
         };
         Self { client, public, config: Arc::new(config) }
+    }
+
+    /// A bucket as a person's AWS tools see it: credentials, region and endpoint come from the environment
+    /// (`AWS_ENDPOINT_URL_S3`, `AWS_PROFILE`, …) and the AWS configuration files. Nothing is sent to the bucket yet.
+    pub async fn from_environment(bucket: String, prefix: String) -> Self {
+        // Stores behind an endpoint of their own seldom care; AWS says so when another region is right.
+        let region = RegionProviderChain::default_provider().or_else(FALLBACK_REGION);
+        let sdk = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+        let endpoint = configured_endpoint(&sdk);
+        let config = Config {
+            bucket,
+            prefix,
+            // Such stores rarely have a host name for each bucket.
+            path_style: endpoint.is_some(),
+            endpoint,
+            public_endpoint: None,
+            region: sdk.region().map_or(FALLBACK_REGION, Region::as_ref).to_owned(),
+            credentials: Credentials::Chain,
+            expected_owner: None,
+            kms_key: None,
+        };
+        let client = tuned(aws_sdk_s3::config::Builder::from(&sdk), config.path_style);
+        Self { client, public: None, config: Arc::new(config) }
     }
 
     /// The bucket's name.
@@ -143,8 +170,24 @@ async fn client(config: &Config, endpoint: Option<&str>) -> Client {
         }
     };
     builder.set_endpoint_url(endpoint.map(str::to_owned));
+    tuned(builder, config.path_style)
+}
+
+/// The endpoint that environment or profile name for S3, or for every service; none for AWS itself.
+fn configured_endpoint(sdk: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id("S3")
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let of_s3 = sdk.service_config().and_then(|service| service.load_config(key));
+    of_s3.or_else(|| sdk.endpoint_url().map(str::to_owned))
+}
+
+fn tuned(builder: aws_sdk_s3::config::Builder, path_style: bool) -> Client {
     let config = builder
-        .force_path_style(config.path_style)
+        .force_path_style(path_style)
         // Our own CRC-64 goes with every byte; the SDK's defaults would hash everything a second time.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)

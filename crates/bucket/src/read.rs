@@ -1,10 +1,11 @@
 //! Everything that only looks: head, read, list, presign.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::ChecksumMode;
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{ChecksumMode, EncodingType};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
@@ -19,6 +20,12 @@ pub struct Found {
     pub size: i64,
     /// Checksum of the whole, where the store keeps one.
     pub crc64: Option<Crc64>,
+    /// The store's tag for exactly these bytes, see [`Bucket::read_same`].
+    pub etag: Option<String>,
+    /// When it was last written, ms since 1970.
+    pub last_modified: i64,
+    /// What was written with it; names in lower case.
+    pub metadata: HashMap<String, String>,
 }
 
 /// An object in a listing.
@@ -30,6 +37,8 @@ pub struct Object {
     pub size: i64,
     /// When it was last written, ms since 1970.
     pub last_modified: i64,
+    /// The store's tag for exactly these bytes, see [`Bucket::read_same`].
+    pub etag: Option<String>,
 }
 
 /// One page of a listing, and where the next begins.
@@ -58,6 +67,16 @@ impl Read {
     }
 }
 
+fn millis(at: &DateTime) -> i64 {
+    at.to_millis().unwrap_or_default()
+}
+
+/// A key out of a listing with `encoding-type=url`: a blank is a plus, as in forms. S3 keys are UTF-8.
+fn decoded(key: &str) -> String {
+    let key = key.replace('+', " ");
+    percent_encoding::percent_decode_str(&key).decode_utf8_lossy().into_owned()
+}
+
 impl Bucket {
     /// Whether the bucket answers and lets us in.
     ///
@@ -84,6 +103,9 @@ impl Bucket {
             Ok(answer) => Ok(Some(Found {
                 size: answer.content_length.unwrap_or_default(),
                 crc64: answer.checksum_crc64_nvme.as_deref().and_then(Crc64::from_base64),
+                etag: answer.e_tag,
+                last_modified: answer.last_modified.map_or(0, |at| millis(&at)),
+                metadata: answer.metadata.unwrap_or_default(),
             })),
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -95,12 +117,21 @@ impl Bucket {
     /// # Errors
     /// As [`Error`].
     pub async fn read(&self, key: &str, range: Option<(u64, u64)>) -> Result<Read> {
+        self.read_same(key, range, None).await
+    }
+
+    /// As [`Bucket::read`], but only while the object is still the one that had `etag`.
+    ///
+    /// # Errors
+    /// As [`Error`]; [`Error::Changed`] when the object has been replaced.
+    pub async fn read_same(&self, key: &str, range: Option<(u64, u64)>, etag: Option<&str>) -> Result<Read> {
         let request = self
             .client
             .get_object()
             .bucket(self.name())
             .key(key)
             .set_range(range.map(|(first, last)| format!("bytes={first}-{last}")))
+            .set_if_match(etag.map(str::to_owned))
             .set_expected_bucket_owner(self.owner());
         let answer = bounded(Box::pin(request.send())).await?;
         Ok(Read { length: answer.content_length.unwrap_or_default(), body: answer.body })
@@ -116,14 +147,18 @@ impl Bucket {
             .list_objects_v2()
             .bucket(self.name())
             .prefix(prefix)
+            // XML has no way to write most control characters, and keys may hold them.
+            .encoding_type(EncodingType::Url)
             .set_continuation_token(next.map(str::to_owned))
             .set_expected_bucket_owner(self.owner());
         let answer = bounded(Box::pin(request.send())).await?;
+        let encoded = answer.encoding_type == Some(EncodingType::Url);
         let objects = answer.contents.unwrap_or_default().into_iter().filter_map(|object| {
             Some(Object {
-                key: object.key?,
+                key: if encoded { decoded(&object.key?) } else { object.key? },
                 size: object.size.unwrap_or_default(),
-                last_modified: object.last_modified.and_then(|at| at.to_millis().ok()).unwrap_or_default(),
+                last_modified: object.last_modified.map_or(0, |at| millis(&at)),
+                etag: object.e_tag,
             })
         });
         Ok(Page { objects: objects.collect(), next: answer.next_continuation_token })
@@ -175,5 +210,23 @@ impl Bucket {
             .await
             .map_err(|error| sort(&error))?;
         Ok(request.uri().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_listing() {
+        for (written, key) in [
+            ("a/b.log", "a/b.log"),
+            ("a+b%2Bc%20d", "a b+c d"),
+            ("%01%1B%5B31m", "\u{1}\u{1b}[31m"),
+            ("Gr%C3%BC%C3%9Fe/%E6%97%A5", "Grüße/日"),
+            ("100%25", "100%"),
+        ] {
+            assert_eq!(decoded(written), key, "{written}");
+        }
     }
 }

@@ -187,6 +187,7 @@ async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<Exi
             if !email.contains('@') {
                 bail!("`{email}` is not an e-mail address");
             }
+            known(ledger.partner(&partner).await.map(drop), &partner)?;
             vec![ledger.create_contact(&partner, &name, &email).await?]
         }
         ContactCommand::List { partner } => ledger.contacts(partner.as_deref()).await?,
@@ -265,7 +266,7 @@ async fn sweep(dry_run: bool, ledger: &Ledger, config: &Config) -> anyhow::Resul
     let swept = uploads.sweep(dry_run).await.context("sweep")?;
     print(&json!({
         "dry_run": dry_run, "cleared": swept.cleared, "waiting": swept.waiting, "failed": swept.failed,
-        "foreign": swept.foreign,
+        "stray": swept.stray, "foreign": swept.foreign,
     }))?;
     Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -159,7 +159,7 @@ fn server(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
             );
         }
     }
-    let max_connections = section.number("max_connections", found).unwrap_or(10_000);
+    let max_connections = section.number("max_connections", found).unwrap_or(2_000);
     if max_connections == 0 {
         section.wrong("max_connections", "is 0", "write at least 1", found);
     }
@@ -308,7 +308,7 @@ fn bucket_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> bucket::
 fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (String, Partner) {
     if !crate::partners::is_partner_id(&id) || id == SUPPORT_UPLOADER {
         let mend = "use 1 to 63 lower-case letters, digits and `-`, and not `support-uploader`";
-        section.wrong("name", &format!("`{id}` is not a partner's short name"), mend, found);
+        section.wrong_name(&format!("`{id}` is not a partner's short name"), mend, found);
     }
     let name = section.string("name", found).unwrap_or_else(|| id.clone());
     let organization_id =

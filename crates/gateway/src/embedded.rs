@@ -75,9 +75,18 @@ fn prepare(data: &Path, described: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
     }
 }
 
-/// An address that is free now. Another program may take it before the gateway does; the gateway then says so.
+/// An address that is free now. It stays so in all likelihood, also while a gateway is down: its port is not one of those
+/// that the system gives to whoever asks for any (on Linux from 32768 on).
 fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    for _ in 0..100 {
+        // The system's choice is the random number.
+        let random = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + random % 20_000));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return Ok(address);
+        }
+    }
+    bail!("no free port on 127.0.0.1")
 }
 
 /// The configuration of a gateway that uses this sandbox.

@@ -64,17 +64,17 @@ pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
     }
 }
 
-/// The SHA-256 of `Repr-Digest` (RFC 9530 section 3), lower-case hex. Other algorithms are not compared, as the RFC
-/// allows; a SHA-256 that cannot be read is refused rather than ignored.
-pub(crate) fn repr_digest(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+/// The SHA-256 of `Repr-Digest` or `Content-Digest` (RFC 9530), lower-case hex. Other algorithms are not compared, as the
+/// RFC allows; a SHA-256 that cannot be read is refused rather than ignored.
+pub(crate) fn digest(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
     let malformed = || {
-        problem::bad_request(
-            "The header Repr-Digest cannot be read. Write `Repr-Digest: sha-256=:BASE64:` with the 32 bytes of the digest \
-             in base64, or leave it out.",
-        )
+        problem::bad_request(&format!(
+            "The header {name} cannot be read. Write `{name}: sha-256=:BASE64:` with the 32 bytes of the digest in base64, \
+             or leave it out.",
+        ))
     };
     let mut found = None;
-    for value in headers.get_all("repr-digest") {
+    for value in headers.get_all(name) {
         for member in value.to_str().map_err(|_| malformed())?.split(',') {
             let (algorithm, value) = member.trim().split_once('=').ok_or_else(malformed)?;
             let value = value.split(';').next().unwrap_or_default().trim();

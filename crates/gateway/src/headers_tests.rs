@@ -52,7 +52,7 @@ fn repr_digests() {
         ("sha-256=:***:".into(), Err(())),
         ("nonsense".into(), Err(())),
     ] {
-        let found = repr_digest(&with("repr-digest", &value)).map_err(drop);
+        let found = digest(&with("repr-digest", &value), "Repr-Digest").map_err(drop);
         assert_eq!(found, expected.map(|o| o.map(str::to_owned)), "{value}");
     }
 }

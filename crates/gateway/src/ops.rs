@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use ledger::JobKind;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::app::App;
@@ -36,7 +37,11 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
 /// Headers that no answer goes without.
 pub(crate) async fn common_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    let headers = response.headers_mut();
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    // The address of a link is a secret: no page may hand it on, nor run or load anything.
+    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
+    headers.insert("content-security-policy", HeaderValue::from_static(page::CONTENT_SECURITY_POLICY));
     response
 }
 
@@ -45,20 +50,33 @@ pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new().install_recorder()?)
 }
 
+/// State and delivery of the uploads that are counted.
+const UPLOADS: [(&str, &str); 5] = [
+    ("open", ""),
+    ("completing", ""),
+    ("complete", "pending"),
+    ("complete", "done"),
+    ("complete", "undeliverable"),
+];
+
 /// The metrics as Prometheus reads them; gauges are taken from the ledger and the budget as they are now.
 pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>) -> Response {
     let budget = app.uploads.budget();
     gauge("weighbridge_memory_used_bytes", budget.used_bytes());
     gauge("weighbridge_memory_budget_bytes", budget.total_bytes());
+    // What there is none of is not in the ledger's answer: it is 0, not what it was.
     if let Ok(counts) = app.ledger.upload_counts().await {
-        for (state, delivery, count) in counts {
+        for (state, delivery) in UPLOADS {
+            let count = counts.iter().find(|found| found.0 == state && found.1 == delivery);
             metrics::gauge!("weighbridge_uploads", "state" => state, "delivery" => delivery)
-                .set(as_f64(count));
+                .set(as_f64(count.map_or(0, |found| found.2)));
         }
     }
     if let Ok(counts) = app.ledger.job_counts().await {
-        for (kind, count, oldest_ms) in counts {
-            metrics::gauge!("weighbridge_jobs_waiting", "kind" => kind.clone()).set(as_f64(count));
+        for kind in [JobKind::Deliver, JobKind::Receipt].map(JobKind::name) {
+            let found = counts.iter().find(|found| found.0 == kind);
+            let (count, oldest_ms) = found.map_or((0, 0), |found| (found.1, found.2));
+            metrics::gauge!("weighbridge_jobs_waiting", "kind" => kind).set(as_f64(count));
             metrics::gauge!("weighbridge_jobs_oldest_seconds", "kind" => kind)
                 .set(as_f64(oldest_ms) / 1000.0);
         }

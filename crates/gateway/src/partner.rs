@@ -119,15 +119,7 @@ fn page(asking: &Asking) -> Response {
         ticket_attachment_bytes: asking.app.limits.ticket_attachment_bytes,
         expires_at: expires_at.as_deref(),
     });
-    (
-        [
-            ("content-security-policy", page::CONTENT_SECURITY_POLICY),
-            ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
-        ],
-        Html(html),
-    )
-        .into_response()
+    ([("cache-control", "no-store")], Html(html)).into_response()
 }
 
 /// Limits and ways to send, before a byte is sent. No partner's data: the link alone decides.
@@ -202,9 +194,11 @@ impl Asking {
     pub(crate) fn send_again(&self, name: &str) -> String {
         let encoded: String =
             url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
-        let query = self.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        // The command stands in single quotes.
+        let query = self.uri.query().map_or_else(String::new, |query| format!("?{}", query.replace('\'', "%27")));
+        let user = if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" };
         format!(
-            "Send it again: curl --fail-with-body --retry 5 -T FILE -o receipt.txt '{}{encoded}{query}'",
+            "Send it again: curl --fail-with-body --retry 5 {user}-T FILE -o receipt.txt '{}{encoded}{query}'",
             self.address
         )
     }

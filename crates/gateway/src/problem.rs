@@ -176,6 +176,15 @@ pub(crate) fn not_found() -> Problem {
     )
 }
 
+pub(crate) fn no_such_thing() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "about:blank",
+        "Not Found",
+        "There is nothing of that id. List what there is.",
+    )
+}
+
 pub(crate) fn method_not_allowed(allow: &str) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
@@ -274,7 +283,7 @@ impl From<upload::Error> for Problem {
                 StatusCode::BAD_REQUEST,
                 "https://iana.org/assignments/http-problem-types#inconsistent-upload-length",
                 "Lengths contradict each other",
-                format!("{declared} bytes were announced, {actual} came. Send the file again."),
+                format!("The lengths differ: {declared} bytes were announced, {actual} came. Send the file again."),
             ),
             E::DigestMismatch { announced, actual } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -305,6 +314,7 @@ impl From<upload::Error> for Problem {
                 "A newer request has taken over",
                 "A newer request sends this file; this one has stopped.",
             ),
+            E::Revoked => link_expired(true),
             E::TooManyOpen => slow_down(),
             E::Busy { retry_after } => unavailable("Too much is being sent at the moment.", retry_after),
             E::Unavailable(source) => {

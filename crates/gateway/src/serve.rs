@@ -26,8 +26,9 @@ use crate::app::{App, IDLE_UPLOAD, Parts};
 use crate::config::Config;
 use crate::ops;
 
-/// Largest request head, bytes; a larger one is answered 431. Also the largest frame of a body.
-const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// Largest request head, bytes; a larger one is answered 431. Also what a connection may buffer outside of the budget:
+/// as fast as larger ones, and `max_connections` of them stay small.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
@@ -39,6 +40,7 @@ pub(crate) struct Running {
     pub(crate) app: App,
     stop: CancellationToken,
     tasks: TaskTracker,
+    _hold: ledger::Hold,
 }
 
 /// Opens the ledger and brings it up to date with the configuration's partners.
@@ -88,6 +90,8 @@ pub(crate) async fn start(
     public_url: String,
 ) -> anyhow::Result<Running> {
     let metrics = ops::install_metrics()?;
+    let hold =
+        Ledger::hold(&config.ledger_url).with_context(|| format!("hold ledger {}", config.ledger_url))?;
     let ledger = open_ledger(config).await?;
     let buckets = open_buckets(config).await;
     let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
@@ -114,7 +118,8 @@ pub(crate) async fn start(
         public_url,
         draining: false.into(),
     });
-    let running = Running { app: app.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new() };
+    let running =
+        Running { app: app.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new(), _hold: hold };
     let stop = &running.stop;
     running.tasks.spawn({
         let stop = stop.clone();

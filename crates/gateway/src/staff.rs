@@ -10,6 +10,7 @@ pub(crate) use links::{Asked, make as make_link};
 
 use axum::Router;
 use axum::extract::{FromRequestParts, rejection::JsonRejection};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -33,6 +34,23 @@ pub(crate) fn router() -> Router<App> {
         .route("/links", post(links::create))
         .route("/links/{id}", delete(links::revoke))
         .fallback(|| async { Refusal(problem::not_found()) })
+        .layer(axum::middleware::map_response(always_problem))
+}
+
+/// What the framework refuses by itself (a method, an address that cannot be decoded), as problem details, too.
+async fn always_problem(response: Response) -> Response {
+    let status = response.status();
+    let refused = status.is_client_error() || status.is_server_error();
+    let told = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    if !refused || told {
+        return response;
+    }
+    let title = status.canonical_reason().unwrap_or("Refused");
+    let mut answer =
+        Problem::new(status, "about:blank", title, "The address or the method is not one of this API.")
+            .answer(Wanted::Json);
+    answer.headers_mut().extend(response.headers().get(ALLOW).map(|allow| (ALLOW, allow.clone())));
+    answer
 }
 
 /// Somebody with a valid staff token.
@@ -42,11 +60,6 @@ impl Staff {
     /// As the audit names them.
     pub(crate) fn actor(&self) -> String {
         format!("staff:{}", self.0.id)
-    }
-
-    /// As a link names who made it.
-    pub(crate) fn name(&self) -> &str {
-        &self.0.name
     }
 }
 
@@ -67,9 +80,30 @@ impl FromRequestParts<App> for Staff {
 /// A refusal on this side: always problem details, for a program reads it.
 pub(crate) struct Refusal(Problem);
 
-impl<E: Into<Problem>> From<E> for Refusal {
-    fn from(error: E) -> Self {
-        Self(error.into())
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<ledger::Error> for Refusal {
+    fn from(error: ledger::Error) -> Self {
+        upload::Error::from(error).into()
+    }
+}
+
+impl From<bucket::Error> for Refusal {
+    fn from(error: bucket::Error) -> Self {
+        upload::Error::from(error).into()
+    }
+}
+
+impl From<upload::Error> for Refusal {
+    fn from(error: upload::Error) -> Self {
+        match error {
+            upload::Error::NotFound => Self(problem::no_such_thing()),
+            other => Self(other.into()),
+        }
     }
 }
 

@@ -27,18 +27,7 @@ impl Ledger {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn record(&self, actor: &str, action: &str, subject: &str, detail: &str) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO audit (id, at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(new_id())
-        .bind(now_ms())
-        .bind(actor)
-        .bind(action)
-        .bind(subject)
-        .bind(detail)
-        .execute(&self.write)
-        .await?;
-        Ok(())
+        write(&self.write, actor, action, subject, detail).await
     }
 
     /// Lines after `after` (an entry's id, or empty for the beginning), oldest first, at most `limit`.
@@ -67,4 +56,24 @@ impl Ledger {
             })
             .collect()
     }
+}
+
+/// Appends a line, in the transaction of what it tells of where there is one.
+pub(crate) async fn write(
+    to: impl sqlx::Executor<'_, Database = sqlx::Any>,
+    actor: &str,
+    action: &str,
+    subject: &str,
+    detail: &str,
+) -> Result<()> {
+    sqlx::query("INSERT INTO audit (id, at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(new_id())
+        .bind(now_ms())
+        .bind(actor)
+        .bind(action)
+        .bind(subject)
+        .bind(detail)
+        .execute(to)
+        .await?;
+    Ok(())
 }

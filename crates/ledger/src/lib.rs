@@ -4,6 +4,7 @@
 
 mod access;
 mod audit;
+mod completing;
 mod idempotency;
 mod jobs;
 mod open;
@@ -13,18 +14,20 @@ mod secret;
 mod tickets;
 mod uploads;
 
+#[cfg(test)]
+mod tests;
+
 pub use access::{Link, NewLink, Right, StaffToken};
 pub use audit::AuditEntry;
+pub use completing::{Completed, Completing, Original};
 pub use idempotency::{Claim, Key};
 pub use jobs::{Job, JobKind};
-pub use open::{Error, Ledger, Result, migrations};
+pub use open::{Error, Hold, Ledger, Result, migrations};
 pub use partners::{Contact, Partner};
 pub use parts::{Part, PartCommit, Reservation};
 pub use secret::{Token, hash_token};
 pub use tickets::Ticket;
-pub use uploads::{
-    Appending, Completed, Completing, Delivery, Destination, Filter, NewUpload, Original, State, Upload,
-};
+pub use uploads::{Appending, Delivery, Destination, Filter, NewUpload, State, Upload};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub fn now_ms() -> i64 {

@@ -1,6 +1,7 @@
 //! Opens the ledger: pools, pragmas, migrations, and the one error of this crate.
 //! SQLite writes go through one connection (it has one writer anyway); a transaction takes the write lock at its start.
 
+use std::fs::{File, TryLockError};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -50,6 +51,12 @@ pub struct Ledger {
     pub(crate) read: AnyPool,
 }
 
+/// The right to be the one gateway on a SQLite ledger. The operating system ends it with the process.
+#[derive(Debug)]
+pub struct Hold {
+    _file: File,
+}
+
 /// A statement waiting for SQLite's write lock gives up after this time.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections for reads (SQLite), or for everything (Postgres).
@@ -76,9 +83,35 @@ impl Ledger {
     /// Brings the tables up to date; safe to run again, and while others run it.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when a step fails; the step is rolled back.
+    /// [`Error::Unavailable`] when a step fails; every step is rolled back.
     pub async fn migrate(&self) -> Result<()> {
-        migrator().run(&self.write).await.map_err(|error| Error::Unavailable(error.into()))
+        // The migrator itself takes no lock on SQLite: two processes would both create the first table.
+        let mut tx = self.begin().await?;
+        // Not `run`: its future is not known to be `Send`.
+        migrator()
+            .run_direct(None, &mut *tx, false)
+            .await
+            .map_err(|error| Error::Unavailable(error.into()))?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes the right to be the one gateway on this SQLite file, for as long as the result lives: a second one would
+    /// take the first one's running uploads for abandoned.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when another has it.
+    pub fn hold(url: &str) -> Result<Hold> {
+        let path = format!("{}.lock", url.strip_prefix("sqlite:").unwrap_or(url));
+        create_private(&path).map_err(|error| Error::Unavailable(error.into()))?;
+        let file = File::open(&path).map_err(|error| Error::Unavailable(error.into()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Hold { _file: file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::Conflict("another gateway runs on this ledger".into()))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::Unavailable(error.into())),
+        }
     }
 
     /// Whether the database answers.

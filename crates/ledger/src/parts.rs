@@ -64,12 +64,13 @@ impl Ledger {
     /// Reserves a part number, with the deadline of the attempt, before it is sent.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours.
+    /// [`Error::Superseded`] when the epoch is no longer ours, the part is stored already, or the link was revoked.
     pub async fn reserve_part(&self, part: &Reservation<'_>) -> Result<()> {
         let mut tx = self.begin().await?;
         let ours = sqlx::query(
             "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $3 THEN $3 ELSE attempts_until END, \
-             updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open'",
+             updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open' AND NOT EXISTS \
+             (SELECT 1 FROM links WHERE links.id = uploads.link_id AND links.revoked_at IS NOT NULL)",
         )
         .bind(part.upload_id)
         .bind(part.epoch)
@@ -81,7 +82,7 @@ impl Ledger {
             tx.rollback().await?;
             return Err(Error::Superseded);
         }
-        sqlx::query(
+        let reserved = sqlx::query(
             "INSERT INTO parts (upload_id, number, epoch, offset_bytes, size_bytes, crc64, etag, deadline) \
              VALUES ($1, $2, $3, $4, $5, $6, NULL, $7) ON CONFLICT (upload_id, number) DO UPDATE SET \
              epoch = excluded.epoch, offset_bytes = excluded.offset_bytes, size_bytes = excluded.size_bytes, \
@@ -96,6 +97,10 @@ impl Ledger {
         .bind(part.deadline)
         .execute(&mut *tx)
         .await?;
+        if reserved.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Err(Error::Superseded);
+        }
         tx.commit().await?;
         Ok(())
     }

@@ -4,7 +4,7 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::{Error, JobKind, Ledger, Result, new_id, now_ms};
+use crate::{Error, Ledger, Result, audit, now_ms};
 
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
@@ -151,49 +151,6 @@ pub struct Appending {
     pub sha256_state: Option<String>,
 }
 
-/// What is known when the last byte has arrived.
-#[derive(Debug, Clone)]
-pub struct Completing<'a> {
-    /// Upload.
-    pub id: &'a str,
-    /// Epoch of the append that ends it.
-    pub epoch: i64,
-    /// Bytes in all.
-    pub size: i64,
-    /// SHA-256, hex.
-    pub sha256: &'a str,
-    /// CRC-64/NVME of the whole, hex.
-    pub crc64: &'a str,
-    /// Where it belongs.
-    pub destination: Destination,
-    /// Client digests that were compared.
-    pub checked: &'a [&'a str],
-    /// Identifies link, ticket, name and SHA-256 together.
-    pub dedupe_key: &'a str,
-    /// A claim on `dedupe_key` before this time no longer counts, ms.
-    pub claims_since: i64,
-    /// No attempt to publish runs after this, ms.
-    pub attempts_until: i64,
-}
-
-/// Whether an upload that ends is the first of its kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Original {
-    /// It is: publish it.
-    Ours,
-    /// This upload was there before.
-    Other(String),
-}
-
-/// What `complete` found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completed {
-    /// It is complete now; its jobs are queued.
-    Now,
-    /// It was complete already.
-    Before,
-}
-
 /// Which uploads a listing wants.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
@@ -205,6 +162,8 @@ pub struct Filter {
     pub partner_id: Option<String>,
     /// In this state.
     pub state: Option<State>,
+    /// Complete, and its ticket told so far.
+    pub delivery: Option<Delivery>,
     /// Begun at or after, ms.
     pub since: Option<i64>,
     /// Begun before, ms.
@@ -306,103 +265,6 @@ impl Ledger {
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
     }
 
-    /// Records that every byte has arrived, with its digest, and whether the file is the first of its kind.
-    /// With [`Original::Other`] nothing changes: the caller drops its copy.
-    ///
-    /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours.
-    pub async fn begin_completing(&self, end: &Completing<'_>) -> Result<Original> {
-        let now = now_ms();
-        let mut tx = self.begin().await?;
-        let original: String = sqlx::query(
-            "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
-             ON CONFLICT (dedupe_key) DO UPDATE SET \
-               upload_id = CASE WHEN originals.claimed_at < $4 OR NOT EXISTS (SELECT 1 FROM uploads \
-                 WHERE uploads.id = originals.upload_id AND uploads.state IN ('completing', 'complete')) \
-                 THEN excluded.upload_id ELSE originals.upload_id END, \
-               claimed_at = CASE WHEN originals.claimed_at < $4 OR NOT EXISTS (SELECT 1 FROM uploads \
-                 WHERE uploads.id = originals.upload_id AND uploads.state IN ('completing', 'complete')) \
-                 THEN excluded.claimed_at ELSE originals.claimed_at END \
-             RETURNING upload_id",
-        )
-        .bind(end.dedupe_key)
-        .bind(end.id)
-        .bind(now)
-        .bind(end.claims_since)
-        .fetch_one(&mut *tx)
-        .await?
-        .try_get("upload_id")?;
-        if original != end.id {
-            tx.rollback().await?;
-            return Ok(Original::Other(original));
-        }
-        let done = sqlx::query(
-            "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
-             checked = $7, dedupe_key = $8, updated_at = $9, \
-             attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END \
-             WHERE id = $1 AND epoch = $2 AND state = 'open'",
-        )
-        .bind(end.id)
-        .bind(end.epoch)
-        .bind(end.size)
-        .bind(end.sha256)
-        .bind(end.crc64)
-        .bind(end.destination.name())
-        .bind(end.checked.join(","))
-        .bind(end.dedupe_key)
-        .bind(now)
-        .bind(end.attempts_until)
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            tx.rollback().await?;
-            return Err(Error::Superseded);
-        }
-        tx.commit().await?;
-        Ok(Original::Ours)
-    }
-
-    /// Records that the object is durable at its final key, and queues what is to be done next, in one transaction.
-    ///
-    /// # Errors
-    /// [`Error::Superseded`] when it is neither completing nor complete.
-    pub async fn complete(&self, id: &str) -> Result<Completed> {
-        let now = now_ms();
-        let mut tx = self.begin().await?;
-        let row = sqlx::query(
-            "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
-             sha256_state = NULL, completed_at = $2, updated_at = $2 \
-             WHERE id = $1 AND state = 'completing' RETURNING ticket",
-        )
-        .bind(id)
-        .bind(now)
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(row) = row else {
-            tx.rollback().await?;
-            return match self.upload(id).await?.state {
-                State::Complete => Ok(Completed::Before),
-                _ => Err(Error::Superseded),
-            };
-        };
-        let ticket: String = row.try_get("ticket")?;
-        for kind in [JobKind::Deliver, JobKind::Receipt] {
-            sqlx::query(
-                "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, 0, 0, $5)",
-            )
-            .bind(new_id())
-            .bind(kind.name())
-            .bind(id)
-            .bind(&ticket)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(Completed::Now)
-    }
-
     /// Ends an upload that is open or completing; what it left in a bucket waits for [`Ledger::unswept`].
     /// With an epoch, only if it is still ours. Says whether it did.
     ///
@@ -440,8 +302,9 @@ impl Ledger {
         }
         sqlx::query("DELETE FROM originals WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
         sqlx::query("DELETE FROM jobs WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
+        audit::write(&mut *tx, actor, "upload.remove", id, "").await?;
         tx.commit().await?;
-        self.record(actor, "upload.remove", id, "").await
+        Ok(())
     }
 
     /// Cancelled and removed uploads whose leftovers have not been cleared for certain, oldest first.
@@ -500,7 +363,7 @@ impl Ledger {
              AND (CAST($2 AS TEXT) IS NULL OR partner_id = $2) AND (CAST($3 AS TEXT) IS NULL OR state = $3) \
              AND (CAST($4 AS BIGINT) IS NULL OR created_at >= $4) AND (CAST($5 AS BIGINT) IS NULL OR created_at < $5) \
              AND (CAST($6 AS TEXT) IS NULL OR id < $6) AND (CAST($7 AS TEXT) IS NULL OR link_id = $7) \
-             ORDER BY id DESC LIMIT $8",
+             AND (CAST($8 AS TEXT) IS NULL OR delivery = $8) ORDER BY id DESC LIMIT $9",
         )
         .bind(&filter.ticket)
         .bind(&filter.partner_id)
@@ -509,6 +372,7 @@ impl Ledger {
         .bind(filter.until)
         .bind(&filter.before)
         .bind(&filter.link_id)
+        .bind(filter.delivery.map(Delivery::name))
         .bind(filter.limit)
         .fetch_all(&self.read)
         .await?;

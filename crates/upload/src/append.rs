@@ -75,13 +75,27 @@ impl Uploads {
             self.finish(&mut receiving, append).await
         }
         .await;
+        let result = match result {
+            Err(Error::Superseded) => Err(self.why_superseded(id).await),
+            other => other,
+        };
         match (&result, epoch) {
             (Ok(_), _) => self.0.completed.notify_one(),
             // Whoever took over has the upload now.
-            (Err(Error::Superseded), _) | (Err(_), None) => {}
+            (Err(Error::Superseded), _) if place.evicted().is_cancelled() => {}
+            (Err(_), None) => {}
             (Err(error), Some(epoch)) => self.give_up(id, epoch, error).await,
         }
         result
+    }
+
+    /// The ledger refuses a writer whose link was revoked as it refuses one that was replaced: this tells them apart.
+    async fn why_superseded(&self, id: &str) -> Error {
+        let link = async { self.0.ledger.link(&self.0.ledger.upload(id).await?.link_id).await };
+        match link.await {
+            Ok(link) if link.revoked_at.is_some() => Error::Revoked,
+            _ => Error::Superseded,
+        }
     }
 
     async fn begin(

@@ -41,8 +41,8 @@ impl Budget {
     /// Admits an append that will bring `bytes` (if known), or says soon that there is no room. What others hold beyond
     /// their own pieces comes back in the meantime, and nobody else gets it.
     pub(crate) async fn admit(&self, bytes: Option<u64>) -> Option<Allowance> {
-        let wanted = bytes
-            .map_or(PIECES_SURE, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, PIECES_SURE));
+        let wanted =
+            bytes.map_or(PIECES_SURE, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, PIECES_SURE));
         let permit = Arc::clone(&self.shared).acquire_many_owned(u32::try_from(wanted).ok()?);
         let permit = tokio::time::timeout(ADMISSION_WAIT_MAX, permit).await.ok()?.ok()?;
         let own = Arc::new(Semaphore::new(usize::try_from(wanted).ok()?));

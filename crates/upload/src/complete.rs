@@ -147,9 +147,7 @@ impl Uploads {
             }
         }
         for upload in self.0.ledger.unmoved(State::Open, before).await? {
-            if !self.is_running(&upload.id)
-                && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await?
-            {
+            if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
                 tracing::info!(upload.id, "cancel abandoned upload");
             }
         }

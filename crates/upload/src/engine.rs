@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bucket::{Bucket, Buckets};
-use ledger::{Destination, Ledger, Link, NewUpload, State, Upload};
+use ledger::{Destination, Filter, Ledger, Link, NewUpload, State, Upload};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -132,6 +132,25 @@ impl Uploads {
         own.min(self.0.limits.max_upload_bytes)
     }
 
+    /// Whether an upload of unknown length could begin on this link now. One that begins later may still be refused.
+    ///
+    /// # Errors
+    /// [`Error::TooManyOpen`], [`Error::Busy`], and [`Error::Unavailable`] when the ledger does not answer.
+    pub async fn has_room(&self, link: &Link) -> Result<()> {
+        let limit = self.max_open(link);
+        let open =
+            Filter { link_id: Some(link.id.clone()), state: Some(State::Open), limit, ..Filter::default() };
+        if signed(self.0.ledger.uploads(&open).await?.len() as u64) >= limit {
+            return Err(Error::TooManyOpen);
+        }
+        self.0.budget.admit(None).await.map(drop).ok_or_else(busy)
+    }
+
+    /// Uploads that may be open on this link at a time.
+    fn max_open(&self, link: &Link) -> i64 {
+        link.max_open.unwrap_or_else(|| i64::from(self.0.limits.link_open_uploads_max))
+    }
+
     /// Records a new upload. Nothing exists in a bucket yet.
     ///
     /// # Errors
@@ -158,8 +177,7 @@ impl Uploads {
             bucket: bucket_name.to_owned(),
             length: new.length.map(signed),
         };
-        let max_open = new.link.max_open.unwrap_or_else(|| i64::from(self.0.limits.link_open_uploads_max));
-        match self.0.ledger.create_upload(&row, max_open).await {
+        match self.0.ledger.create_upload(&row, self.max_open(new.link)).await {
             Ok(()) => Ok(self.0.ledger.upload(&row.id).await?),
             Err(ledger::Error::Superseded) => Err(Error::TooManyOpen),
             Err(error) => Err(error.into()),
@@ -227,8 +245,12 @@ impl Uploads {
     /// the ledger's epoch ends it on others.
     pub(crate) async fn take_over<'a>(&'a self, id: &'a str) -> Place<'a> {
         let running = Running::default();
-        let older =
-            self.0.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned(), running.clone());
+        let older = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id.to_owned(), running.clone());
         let place = Place { uploads: self, id, running };
         if let Some(older) = older {
             older.evicted.cancel();

@@ -57,6 +57,9 @@ pub enum Error {
     /// Nobody: a newer request has taken over.
     #[error("a newer request has taken over")]
     Superseded,
+    /// The sender: ask for a new link; this one was withdrawn while the file was on its way.
+    #[error("the link was revoked")]
+    Revoked,
     /// The sender: wait for an upload to end; too many are open on the link.
     #[error("too many uploads are open on the link")]
     TooManyOpen,

@@ -6,7 +6,7 @@ mod content;
 use std::time::Duration;
 
 use anyhow::Context;
-pub(crate) use content::Content;
+pub(crate) use content::{Content, item};
 use reqwest::{
     Client, Method, Response, StatusCode, header,
     header::{HeaderMap, HeaderValue},
@@ -19,6 +19,7 @@ use crate::{
     config::Settings,
     failure::{Status, failed, failure, usage},
     receipt::{Link, LinkRequest, ObjectsPage, Partner, Partners, Receipt, UploadsPage},
+    trouble::{Retry, Trouble},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,9 +33,6 @@ const DETAIL_CHARS_MAX: usize = 2_000;
 const CALL_TRIES_MAX: u32 = 5;
 /// A call asked to wait longer than this is given up: the person is told, and decides.
 const CALL_PAUSE_MAX: Duration = Duration::from_secs(10);
-/// A download waits at most so long between tries, whatever `Retry-After` says.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-
 /// A gateway and the right to ask it.
 pub(crate) struct Api {
     base: Url,
@@ -52,55 +50,6 @@ pub(crate) struct Filter {
     /// RFC 3339
     pub(crate) until: Option<String>,
     pub(crate) state: Option<String>,
-}
-
-/// Why a request did not succeed, and whether trying again may help.
-pub(crate) struct Trouble {
-    pub(crate) error: anyhow::Error,
-    retry: Retry,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Retry {
-    /// The same request would get the same answer.
-    Never,
-    /// The request never left: any method may try again.
-    NotSent,
-    /// It may have been performed. The pause is what the server asked for.
-    Later(Option<Duration>),
-}
-
-impl Trouble {
-    fn lasting(error: anyhow::Error) -> Self {
-        Self { error, retry: Retry::Never }
-    }
-
-    fn passing(error: anyhow::Error) -> Self {
-        Self { error, retry: Retry::Later(None) }
-    }
-
-    fn from_client(error: reqwest::Error) -> Self {
-        let retry = if error.is_builder() {
-            Retry::Never
-        } else if error.is_connect() {
-            Retry::NotSent
-        } else {
-            Retry::Later(None)
-        };
-        // A presigned URL is a secret, too: it must not end up in a message.
-        Self { error: anyhow::Error::new(error.without_url()), retry }
-    }
-
-    /// The pause before try number `failures + 1`, or none when trying again is useless.
-    pub(crate) fn pause(&self, failures: u32) -> Option<Duration> {
-        let backoff =
-            Duration::from_millis(200 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(10));
-        match self.retry {
-            Retry::Never => None,
-            Retry::NotSent | Retry::Later(None) => Some(backoff),
-            Retry::Later(Some(asked)) => Some(asked.max(backoff).min(PAUSE_MAX)),
-        }
-    }
 }
 
 impl Api {
@@ -226,6 +175,20 @@ impl Api {
                 _ => return Err(trouble.error),
             }
         }
+    }
+}
+
+impl Trouble {
+    fn from_client(error: reqwest::Error) -> Self {
+        let retry = if error.is_builder() {
+            Retry::Never
+        } else if error.is_connect() {
+            Retry::NotSent
+        } else {
+            Retry::Later(None)
+        };
+        // A presigned URL is a secret, too: it must not end up in a message.
+        Self { error: anyhow::Error::new(error.without_url()), retry }
     }
 }
 

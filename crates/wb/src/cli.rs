@@ -1,15 +1,22 @@
 //! The command line, as clap types. What was typed is checked here; nothing is done here.
 //! No option takes a secret: command lines are visible to every process of the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+
+use crate::s3::Location;
 
 const AFTER_HELP: &str = "\
 Settings:
   WEIGHBRIDGE_URL, WEIGHBRIDGE_TOKEN, or `url` and `token` in $XDG_CONFIG_HOME/weighbridge/wb.toml
   (default ~/.config/weighbridge/wb.toml); the environment wins.
+
+Without the gateway: --s3 s3://BUCKET/PREFIX
+  ls, get and verify read the bucket itself, as the usual AWS settings say (AWS_PROFILE, AWS_ENDPOINT_URL_S3, AWS_REGION,
+  ~/.aws/config, …), also objects that the gateway did not put there. PREFIX is the gateway's own, if it has one.
+  Files are named by KEY as `ls` shows it, by ID (looked for in the whole listing), by TICKET/ID or by TICKET.
 
 Exit status:
   0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 integrity mismatch.
@@ -28,8 +35,21 @@ pub(crate) struct Cli {
     /// Address of the gateway
     #[arg(long, global = true, env = "WEIGHBRIDGE_URL", value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Read this bucket directly instead of asking the gateway
+    #[arg(long, global = true, value_name = "s3://BUCKET/PREFIX", value_parser = Location::parse)]
+    pub(crate) s3: Option<Location>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Where files are written to, if that is what was asked.
+    pub(crate) fn download_folder(&self) -> Option<&Path> {
+        match &self.command {
+            Command::Get(get) if !get.is_to_stdout() => Some(&get.output),
+            _ => None,
+        }
+    }
 }
 
 /// One variant a file in `commands/`.
@@ -37,7 +57,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// List uploads, newest as the gateway orders them
     Ls(Ls),
-    /// Download uploads, verified against their receipts
+    /// Download uploads, verified against their receipts; goes on where an interrupted run has stopped
     Get(Get),
     /// Create or revoke an upload link
     #[command(subcommand)]
@@ -48,6 +68,17 @@ pub(crate) enum Command {
     Rm(Rm),
     /// Compare local files, or what is stored, with the receipt
     Verify(Verify),
+    /// Print a completion script
+    Completions {
+        /// For this shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Folder to write to, created if missing
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
 }
 
 /// `wb ls`
@@ -65,16 +96,20 @@ pub(crate) struct Ls {
     /// Not after: as `--since`
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub(crate) until: Option<Timestamp>,
-    /// Only this state, e.g. `open`, `pending`, `done`, `undeliverable`
+    /// Only this state, e.g. `open`, `pending`, `done`, `undeliverable`; with --s3 also `unverified`
     #[arg(long)]
     pub(crate) state: Option<String>,
+    /// Also the SHA-256. With --s3 the receipts are read for this, and for --ticket, --partner and --state; without, a
+    /// listing shows only what the keys say
+    #[arg(long, short)]
+    pub(crate) long: bool,
 }
 
 /// `wb get`
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Upload ids, or ticket numbers (digits only) for all files of a ticket
-    #[arg(required = true, value_name = "ID|TICKET")]
+    /// Upload ids, or ticket numbers (digits only) for all files of a ticket; with --s3 also keys
+    #[arg(required = true, value_name = "ID|TICKET|KEY")]
     pub(crate) what: Vec<String>,
     /// Folder to write to, created if missing; `-` is standard output, for one file
     #[arg(long, short, value_name = "DIR", default_value = ".")]
@@ -82,8 +117,18 @@ pub(crate) struct Get {
     /// Replace files of the same name instead of writing `name (2)`
     #[arg(long)]
     pub(crate) force: bool,
+    /// Fail with status 5 where nothing vouches for the bytes: no receipt, no digest or CRC-64/NVME of the object
+    #[arg(long)]
+    pub(crate) require_verified: bool,
     #[command(flatten)]
     pub(crate) transfer: Transfer,
+}
+
+impl Get {
+    /// Whether the bytes go to standard output.
+    pub(crate) fn is_to_stdout(&self) -> bool {
+        self.output == Path::new("-")
+    }
 }
 
 /// How bytes are fetched.
@@ -177,8 +222,9 @@ pub(crate) struct Rm {
 /// `wb verify`
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Local files; or ids of uploads, whose stored bytes are then fetched and compared but not kept
-    #[arg(required = true, value_name = "FILE|ID")]
+    /// Local files; or ids of uploads, whose stored bytes are then fetched and compared but not kept. With --s3 the
+    /// stored bytes of ids, tickets or keys; local files only with --id or --receipt
+    #[arg(required = true, value_name = "FILE|ID|KEY")]
     pub(crate) what: Vec<String>,
     /// Compare the file with this upload; otherwise its receipt is looked for by digest, then by name
     #[arg(long, value_name = "ID")]

@@ -1,10 +1,13 @@
-//! One file a command. A command returns the status it ends with; what it returns as an error is still to be shown.
+//! One file a command; `s3` holds those that can do without a gateway. A command returns the status it ends with; what it returns as an error is still to be shown.
 
+mod generate;
 mod get;
 mod link;
 mod ls;
 mod partner;
 mod rm;
+mod s3;
+mod save;
 mod verify;
 
 use std::sync::Arc;
@@ -19,6 +22,9 @@ use crate::{
 
 /// Does what was asked.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
+    if let Some(location) = cli.s3 {
+        return s3::run(location, cli.command, output).await;
+    }
     let connect = || Ok(Arc::new(Api::new(&config::load(cli.url.as_deref(), output)?)?));
     match cli.command {
         Command::Ls(arguments) => ls::run(&*connect()?, arguments, output).await,
@@ -27,6 +33,8 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
         Command::Partner(arguments) => partner::run(&*connect()?, &arguments, output).await,
         Command::Rm(arguments) => rm::run(&*connect()?, &arguments, output).await,
         Command::Verify(arguments) => verify::run(connect, arguments, output).await,
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { folder } => generate::manual(&folder, output),
     }
 }
 

@@ -1,43 +1,168 @@
-//! Bytes of an upload, fetched in parallel ranges, hashed once, verified before they get a name.
+//! Bytes of an upload or object, fetched in parallel ranges, hashed once, verified before they get a name.
 //!
 //! Ranges of `PIECE_BYTES` are fetched ahead by tasks of their own and handed over *in order*, so SHA-256 runs over each
-//! byte exactly once, from memory, and nothing is read back. At most `parallel` + 1 pieces are held for each file.
+//! byte exactly once, from memory; only what an earlier run left is read back. At most `parallel` + 1 pieces are held a file.
+
+mod part_file;
 
 use std::{
-    fs::{File, TryLockError},
-    io::{self, Write},
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read},
+    path::Path,
     sync::Arc,
 };
 
 use anyhow::Context;
+use bucket::{Crc64, Crc64Hasher};
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::part_file::{PartFile, keeps_unfinished};
 use crate::{
-    api::{Api, Content},
-    cli::Transfer,
-    failure::{failed, mismatch, not_found},
-    names,
+    api::Content,
+    failure::{Status, mismatch, status_of},
     output::data,
-    receipt::Receipt,
+    s3::ObjectContent,
+    trouble::Trouble,
 };
 
 /// Large enough that a round trip costs little, small enough to hold several in memory.
 const PIECE_BYTES: u64 = 16 << 20;
 /// Tries without a single new byte before giving up: about 40 s of waiting.
 const TRIES_MAX: u32 = 9;
-/// `name (2)`, `name (3)`, … up to this; more copies of one file are a mistake.
-const SAME_NAME_MAX: u32 = 1_000;
+/// For reading local files.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// One file to fetch.
+pub(crate) struct Item {
+    /// Names the unfinished file: the same id always stands for the same bytes.
+    pub(crate) id: String,
+    /// As it was given: not to be trusted as a path or on a terminal.
+    pub(crate) name: String,
+    pub(crate) size_bytes: u64,
+    pub(crate) proof: Proof,
+    pub(crate) source: Arc<Source>,
+    /// What `--json` prints about it.
+    pub(crate) facts: Value,
+}
+
+/// Where bytes come from.
+pub(crate) enum Source {
+    Gateway(Content),
+    Bucket(ObjectContent),
+}
+
+impl Source {
+    async fn read(
+        &self,
+        start: u64,
+        end: u64,
+        piece: &mut Vec<u8>,
+        arrived: impl Fn(u64),
+    ) -> Result<(), Trouble> {
+        match self {
+            Self::Gateway(content) => content.read(start, end, piece, arrived).await,
+            Self::Bucket(content) => content.read(start, end, piece, arrived).await,
+        }
+    }
+}
+
+/// What vouches for the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The SHA-256 of the receipt, lower-case hex.
+    Receipt(String),
+    /// The SHA-256 written with the object, lower-case hex.
+    Metadata(String),
+    /// The store's own checksum of the whole object.
+    Crc64(Crc64),
+    /// Nothing does.
+    Nothing,
+}
+
+impl Proof {
+    /// The word for it in `--json`; none when nothing vouches.
+    pub(crate) fn verified_by(&self) -> Option<&'static str> {
+        match self {
+            Self::Receipt(_) => Some("receipt"),
+            Self::Metadata(_) => Some("metadata"),
+            Self::Crc64(_) => Some("crc64nvme"),
+            Self::Nothing => None,
+        }
+    }
+
+    /// Says what is wrong with bytes that have these sums, if anything is.
+    pub(crate) fn contradiction(&self, sums: &Sums) -> Option<String> {
+        let (who, expected) = match self {
+            Self::Receipt(sha256) => ("the receipt", sha256),
+            Self::Metadata(sha256) => ("the object's metadata", sha256),
+            Self::Crc64(crc64) => {
+                return (sums.crc64 != *crc64).then(|| {
+                    let (expected, actual) = (crc64.to_hex(), sums.crc64.to_hex());
+                    format!(
+                        "integrity mismatch: the bucket says CRC-64/NVME {expected}, the bytes have {actual}"
+                    )
+                });
+            }
+            Self::Nothing => return None,
+        };
+        let actual = &sums.sha256;
+        (!actual.eq_ignore_ascii_case(expected))
+            .then(|| format!("integrity mismatch: {who} says SHA-256 {expected}, the bytes have {actual}"))
+    }
+}
+
+/// Size and checksums of some bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sums {
+    pub(crate) size_bytes: u64,
+    /// Lower-case hex.
+    pub(crate) sha256: String,
+    pub(crate) crc64: Crc64,
+}
+
+/// Both checksums at once: the CRC costs next to nothing beside SHA-256.
+#[derive(Default)]
+pub(crate) struct Hasher {
+    size_bytes: u64,
+    sha256: Sha256,
+    crc64: Crc64Hasher,
+}
+
+impl Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        self.size_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.sha256.update(bytes);
+        self.crc64.update(bytes);
+    }
+
+    fn sums(self) -> Sums {
+        Sums { size_bytes: self.size_bytes, sha256: hex(&self.sha256.finalize()), crc64: self.crc64.value() }
+    }
+
+    /// Takes in everything that is left to read. `passed` hears of every chunk.
+    fn read(&mut self, mut from: impl Read, passed: impl Fn(u64)) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(()),
+                length => {
+                    self.update(&buffer[..length]);
+                    passed(u64::try_from(length).unwrap_or(u64::MAX));
+                }
+            }
+        }
+    }
+}
 
 /// Where verified bytes go.
 pub(crate) enum Sink {
     /// A hidden file that has no name of its own yet.
-    File(NamedTempFile),
+    File(PartFile),
     /// Standard output: already read by someone before the digest is known.
     Stdout,
     /// Nowhere: only the digest matters.
@@ -47,38 +172,90 @@ pub(crate) enum Sink {
 impl Sink {
     fn write(&mut self, piece: &[u8]) -> anyhow::Result<()> {
         match self {
-            Self::File(file) => file.write_all(piece).context("write to the folder"),
+            Self::File(file) => file.write(piece).context("write to the folder"),
             Self::Stdout => data(piece),
             Self::Nothing => Ok(()),
         }
     }
+
+    /// Bytes that an earlier run has left.
+    fn kept_bytes(&self) -> u64 {
+        if let Self::File(file) = self { file.length() } else { 0 }
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        if let Self::File(file) = self { file.restart() } else { Ok(()) }
+    }
+
+    fn discard(self) {
+        if let Self::File(file) = self {
+            file.discard();
+        }
+    }
 }
 
-/// Fetches all bytes of a completed upload into `sink` and verifies them; the sink is handed back only if they are right.
+/// Fetches all bytes of `item` into `sink` and verifies them; the sink is handed back only if they are right.
 ///
 /// # Errors
-/// Status 5 when size or SHA-256 are not those of the receipt, 3 for an upload that is still open.
+/// Status 5 when the bytes are not those that were promised; then, and when there are none any more, nothing is kept.
 pub(crate) async fn fetch(
-    api: &Arc<Api>,
-    receipt: &Receipt,
-    transfer: Transfer,
-    sink: Sink,
+    item: &Item,
+    parallel: u8,
+    mut sink: Sink,
     bar: &ProgressBar,
-) -> anyhow::Result<Sink> {
-    let Some((size_bytes, sha256)) = receipt.proof() else {
-        return Err(not_found("the upload is not complete: there is nothing to fetch yet"));
-    };
-    let content = Arc::new(Content::new(api, &receipt.id, size_bytes, transfer.via_gateway));
-    let mut pieces = stream::iter(ranges(size_bytes))
+) -> anyhow::Result<(Sink, Sums)> {
+    // What nothing vouches for must at least come out of one run.
+    if sink.kept_bytes() > item.size_bytes || item.proof == Proof::Nothing {
+        sink.restart()?;
+    }
+    loop {
+        let kept_bytes = sink.kept_bytes();
+        let (back, sums) = pull(item, parallel, sink, bar).await?;
+        let Some(contradiction) = item.proof.contradiction(&sums) else {
+            return Ok((back, sums));
+        };
+        if kept_bytes == 0 {
+            back.discard();
+            return Err(mismatch(contradiction));
+        }
+        // What was left may have been damaged since, for example by a power cut: once more, from the beginning.
+        sink = back;
+        sink.restart()?;
+        bar.set_position(0);
+    }
+}
+
+/// Everything from where the sink stands to the end.
+async fn pull(item: &Item, parallel: u8, sink: Sink, bar: &ProgressBar) -> anyhow::Result<(Sink, Sums)> {
+    let start = sink.kept_bytes();
+    let progress = bar.clone();
+    let mut state = spawn_blocking(move || {
+        let mut hasher = Hasher::default();
+        if let Sink::File(file) = &sink {
+            let passed = |bytes| progress.inc(bytes);
+            hasher.read(file.reader()?, passed).context("read what an earlier run has left")?;
+        }
+        anyhow::Ok((sink, hasher))
+    })
+    .await??;
+    bar.reset_eta();
+    let mut pieces = stream::iter(ranges(start, item.size_bytes))
         .map(|(start, end)| {
-            let task = fetch_piece(Arc::clone(&content), start, end, bar.clone());
+            let task = fetch_piece(Arc::clone(&item.source), start, end, bar.clone());
             AbortOnDropHandle::new(tokio::spawn(task))
         })
-        .buffered(usize::from(transfer.parallel));
-    let mut state = (sink, Sha256::new());
+        .buffered(usize::from(parallel));
     while let Some(piece) = pieces.next().await {
-        let piece = piece.context("fetch")??;
-        // Hashing and writing are for a thread that may block; a failed write drops the sink, and its file.
+        let piece = match piece.context("fetch").flatten() {
+            Ok(piece) => piece,
+            Err(error) => {
+                if matches!(status_of(&error), Status::Mismatch | Status::NotFound) {
+                    state.0.discard();
+                }
+                return Err(error);
+            }
+        };
+        // Hashing and writing are for a thread that may block; a failed write drops the sink.
         state = spawn_blocking(move || {
             let (mut sink, mut hasher) = state;
             hasher.update(&piece);
@@ -87,34 +264,23 @@ pub(crate) async fn fetch(
         .await??;
     }
     let (sink, hasher) = state;
-    let actual = hex(&hasher.finalize());
-    if !actual.eq_ignore_ascii_case(sha256) {
-        return Err(mismatch(format!(
-            "integrity mismatch: the receipt says SHA-256 {sha256}, the bytes have {actual}"
-        )));
-    }
-    Ok(sink)
+    Ok((sink, hasher.sums()))
 }
 
-/// Consecutive ranges, first byte and the one after the last.
-fn ranges(size_bytes: u64) -> impl Iterator<Item = (u64, u64)> {
-    (0..size_bytes.div_ceil(PIECE_BYTES))
-        .map(move |n| (n * PIECE_BYTES, ((n + 1) * PIECE_BYTES).min(size_bytes)))
+/// Consecutive ranges from `start` to the end, first byte and the one after the last.
+fn ranges(start: u64, size_bytes: u64) -> impl Iterator<Item = (u64, u64)> {
+    (0..size_bytes.saturating_sub(start).div_ceil(PIECE_BYTES))
+        .map(move |n| (start + n * PIECE_BYTES, (start + (n + 1) * PIECE_BYTES).min(size_bytes)))
 }
 
 /// One range, going on where a connection broke off. Progress resets the patience.
-async fn fetch_piece(
-    content: Arc<Content>,
-    start: u64,
-    end: u64,
-    bar: ProgressBar,
-) -> anyhow::Result<Vec<u8>> {
+async fn fetch_piece(source: Arc<Source>, start: u64, end: u64, bar: ProgressBar) -> anyhow::Result<Vec<u8>> {
     let mut piece = Vec::with_capacity(usize::try_from(end - start)?);
     let mut failures = 0;
     loop {
         let before = piece.len();
         let next = start + u64::try_from(before)?;
-        let Err(trouble) = content.read(next, end, &mut piece, |bytes| bar.inc(bytes)).await else {
+        let Err(trouble) = source.read(next, end, &mut piece, |bytes| bar.inc(bytes)).await else {
             return Ok(piece);
         };
         failures = if piece.len() > before { 1 } else { failures + 1 };
@@ -125,99 +291,16 @@ async fn fetch_piece(
     }
 }
 
-/// SHA-256 and size of a local file.
-pub(crate) fn hash_file(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    let mut size_bytes = 0;
-    loop {
-        match io::Read::read(&mut file, &mut buffer)? {
-            0 => return Ok((size_bytes, hex(&hasher.finalize()))),
-            length => {
-                hasher.update(&buffer[..length]);
-                size_bytes += u64::try_from(length).unwrap_or(u64::MAX);
-            }
-        }
-    }
+/// Size and checksums of a local file.
+pub(crate) fn sums_of(path: &Path) -> io::Result<Sums> {
+    let mut hasher = Hasher::default();
+    hasher.read(File::open(path)?, |_| ())?;
+    Ok(hasher.sums())
 }
 
-fn hex(digest: &[u8]) -> String {
+/// Lower-case hex.
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A new hidden file for upload `id` in `folder`, mode 600, locked for as long as it is open. It removes itself unless it gets a name.
-///
-/// # Errors
-/// When another `wb` is at it. A file left by a killed one is replaced.
-pub(crate) fn unfinished_file(folder: &Path, id: &str) -> anyhow::Result<NamedTempFile> {
-    let prefix = format!(".{}", names::plain_id(id));
-    let create =
-        || tempfile::Builder::new().prefix(&prefix).suffix(".part").rand_bytes(0).tempfile_in(folder);
-    let path = folder.join(format!("{prefix}.part"));
-    let file = match create() {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            remove_stale(&path).with_context(|| format!("remove the stale `{}`", path.display()))?;
-            create()
-        }
-        created => created,
-    };
-    let file = file.with_context(|| format!("create `{}`", path.display()))?;
-    // File systems without locks still have the exclusive creation.
-    if let Err(TryLockError::WouldBlock) = file.as_file().try_lock() {
-        return Err(in_use());
-    }
-    Ok(file)
-}
-
-/// Removes what stands in the way, unless a living process holds it. A link is removed, never followed.
-fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    if path.symlink_metadata()?.is_file()
-        && let Err(TryLockError::WouldBlock) = File::open(path)?.try_lock()
-    {
-        return Err(in_use());
-    }
-    Ok(std::fs::remove_file(path)?)
-}
-
-fn in_use() -> anyhow::Error {
-    failed("another `wb` is fetching this upload into the same folder")
-}
-
-/// Gives a verified file its name and makes both durable. Without `force` an existing file is never replaced.
-pub(crate) fn give_name(
-    file: NamedTempFile,
-    folder: &Path,
-    name: &str,
-    force: bool,
-) -> anyhow::Result<PathBuf> {
-    file.as_file().sync_all().context("flush the file")?;
-    let path = if force { replace(file, folder, name)? } else { first_free(file, folder, name)? };
-    flush_folder(folder).context("flush the folder")?;
-    Ok(path)
-}
-
-fn replace(file: NamedTempFile, folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let path = folder.join(name);
-    file.persist(&path).with_context(|| format!("write `{}`", path.display()))?;
-    Ok(path)
-}
-
-fn first_free(mut file: NamedTempFile, folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    for number in 1..=SAME_NAME_MAX {
-        let path = folder.join(names::numbered(name, number));
-        file = match file.persist_noclobber(&path) {
-            Ok(_) => return Ok(path),
-            Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => taken.file,
-            Err(other) => return Err(other.error).with_context(|| format!("write `{}`", path.display())),
-        };
-    }
-    Err(failed(format!("`{name}` is there {SAME_NAME_MAX} times already")))
-}
-
-/// A rename is durable only with its folder; where folders cannot be opened there is nothing to do.
-fn flush_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -227,42 +310,37 @@ mod tests {
     #[test]
     fn ranges_cover_every_byte_once() {
         for size in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES + 7] {
-            let mut next = 0;
-            for (start, end) in ranges(size) {
-                assert!(start == next && end > start && end - start <= PIECE_BYTES, "{size}: {start}..{end}");
-                next = end;
+            for begin in [0, 1, 1_000, PIECE_BYTES, size].into_iter().filter(|begin| *begin <= size) {
+                let mut next = begin;
+                for (start, end) in ranges(begin, size) {
+                    assert!(
+                        start == next && end > start && end - start <= PIECE_BYTES,
+                        "{size}: {start}..{end}"
+                    );
+                    next = end;
+                }
+                assert_eq!(next, size);
             }
-            assert_eq!(next, size);
         }
     }
 
     #[test]
-    fn an_unfinished_file_is_exclusive_while_it_lives_and_replaced_when_stale() {
-        let folder = tempfile::tempdir().unwrap();
-        let alive = unfinished_file(folder.path(), "01A").unwrap();
-        assert!(unfinished_file(folder.path(), "01A").is_err());
-        drop(alive);
-        std::fs::write(folder.path().join(".01A.part"), "left behind").unwrap();
-        assert_eq!(unfinished_file(folder.path(), "01A").unwrap().as_file().metadata().unwrap().len(), 0);
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_planted_link_is_not_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let victim = NamedTempFile::new().unwrap();
-        for name in [".01A.part", "a.log"] {
-            std::os::unix::fs::symlink(victim.path(), folder.path().join(name)).unwrap();
+    fn proofs_accept_their_bytes_only() {
+        let sums = |bytes: &[u8]| {
+            let mut hasher = Hasher::default();
+            hasher.update(bytes);
+            hasher.sums()
+        };
+        let (right, wrong) = (sums(b"right"), sums(b"wrong"));
+        for proof in [
+            Proof::Receipt(right.sha256.clone()),
+            Proof::Metadata(right.sha256.to_uppercase()),
+            Proof::Crc64(right.crc64),
+        ] {
+            assert_eq!(proof.contradiction(&right), None, "{proof:?}");
+            let text = proof.contradiction(&wrong).unwrap();
+            assert!(text.starts_with("integrity mismatch") && proof.verified_by().is_some(), "{text}");
         }
-        let mut file = unfinished_file(folder.path(), "01A").unwrap();
-        file.write_all(b"bytes").unwrap();
-        let path = give_name(file, folder.path(), "a.log", false).unwrap();
-        assert_eq!(path.file_name().unwrap(), "a (2).log");
-        let mut file = unfinished_file(folder.path(), "01A").unwrap();
-        file.write_all(b"bytes").unwrap();
-        let path = give_name(file, folder.path(), "a.log", true).unwrap();
-        assert!(path.symlink_metadata().unwrap().is_file());
-        assert_eq!(std::fs::read(victim.path()).unwrap(), b"");
+        assert_eq!((Proof::Nothing.contradiction(&wrong), Proof::Nothing.verified_by()), (None, None));
     }
 }

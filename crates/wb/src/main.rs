@@ -11,8 +11,10 @@ mod failure;
 mod names;
 mod output;
 mod receipt;
+mod s3;
+mod trouble;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::Parser;
 use failure::Status;
@@ -34,14 +36,22 @@ fn main() -> ExitCode {
 
 fn run(cli: cli::Cli, output: &Output) -> anyhow::Result<Status> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let folder = cli.download_folder().map(ToOwned::to_owned);
     let outcome = runtime.block_on(async {
         tokio::select! {
-            outcome = commands::run(cli, output) => outcome,
-            // Dropping the command's future removes its unfinished files.
-            _ = tokio::signal::ctrl_c() => Err(failure::failed("interrupted")),
+            outcome = Box::pin(commands::run(cli, output)) => outcome,
+            // Dropping the command's future removes what nothing can go on from.
+            _ = tokio::signal::ctrl_c() => Err(interrupted(folder.as_deref())),
         }
     });
     // A thread that waits for an answer on standard input, or for a full pipe, must not keep us here.
     runtime.shutdown_background();
     outcome
+}
+
+fn interrupted(folder: Option<&Path>) -> anyhow::Error {
+    failure::failed(match folder.filter(|folder| download::keeps_unfinished(folder)) {
+        Some(_) => "interrupted; what has arrived is kept, the same command goes on from there",
+        None => "interrupted",
+    })
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -45,14 +45,7 @@ impl Output {
 
     /// Rows under headings, aligned, without wrapping: lines stay whole for `grep`.
     pub(crate) fn table(&self, headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-        table.set_header(headings.iter().copied());
-        for row in rows {
-            table.add_row(row.iter().map(|cell| printable(cell)));
-        }
-        let text: String = table.lines().map(|line| format!("{}\n", line.trim())).collect();
-        data(text.as_bytes())
+        Rows::new(headings).print(rows)
     }
 
     /// A remark for the person.
@@ -97,6 +90,42 @@ impl Output {
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+}
+
+/// A table that is printed in pieces, for lists of any length. Columns grow where a later row needs it.
+pub(crate) struct Rows {
+    headings: Vec<String>,
+    widths: Vec<u16>,
+}
+
+impl Rows {
+    pub(crate) fn new(headings: &[&str]) -> Self {
+        let headings: Vec<_> = headings.iter().map(|heading| (*heading).to_owned()).collect();
+        Self { widths: vec![0; headings.len()], headings }
+    }
+
+    /// The next rows; the headings go before the first.
+    pub(crate) fn print(&mut self, rows: &[Vec<String>]) -> anyhow::Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        let headings = std::mem::take(&mut self.headings);
+        if !headings.is_empty() {
+            table.set_header(headings);
+        }
+        for row in rows {
+            table.add_row(row.iter().map(|cell| printable(cell)));
+        }
+        let needed = table.column_max_content_widths();
+        for ((column, width), needed) in table.column_iter_mut().zip(&mut self.widths).zip(needed) {
+            *width = (*width).max(needed);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*width)));
+        }
+        let text: String = table.lines().map(|line| format!("{}\n", line.trim())).collect();
+        data(text.as_bytes())
     }
 }
 

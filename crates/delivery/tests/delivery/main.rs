@@ -261,29 +261,3 @@ async fn what_was_removed_is_neither_told_nor_left_behind() {
     assert_eq!(world.notes("1003").await.len(), 0);
     assert_eq!(world.receipt(&world.ledger.upload(&other).await.unwrap()).await, None);
 }
-
-#[tokio::test]
-async fn tmp_long_work_keeps_its_lease() {
-    let world = World::new().await;
-    let rule = json!({"service": "desk", "operation": "CreateUpload", "fault": "delay", "delay_ms": 27_000});
-    world.fault(rule);
-    let (completed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
-    let mut running = Vec::new();
-    for _ in 0..2 {
-        let config = Config { batch: Duration::from_millis(100), ..Config::new("https://gate.example") };
-        let ledger = open(&world.dir).await;
-        let delivery = Delivery::new(ledger, world.buckets.clone(), world.desk.clone(), config);
-        let (wake, stopped) = (Arc::clone(&completed), stop.clone());
-        running.push(tokio::spawn(async move { delivery.run(wake, stopped).await }));
-    }
-    let id = world.small("1001", "x").await;
-    let began = Instant::now();
-    world.settled(&[id.clone()]).await;
-    assert!(began.elapsed() > Duration::from_secs(26));
-    assert_eq!((world.calls("CreateUpload").await, world.calls("UpdateTicket").await), (1, 1));
-    assert_eq!(world.calls("ShowTicket").await, 1);
-    stop.cancel();
-    for end in running {
-        end.await.unwrap();
-    }
-}

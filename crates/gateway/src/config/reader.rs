@@ -216,6 +216,16 @@ impl<'a> Section<'a> {
         });
     }
 
+    /// Says that the table's own name is wrong.
+    pub(crate) fn wrong_name(&self, what: &str, mend: &str, mistakes: &mut Vec<Mistake>) {
+        mistakes.push(Mistake {
+            line: line(self.text, self.span.start),
+            key: self.path.clone(),
+            what: what.into(),
+            mend: mend.into(),
+        });
+    }
+
     /// Every key that was not asked for is a mistake, most likely a misspelling.
     pub(crate) fn finish(self, mistakes: &mut Vec<Mistake>) {
         for (key, _) in self.table.into_iter().flatten() {

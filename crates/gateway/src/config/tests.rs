@@ -65,7 +65,7 @@ fn mistakes_name_line_key_and_mend() {
         ("\"secret\"", "{ file = \"/no/such/file\" }", 13, "desk.client_secret", "readable"),
         ("url = \"https://example.zendesk.com\"", "", 10, "desk.url", "zendesk.com"),
         ("bucket = \"shared\"", "", 14, "support_uploader.bucket", "bucket = "),
-        ("[partners.globex]", "[partners.Globex_]", 17, "partners.Globex_.name", "lower-case"),
+        ("[partners.globex]", "[partners.Globex_]", 17, "partners.Globex_", "lower-case"),
         ("organization_id = 7", "organization_id = \"x\"", 19, "partners.globex.organization_id", "digits"),
     ] {
         let mistakes = parse(&GOOD.replacen(from, to, 1)).unwrap_err();

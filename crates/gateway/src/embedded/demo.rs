@@ -96,6 +96,8 @@ fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
     let large = quoted(&data.join("samples").join("large.bin"));
     let link = |partner: &seed::Partner| format!("{url}/u/{}/", secrets.link(partner.id));
     let wb = wb();
+    // On each line, so that each works alone; `wb` itself takes no secret as an argument.
+    let environment = format!("WEIGHBRIDGE_URL='{url}' WEIGHBRIDGE_TOKEN='{}'", secrets.staff_token());
     vec![
         format!("Weighbridge runs on {url}. Stop it with Ctrl-C; everything is kept in {}.", data.display()),
         String::new(),
@@ -112,9 +114,8 @@ fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
             link(globex)
         ),
         "See what support sees, and fetch it back verified:".into(),
-        format!("  export WEIGHBRIDGE_URL='{url}' WEIGHBRIDGE_TOKEN='{}'", secrets.staff_token()),
-        format!("  {wb} ls"),
-        format!("  {wb} get {} -o downloads", globex.ticket),
+        format!("  {environment} {wb} ls"),
+        format!("  {environment} {wb} get {} -o downloads", globex.ticket),
         format!("Addresses and tokens for programs: {}", data.join("demo.json").display()),
     ]
 }

@@ -43,7 +43,7 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
                  To send a file as it is, use PUT (`curl -T NAME`).",
             )
         })?;
-    if asking.link.ticket.is_some() {
+    if asking.link.ticket.is_some() || asking.query("ticket").is_some() {
         ticket::resolve(&asking, None).await?;
     }
     let length = headers::content_length(&asking.headers);
@@ -60,6 +60,10 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
         }
         Turn::GoOn(key) => key,
     };
+    if let Err(error) = asking.app.uploads.has_room(&asking.link).await {
+        idempotency::settle(&asking.app.ledger, key.as_ref(), None).await;
+        return Err(error.into());
+    }
     let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
     // The files go on when the client has sent everything and left.
     let uploads = asking.app.uploads.clone();

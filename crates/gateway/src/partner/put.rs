@@ -23,8 +23,8 @@ pub(crate) async fn put(
     let name = file_name(&asking, segment, declared_type)?;
     let ticket = ticket::resolve(&asking, None).await?;
     let length = headers::content_length(&asking.headers);
-    begins_a_file(&asking, length)?;
-    let sha256 = headers::repr_digest(&asking.headers)?;
+    let length = begins_a_file(&asking, length)?;
+    let sha256 = announced_digest(&asking)?;
     let key = match idempotency::claim(&asking, &name, length, sha256.as_deref()).await? {
         Turn::Done(uploads) => {
             if let Some(body) = body.take() {
@@ -99,17 +99,30 @@ fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>
     }
 }
 
-/// A `Content-Range` must be the whole file and agree with the length.
-fn begins_a_file(asking: &Asking, length: Option<u64>) -> Result<(), Problem> {
-    let Some(range) = headers::content_range(&asking.headers)? else { return Ok(()) };
-    if length.is_some_and(|length| length != range.last - range.first + 1) {
-        let declared = range.last - range.first + 1;
-        return Err(upload::Error::LengthMismatch { declared, actual: length.unwrap_or_default() }.into());
+/// The file's SHA-256 where the headers announce it: the body is the whole file, so a digest of either is one of both.
+fn announced_digest(asking: &Asking) -> Result<Option<String>, Problem> {
+    let file = headers::digest(&asking.headers, "Repr-Digest")?;
+    let body = headers::digest(&asking.headers, "Content-Digest")?;
+    match (file, body) {
+        (Some(announced), Some(actual)) if announced != actual => {
+            Err(upload::Error::DigestMismatch { announced, actual }.into())
+        }
+        (file, body) => Ok(file.or(body)),
+    }
+}
+
+/// A `Content-Range` must be the whole file and agree with the length. Returns the length that is known then: where the
+/// body does not say it, the range may.
+fn begins_a_file(asking: &Asking, length: Option<u64>) -> Result<Option<u64>, Problem> {
+    let Some(range) = headers::content_range(&asking.headers)? else { return Ok(length) };
+    let ranged = range.last - range.first + 1;
+    if let Some(actual) = length.filter(|length| *length != ranged) {
+        return Err(upload::Error::LengthMismatch { declared: ranged, actual }.into());
     }
     if range.first != 0 || range.total.is_some_and(|total| range.last + 1 != total) {
         return Err(problem::bad_request(
             "A file is sent whole here. Leave Content-Range out and send all of it.",
         ));
     }
-    Ok(())
+    Ok(Some(ranged))
 }

@@ -13,7 +13,11 @@ const DESK_WAIT: Duration = Duration::from_secs(10);
 
 /// The ticket this request is for, if it may be. `named` is what the form says, for links that are not bound.
 pub(crate) async fn resolve(asking: &Asking, named: Option<&str>) -> Result<String, Problem> {
-    let named = match named.map(str::to_owned).or_else(|| asking.query("ticket")) {
+    let named = match named
+        .map(str::to_owned)
+        .or_else(|| asking.query("ticket"))
+        .filter(|text| !text.trim().is_empty())
+    {
         Some(text) => Some(desk::ticket_number(&text).ok_or_else(problem::unknown_ticket)?),
         None => None,
     };

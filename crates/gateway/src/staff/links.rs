@@ -15,6 +15,9 @@ use super::{Refusal, Staff, malformed};
 use crate::app::App;
 use crate::problem::{self, Problem};
 
+/// Longest life of a link.
+const LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
@@ -47,7 +50,7 @@ pub(crate) async fn create(
         max_bytes: wanted.max_bytes,
         max_open: wanted.max_open,
     };
-    let (link, token) = make(&app.ledger, &asked, app.limits.link_expiry, staff.name()).await?;
+    let (link, token) = make(&app.ledger, &asked, app.limits.link_expiry, &staff.actor()).await?;
     let body = json!({
         "id": link.id,
         "url": format!("{}/u/{}", app.public_url, token.reveal()),
@@ -121,6 +124,9 @@ pub(crate) async fn make(
         }
     }
     let lasts = asked.expires_in.unwrap_or(default_expiry);
+    if lasts.is_zero() || lasts > LIFE_MAX {
+        return Err(problem::bad_request("A link works for at least a second and at most ten years."));
+    }
     let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
     let new = NewLink {
         partner_id: partner.id,

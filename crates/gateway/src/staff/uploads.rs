@@ -36,11 +36,15 @@ pub(crate) async fn list(
 ) -> Result<Json<Value>, Refusal> {
     let Query(wanted) =
         wanted.map_err(|rejection| problem::bad_request(&format!("{}.", rejection.body_text())))?;
-    let state = match wanted.state.as_deref() {
-        None => ledger::State::Complete,
-        Some(name) => ledger::State::parse(name).ok_or_else(|| {
-            problem::bad_request("`state` is one of open, completing, complete, cancelled and removed.")
-        })?,
+    let name = wanted.state.as_deref().unwrap_or(ledger::State::Complete.name());
+    let (state, delivery) = match (ledger::State::parse(name), ledger::Delivery::parse(name)) {
+        (Some(state), _) => (state, None),
+        (None, Some(delivery)) => (ledger::State::Complete, Some(delivery)),
+        (None, None) => {
+            let known = "`state` is one of open, completing, complete, cancelled and removed, or of pending, done and \
+                         undeliverable among what is complete.";
+            return Err(problem::bad_request(known).into());
+        }
     };
     let ticket = match wanted.ticket {
         Some(text) => {
@@ -52,6 +56,7 @@ pub(crate) async fn list(
         ticket,
         partner_id: wanted.partner,
         state: Some(state),
+        delivery,
         since: time("since", wanted.since.as_deref())?,
         until: time("until", wanted.until.as_deref())?,
         before: wanted.cursor,

@@ -108,7 +108,8 @@ async fn too_large() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn length_mismatch() {
     let world = World::start().await;
-    for (declared, size) in [(0, 1), (1, 0), (SMALL, SMALL - 1), (SMALL, SMALL + 1), (LARGE, LARGE - 1), (LARGE, LARGE + 1)]
+    for (declared, size) in
+        [(0, 1), (1, 0), (SMALL, SMALL - 1), (SMALL, SMALL + 1), (LARGE, LARGE - 1), (LARGE, LARGE + 1)]
     {
         let length = Some(declared as u64);
         let upload = world.create("a.bin", length).await.unwrap();
@@ -127,9 +128,8 @@ async fn a_body_longer_than_announced_takes_no_memory() {
     let (_sender, stalled) = Sender::new();
     let first = world.create("first.bin", None).await.unwrap();
     let engine = world.engine.clone();
-    let running = tokio::spawn(async move {
-        engine.uploads.append(&first.id, &engine.begin(), stalled).await
-    });
+    let running =
+        tokio::spawn(async move { engine.uploads.append(&first.id, &engine.begin(), stalled).await });
     until("the first is admitted", async || world.uploads.budget().used_bytes() > 0).await;
     let upload = world.create("a.bin", Some(1)).await.unwrap();
     let append = Append { length: Some(1), ..world.begin() };

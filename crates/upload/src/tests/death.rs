@@ -136,7 +136,7 @@ async fn dies_while_the_body_stalls() {
     sender.send(&pattern(18 * MIB, 1));
     until("two parts are durable", async || {
         let open = world.ledger.unmoved(State::Open, i64::MAX).await.unwrap();
-        open.first().is_some_and(|upload| upload.offset == 16 * MIB as i64)
+        open.first().is_some_and(|upload| usize::try_from(upload.offset) == Ok(16 * MIB))
     })
     .await;
     process.shutdown_background();

@@ -64,7 +64,7 @@ async fn complete_503_many() {
     world.sandbox.faults().clear();
     world.recover_and_sweep().await;
     world.assert_stored(upload, &sent).await;
-    assert_eq!(world.present("").await, [upload.object_key.clone()]);
+    assert_eq!(world.present("").await, std::slice::from_ref(&upload.object_key));
 }
 
 /// Refused for good: the sender hears of it, and nothing is left.

@@ -89,7 +89,12 @@ impl Case {
     }
 }
 
-async fn run(world: &World, engine: &Engine, case: &Case, seed: u64) -> std::result::Result<(), TestCaseError> {
+async fn run(
+    world: &World,
+    engine: &Engine,
+    case: &Case,
+    seed: u64,
+) -> std::result::Result<(), TestCaseError> {
     let sent = pattern(case.size, seed);
     if let Some((operation, after, fault)) = case.fault {
         world.faults(operation, after, 1, fault);

@@ -12,7 +12,8 @@ async fn the_same_file_twice_is_one() {
         let second = world.send(&name, &sent).await.unwrap();
         assert_eq!(first.id, second.id, "the first receipt answers");
         world.recover_and_sweep().await;
-        assert_eq!(world.present(&format!("files/1001/{}", first.id)).await, [first.object_key.clone()]);
+        let present = world.present(&format!("files/1001/{}", first.id)).await;
+        assert_eq!(present, std::slice::from_ref(&first.object_key));
         world.assert_stored(&first, &sent).await;
     }
     assert_eq!(world.present("").await.len(), 3);
@@ -165,8 +166,7 @@ async fn a_newer_append_waits_for_parts_on_their_way() {
     until("the part is on its way", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
     let used = world.uploads.budget().used_bytes();
     let (engine, id, all) = (world.engine.clone(), upload.id.clone(), sent.clone());
-    let newer =
-        tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&all)).await });
+    let newer = tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&all)).await });
     until("the newer is admitted", async || world.uploads.budget().used_bytes() > used).await;
     world.sandbox.faults().clear();
     assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
@@ -189,7 +189,10 @@ async fn an_append_at_the_wrong_offset_is_told_the_right_one() {
     let sent = pattern(SMALL, 1);
     let complete = world.uploads.append(&upload.id, &world.begin(), frames(&sent)).await.unwrap();
     world.assert_stored(&complete, &sent).await;
-    assert!(matches!(world.uploads.append("none", &world.begin(), frames(&sent)).await, Err(Error::NotFound)));
+    assert!(matches!(
+        world.uploads.append("none", &world.begin(), frames(&sent)).await,
+        Err(Error::NotFound)
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -204,4 +207,19 @@ async fn too_many_open() {
     world.uploads.cancel(&first.id).await.unwrap();
     world.uploads.create(&new).await.unwrap();
     assert!(matches!(world.uploads.status("another-link", &first.id).await, Err(Error::NotFound)));
+}
+
+/// A link that is revoked stops at once: at the next part, or at the end of the body.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn revoked_while_running() {
+    for (before, after) in [(MIB, MIB), (18 * MIB, 8 * MIB), (18 * MIB, 0)] {
+        let world = World::start().await;
+        let (_, sender, append) = stalled(&world, &pattern(before, 1), before / (8 * MIB) * (8 * MIB)).await;
+        world.ledger.revoke_link(&world.link.id, "operator").await.unwrap();
+        sender.send(&pattern(after, 2));
+        drop(sender);
+        let result = soon(append).await.unwrap();
+        assert!(matches!(result, Err(Error::Revoked)), "{result:?}");
+        world.assert_nothing_left().await;
+    }
 }

@@ -8,8 +8,13 @@ use reqwest::{Response, StatusCode, header};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{Api, Trouble, refusal};
-use crate::failure::{failed, mismatch};
+use super::{Api, refusal};
+use crate::{
+    download::{Item, Proof, Source},
+    failure::{failed, mismatch, not_found},
+    receipt::Receipt,
+    trouble::Trouble,
+};
 
 /// Where the bytes of one upload come from.
 pub(crate) struct Content {
@@ -20,9 +25,28 @@ pub(crate) struct Content {
     place: Mutex<Option<Url>>,
 }
 
+/// A completed upload as something to fetch.
+///
+/// # Errors
+/// Status 3 for an upload that is still open.
+pub(crate) fn item(api: &Arc<Api>, receipt: &Receipt, via_gateway: bool) -> anyhow::Result<Item> {
+    let Some((size_bytes, sha256)) = receipt.proof() else {
+        return Err(not_found("the upload is not complete: there is nothing to fetch yet"));
+    };
+    let content = Content::new(api, &receipt.id, size_bytes, via_gateway);
+    Ok(Item {
+        id: receipt.id.clone(),
+        name: receipt.name.clone(),
+        size_bytes,
+        proof: Proof::Receipt(sha256.to_owned()),
+        source: Arc::new(Source::Gateway(content)),
+        facts: serde_json::to_value(receipt)?,
+    })
+}
+
 impl Content {
     /// The bytes of upload `id`, which has `size_bytes` of them.
-    pub(crate) fn new(api: &Arc<Api>, id: &str, size_bytes: u64, via_gateway: bool) -> Self {
+    fn new(api: &Arc<Api>, id: &str, size_bytes: u64, via_gateway: bool) -> Self {
         let mut url = api.url(&["uploads", id, "content"]);
         if via_gateway {
             url.set_query(Some("via=gateway"));

@@ -12,6 +12,11 @@ use crate::{
 const HEADINGS: [&str; 8] =
     ["ID", "NAME", "SIZE", "TICKET", "PARTNER", "DESTINATION", "DELIVERY", "RECEIVED"];
 
+/// The headings; a long list says the digest, too.
+pub(super) fn headings(long: bool) -> Vec<&'static str> {
+    HEADINGS.into_iter().chain(long.then_some("SHA256")).collect()
+}
+
 pub(crate) async fn run(api: &Api, arguments: cli::Ls, output: &Output) -> anyhow::Result<Status> {
     let filter = Filter {
         ticket: arguments.ticket,
@@ -28,8 +33,8 @@ pub(crate) async fn run(api: &Api, arguments: cli::Ls, output: &Output) -> anyho
         output.note("no uploads match");
         return Ok(Status::Done);
     }
-    let rows: Vec<_> = uploads.iter().map(row).collect();
-    output.table(&HEADINGS, &rows)?;
+    let rows: Vec<_> = uploads.iter().map(|receipt| row(receipt, arguments.long)).collect();
+    output.table(&headings(arguments.long), &rows)?;
     Ok(Status::Done)
 }
 
@@ -48,8 +53,8 @@ async fn print_json(api: &Api, filter: &Filter, output: &Output) -> anyhow::Resu
     }
 }
 
-fn row(receipt: &Receipt) -> Vec<String> {
-    vec![
+fn row(receipt: &Receipt, long: bool) -> Vec<String> {
+    let mut row = vec![
         receipt.id.clone(),
         receipt.name.clone(),
         receipt.size.map_or_else(|| "-".to_owned(), output::size),
@@ -59,5 +64,7 @@ fn row(receipt: &Receipt) -> Vec<String> {
         // An open upload has no delivery yet; its state says more than a dash.
         cell(receipt.delivery.as_deref().or_else(|| receipt.state())),
         cell(receipt.received_at.as_deref()),
-    ]
+    ];
+    row.extend(long.then(|| cell(receipt.sha256.as_deref())));
+    row
 }

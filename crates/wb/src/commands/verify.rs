@@ -8,20 +8,19 @@ use serde_json::Value;
 
 use super::note_failure;
 use crate::{
-    api::{Api, Filter},
+    api::{self, Api, Filter},
     cli,
-    download::{self, Sink},
+    download::{self, Sink, Sums},
     failure::{Status, mismatch, not_found, usage},
     names,
     output::{self, Output},
     receipt::Receipt,
 };
 
-/// A local file's proof.
-struct Local<'a> {
-    path: &'a Path,
-    size_bytes: u64,
-    sha256: String,
+/// A local file and what it holds.
+pub(super) struct Local<'a> {
+    pub(super) path: &'a Path,
+    pub(super) sums: Sums,
 }
 
 pub(crate) async fn run(
@@ -77,13 +76,14 @@ fn is_id(what: &str) -> bool {
     !what.is_empty() && names::plain_id(what) == what
 }
 
-async fn hash(path: &Path) -> anyhow::Result<Local<'_>> {
+/// Reads a local file.
+pub(super) async fn hash(path: &Path) -> anyhow::Result<Local<'_>> {
     if !path.is_file() {
         return Err(not_found("no such file"));
     }
     let owned = path.to_owned();
-    let (size_bytes, sha256) = tokio::task::spawn_blocking(move || download::hash_file(&owned)).await??;
-    Ok(Local { path, size_bytes, sha256 })
+    let sums = tokio::task::spawn_blocking(move || download::sums_of(&owned)).await?;
+    Ok(Local { path, sums: sums.with_context(|| format!("read `{}`", path.display()))? })
 }
 
 /// The receipt with the file's digest, else the newest of its name.
@@ -91,7 +91,7 @@ async fn find(api: &Api, local: &Local<'_>, arguments: &cli::Verify) -> anyhow::
     let filter =
         Filter { ticket: arguments.ticket.clone(), partner: arguments.partner.clone(), ..Filter::default() };
     let receipts = api.all_uploads(&filter).await?;
-    let proof = (local.size_bytes, local.sha256.as_str());
+    let proof = (local.sums.size_bytes, local.sums.sha256.as_str());
     if let Some(same) = receipts.iter().find(|receipt| receipt.proof() == Some(proof)) {
         return Ok(same.clone());
     }
@@ -115,7 +115,7 @@ fn compare(local: &Local<'_>, receipt: &Receipt, output: &Output) -> anyhow::Res
     let Some(proof) = receipt.proof() else {
         return Err(not_found(format!("upload {} is not complete: it has no digest yet", receipt.id)));
     };
-    let verified = proof.0 == local.size_bytes && proof.1.eq_ignore_ascii_case(&local.sha256);
+    let verified = proof.0 == local.sums.size_bytes && proof.1.eq_ignore_ascii_case(&local.sums.sha256);
     report(receipt, Some(local.path), verified, output)?;
     if verified {
         return Ok(());
@@ -123,7 +123,7 @@ fn compare(local: &Local<'_>, receipt: &Receipt, output: &Output) -> anyhow::Res
     let (size_bytes, sha256) = proof;
     Err(mismatch(format!(
         "integrity mismatch with upload {}: the receipt says {size_bytes} bytes, SHA-256 {sha256}; the file has {} bytes, SHA-256 {}",
-        receipt.id, local.size_bytes, local.sha256
+        receipt.id, local.sums.size_bytes, local.sums.sha256
     )))
 }
 
@@ -134,8 +134,9 @@ async fn verify_stored(
     output: &Output,
 ) -> anyhow::Result<()> {
     let receipt = api.upload(id).await?;
-    let bar = output.bar(&receipt.name, receipt.size.unwrap_or(0));
-    let fetched = download::fetch(api, &receipt, transfer, Sink::Nothing, &bar).await;
+    let item = api::item(api, &receipt, transfer.via_gateway)?;
+    let bar = output.bar(&item.name, item.size_bytes);
+    let fetched = download::fetch(&item, transfer.parallel, Sink::Nothing, &bar).await;
     bar.finish_and_clear();
     match fetched {
         Ok(_) => report(&receipt, None, true, output),

@@ -31,6 +31,8 @@ pub(crate) enum Fault {
     Cut(usize),
     /// This status instead of content.
     Status(u16),
+    /// So many bytes of the body, then silence.
+    Hold(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,11 +271,10 @@ fn bucket(seen: &Seen, state: &mut State) -> Response<Body> {
 }
 
 fn ranged(seen: &Seen, state: &mut State, bytes: &Bytes) -> Response<Body> {
-    let cut = match state.faults.pop_front() {
-        Some(Fault::Status(status)) => return problem(status, "try again"),
-        Some(Fault::Cut(length)) => Some(length),
-        None => None,
-    };
+    let fault = state.faults.pop_front();
+    if let Some(Fault::Status(status)) = fault {
+        return problem(status, "try again");
+    }
     let range = seen.range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
     let (first, last) =
         range.map_or((0, bytes.len() - 1), |(first, last)| (first.parse().unwrap(), last.parse().unwrap()));
@@ -285,7 +286,19 @@ fn ranged(seen: &Seen, state: &mut State, bytes: &Bytes) -> Response<Body> {
         .status(StatusCode::PARTIAL_CONTENT)
         .header(header::CONTENT_LENGTH, slice.len())
         .header(header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", bytes.len()));
-    answer.body(cut.map_or_else(|| full(slice.clone()), |length| broken(&slice, length))).unwrap()
+    let body = match fault {
+        Some(Fault::Cut(length)) => broken(&slice, length),
+        Some(Fault::Hold(length)) => held(&slice, length),
+        _ => full(slice),
+    };
+    answer.body(body).unwrap()
+}
+
+/// `length` bytes, and the connection stays open without another one.
+fn held(bytes: &Bytes, length: usize) -> Body {
+    let bytes = bytes.slice(..length.min(bytes.len()));
+    let begun = stream::iter([Ok(Frame::data(bytes))]);
+    StreamBody::new(stream::StreamExt::chain(begun, stream::pending())).boxed()
 }
 
 /// `length` bytes in small frames, then an error: hyper closes the connection in the middle of the body.

@@ -1,18 +1,25 @@
-//! The real `wb` against a small staff API of our own, on loopback.
+//! The real `wb` against a small staff API of our own, and against the embedded S3 server, on loopback.
 //! Every test has a gateway, a bucket and a folder of its own; nothing is shared.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod bare;
 mod config;
 mod fake;
 mod get;
 mod links;
 mod lists;
+mod many;
+mod resume;
+mod s3;
+mod store;
 mod verify;
+mod words;
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use fake::Fake;
@@ -57,11 +64,7 @@ impl Desk {
 
     /// Names in a folder, hidden ones too.
     fn names(&self, folder: &str) -> Vec<String> {
-        let mut names: Vec<_> = std::fs::read_dir(self.path(folder))
-            .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
-            .unwrap_or_default();
-        names.sort();
-        names
+        names_in(&self.path(folder))
     }
 }
 
@@ -88,6 +91,25 @@ impl Run {
 
     fn objects(&self) -> Vec<Value> {
         self.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Names in a folder, hidden ones too, sorted; none where there is no folder.
+fn names_in(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .map(|entries| entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+/// Looks until it is so; fails after half a minute.
+#[track_caller]
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -1,0 +1,151 @@
+//! The end of an upload: whether it is the first of its kind, and what is queued once it rests.
+//! Invariant: of equal files one is the original; `complete` is final, and its jobs are queued in the same transaction.
+
+use sqlx::Row as _;
+
+use crate::{Destination, Error, JobKind, Ledger, Result, State, audit, new_id, now_ms};
+
+/// What is known when the last byte has arrived.
+#[derive(Debug, Clone)]
+pub struct Completing<'a> {
+    /// Upload.
+    pub id: &'a str,
+    /// Epoch of the append that ends it.
+    pub epoch: i64,
+    /// Bytes in all.
+    pub size: i64,
+    /// SHA-256, hex.
+    pub sha256: &'a str,
+    /// CRC-64/NVME of the whole, hex.
+    pub crc64: &'a str,
+    /// Where it belongs.
+    pub destination: Destination,
+    /// Client digests that were compared.
+    pub checked: &'a [&'a str],
+    /// Identifies link, ticket, name and SHA-256 together.
+    pub dedupe_key: &'a str,
+    /// A claim on `dedupe_key` before this time no longer counts, ms.
+    pub claims_since: i64,
+    /// No attempt to publish runs after this, ms.
+    pub attempts_until: i64,
+}
+
+/// Whether an upload that ends is the first of its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Original {
+    /// It is: publish it.
+    Ours,
+    /// This upload was there before.
+    Other(String),
+}
+
+/// What `complete` found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completed {
+    /// It is complete now; its jobs are queued.
+    Now,
+    /// It was complete already.
+    Before,
+}
+
+impl Ledger {
+    /// Records that every byte has arrived, with its digest, and whether the file is the first of its kind.
+    /// With [`Original::Other`] nothing changes: the caller drops its copy.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] when the epoch is no longer ours, or the link was revoked.
+    pub async fn begin_completing(&self, end: &Completing<'_>) -> Result<Original> {
+        let now = now_ms();
+        let mut tx = self.begin().await?;
+        let original: String = sqlx::query(
+            "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (dedupe_key) DO UPDATE SET \
+               upload_id = CASE WHEN originals.claimed_at < $4 OR NOT EXISTS (SELECT 1 FROM uploads \
+                 WHERE uploads.id = originals.upload_id AND uploads.state IN ('completing', 'complete')) \
+                 THEN excluded.upload_id ELSE originals.upload_id END, \
+               claimed_at = CASE WHEN originals.claimed_at < $4 OR NOT EXISTS (SELECT 1 FROM uploads \
+                 WHERE uploads.id = originals.upload_id AND uploads.state IN ('completing', 'complete')) \
+                 THEN excluded.claimed_at ELSE originals.claimed_at END \
+             RETURNING upload_id",
+        )
+        .bind(end.dedupe_key)
+        .bind(end.id)
+        .bind(now)
+        .bind(end.claims_since)
+        .fetch_one(&mut *tx)
+        .await?
+        .try_get("upload_id")?;
+        if original != end.id {
+            tx.rollback().await?;
+            return Ok(Original::Other(original));
+        }
+        let done = sqlx::query(
+            "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
+             checked = $7, dedupe_key = $8, updated_at = $9, \
+             attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END \
+             WHERE id = $1 AND epoch = $2 AND state = 'open' AND NOT EXISTS \
+             (SELECT 1 FROM links WHERE links.id = uploads.link_id AND links.revoked_at IS NOT NULL)",
+        )
+        .bind(end.id)
+        .bind(end.epoch)
+        .bind(end.size)
+        .bind(end.sha256)
+        .bind(end.crc64)
+        .bind(end.destination.name())
+        .bind(end.checked.join(","))
+        .bind(end.dedupe_key)
+        .bind(now)
+        .bind(end.attempts_until)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Err(Error::Superseded);
+        }
+        tx.commit().await?;
+        Ok(Original::Ours)
+    }
+
+    /// Records that the object is durable at its final key, and queues what is to be done next, in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] when it is neither completing nor complete.
+    pub async fn complete(&self, id: &str) -> Result<Completed> {
+        let now = now_ms();
+        let mut tx = self.begin().await?;
+        let row = sqlx::query(
+            "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
+             sha256_state = NULL, completed_at = $2, updated_at = $2 \
+             WHERE id = $1 AND state = 'completing' RETURNING ticket, link_id",
+        )
+        .bind(id)
+        .bind(now)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else {
+            tx.rollback().await?;
+            return match self.upload(id).await?.state {
+                State::Complete => Ok(Completed::Before),
+                _ => Err(Error::Superseded),
+            };
+        };
+        let ticket: String = row.try_get("ticket")?;
+        for kind in [JobKind::Deliver, JobKind::Receipt] {
+            sqlx::query(
+                "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, 0, 0, $5)",
+            )
+            .bind(new_id())
+            .bind(kind.name())
+            .bind(id)
+            .bind(&ticket)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        }
+        let link_id: String = row.try_get("link_id")?;
+        audit::write(&mut *tx, &format!("link:{link_id}"), "upload.complete", id, "").await?;
+        tx.commit().await?;
+        Ok(Completed::Now)
+    }
+}

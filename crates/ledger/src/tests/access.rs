@@ -1,0 +1,94 @@
+//! Partners, contacts, links, staff tokens, and the audit of what was done to them.
+
+use super::*;
+
+#[tokio::test]
+async fn a_link_is_found_by_its_token_alone() {
+    let world = World::open().await;
+    let token = Token::random();
+    let contact = world.create_contact("acme", "Ann", "Ann@Example.com").await.unwrap();
+    let new = NewLink {
+        contact_id: Some(contact.id.clone()),
+        rights: vec![Right::Escalate, Right::List],
+        max_bytes: Some(10),
+        max_open: Some(2),
+        expires_at: Some(99),
+        ..new_link()
+    };
+    let made = world.create_link(&token, &new).await.unwrap();
+    assert_eq!(made.rights, [Right::Upload, Right::List, Right::Escalate]);
+    assert!(made.allows(Right::Upload) && !made.allows(Right::Remove));
+    let found = world.link_by_token(token.reveal()).await.unwrap();
+    assert_eq!((found.id.as_str(), found.contact_id), (made.id.as_str(), Some(contact.id)));
+    assert_eq!((found.max_bytes, found.max_open, found.expires_at), (Some(10), Some(2), Some(99)));
+    for wrong in ["", "x", &token.hash()] {
+        assert!(matches!(world.link_by_token(wrong).await, Err(Error::NotFound)));
+    }
+    assert!(!format!("{token:?}").contains(token.reveal()));
+    assert!(matches!(world.create_link(&token, &new).await, Err(Error::Conflict(_))), "a token is used once");
+    world.revoke_link(&made.id, "staff:1").await.unwrap();
+    let revoked_at = world.link(&made.id).await.unwrap().revoked_at.unwrap();
+    world.revoke_link(&made.id, "staff:2").await.unwrap();
+    assert_eq!(world.link(&made.id).await.unwrap().revoked_at, Some(revoked_at));
+    assert!(matches!(world.revoke_link("none", "x").await, Err(Error::NotFound)));
+    assert_eq!(world.links(Some("acme")).await.unwrap().len(), 2);
+    assert!(world.links(Some("none")).await.unwrap().is_empty());
+    let actions: Vec<_> =
+        world.audit("", Some(&made.id), 10).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    assert_eq!(actions, ["link.create", "link.revoke", "link.revoke"]);
+}
+
+#[tokio::test]
+async fn a_link_needs_a_partner() {
+    let world = World::open().await;
+    for new in [
+        NewLink { partner_id: "none".into(), ..new_link() },
+        NewLink { contact_id: Some("none".into()), ..new_link() },
+    ] {
+        assert!(matches!(world.create_link(&Token::random(), &new).await, Err(Error::Conflict(_))));
+    }
+}
+
+#[tokio::test]
+async fn staff_tokens_that_are_good_and_that_are_not() {
+    let world = World::open().await;
+    let (good, old, revoked) = (Token::random(), Token::random(), Token::random());
+    let made = world.create_staff_token(&good, "ann", Some(now_ms() + 60_000)).await.unwrap();
+    world.create_staff_token(&old, "bob", Some(now_ms() - 1)).await.unwrap();
+    let ended = world.create_staff_token(&revoked, "eve", None).await.unwrap();
+    assert_eq!(world.staff_token(revoked.reveal()).await.unwrap().name, "eve");
+    world.revoke_staff_token(&ended.id).await.unwrap();
+    let found = world.staff_token(good.reveal()).await.unwrap();
+    assert_eq!((found.id, found.name), (made.id, "ann".into()));
+    for wrong in ["", old.reveal(), revoked.reveal(), &good.hash()] {
+        assert!(matches!(world.staff_token(wrong).await, Err(Error::NotFound)));
+    }
+    assert!(matches!(world.revoke_staff_token("none").await, Err(Error::NotFound)));
+    assert_eq!(world.staff_tokens().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn partners_and_contacts() {
+    let world = World::open().await;
+    let partner = world.put_partner("acme", "Acme Ltd", None).await.unwrap();
+    assert_eq!(
+        (partner.name.as_str(), partner.organization_id, partner.disabled_at),
+        ("Acme Ltd", None, None)
+    );
+    world.put_partner("globex", "Globex", Some(8)).await.unwrap();
+    let ids: Vec<_> = world.partners().await.unwrap().into_iter().map(|partner| partner.id).collect();
+    assert_eq!(ids, ["acme", "globex"]);
+    world.set_partner_disabled("acme", Some(5)).await.unwrap();
+    world.put_partner("acme", "Acme", None).await.unwrap();
+    assert_eq!(world.partner("acme").await.unwrap().disabled_at, Some(5), "a new name does not enable it");
+    world.set_partner_disabled("acme", None).await.unwrap();
+    assert!(matches!(world.set_partner_disabled("none", None).await, Err(Error::NotFound)));
+    let ann = world.create_contact("acme", "Ann", "ANN@example.com").await.unwrap();
+    assert_eq!(ann.email, "ann@example.com");
+    for (partner, email) in [("acme", "Ann@Example.com"), ("none", "bob@example.com")] {
+        assert!(matches!(world.create_contact(partner, "x", email).await, Err(Error::Conflict(_))));
+    }
+    world.create_contact("globex", "Ann", "ann@example.com").await.unwrap();
+    assert_eq!(world.contacts(None).await.unwrap().len(), 2);
+    assert_eq!(world.contacts(Some("acme")).await.unwrap()[0].id, ann.id);
+}

@@ -1,0 +1,101 @@
+//! The end of an upload: who is the original, and what is queued when it is complete.
+
+use super::*;
+
+#[tokio::test]
+async fn the_end_is_recorded_and_complete_is_final() {
+    let world = World::open().await;
+    let id = world.begun().await;
+    assert!(superseded(world.complete(&id).await), "it is not completing");
+    assert_eq!(world.begin_completing(&end(&id, 1, "d")).await.unwrap(), Original::Ours);
+    let upload = world.upload(&id).await.unwrap();
+    assert_eq!(
+        (upload.state, upload.length, upload.sha256.as_deref()),
+        (State::Completing, Some(10), Some("ab"))
+    );
+    assert_eq!(
+        (upload.destination, upload.checked),
+        (Some(Destination::TicketAttachment), vec!["sha-256".into()])
+    );
+    assert_eq!((upload.offset, upload.delivery, upload.completed_at), (0, None, None));
+    assert!(superseded(world.begin_append(&id, 0).await));
+    assert!(superseded(world.begin_completing(&end(&id, 1, "d")).await), "it has begun already");
+    assert_eq!(world.complete(&id).await.unwrap(), Completed::Now);
+    let upload = world.upload(&id).await.unwrap();
+    assert_eq!(
+        (upload.state, upload.offset, upload.delivery),
+        (State::Complete, 10, Some(Delivery::Pending))
+    );
+    assert!(upload.completed_at.is_some());
+    assert_eq!(world.complete(&id).await.unwrap(), Completed::Before, "twice is once");
+    assert_eq!(world.deliver_jobs("1001", 10).await.unwrap().len(), 1);
+    assert!(!world.cancel(&id, None).await.unwrap());
+    assert!(superseded(world.begin_append(&id, 10).await));
+    assert!(matches!(world.complete("none").await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn an_equal_file_is_told_of_the_original() {
+    let world = World::open().await;
+    let first = world.begun().await;
+    let second = world.begun().await;
+    assert_eq!(world.begin_completing(&end(&first, 1, "d")).await.unwrap(), Original::Ours);
+    let other = Original::Other(first.clone());
+    assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), other, "still being published");
+    assert_eq!(world.state(&second).await, State::Open, "nothing changed");
+    world.complete(&first).await.unwrap();
+    assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), other);
+    assert_eq!(world.begin_completing(&end(&second, 1, "another file")).await.unwrap(), Original::Ours);
+}
+
+#[tokio::test]
+async fn a_cancelled_original_gives_its_place_up() {
+    let world = World::open().await;
+    let (first, second) = (world.begun().await, world.begun().await);
+    world.begin_completing(&end(&first, 1, "d")).await.unwrap();
+    world.cancel(&first, None).await.unwrap();
+    assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), Original::Ours);
+    let third = world.begun().await;
+    assert_eq!(world.begin_completing(&end(&third, 1, "d")).await.unwrap(), Original::Other(second));
+}
+
+#[tokio::test]
+async fn an_expired_claim_gives_its_place_up() {
+    let world = World::open().await;
+    let first = world.complete_one("d").await;
+    let second = world.begun().await;
+    let claimed_at = world.upload(&first).await.unwrap().updated_at;
+    let within = Completing { claims_since: claimed_at - 60_000, ..end(&second, 1, "d") };
+    assert_eq!(world.begin_completing(&within).await.unwrap(), Original::Other(first));
+    let after = Completing { claims_since: claimed_at + 60_000, ..end(&second, 1, "d") };
+    assert_eq!(world.begin_completing(&after).await.unwrap(), Original::Ours);
+    let third = world.begun().await;
+    assert_eq!(world.begin_completing(&end(&third, 1, "d")).await.unwrap(), Original::Other(second));
+}
+
+/// A claim by an upload that then turns out to be superseded is not left behind.
+#[tokio::test]
+async fn a_superseded_end_claims_nothing() {
+    let world = World::open().await;
+    let (first, second) = (world.begun().await, world.begun().await);
+    world.begin_append(&first, 0).await.unwrap();
+    assert!(superseded(world.begin_completing(&end(&first, 1, "d")).await));
+    assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), Original::Ours);
+    assert_eq!(world.begin_completing(&end(&first, 2, "d")).await.unwrap(), Original::Other(second));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_equal_files_at_the_same_time_one_is_the_original() {
+    let world = World::open().await;
+    let mut ends = Vec::new();
+    for number in 0..8 {
+        let ledger = if number % 2 == 0 { world.ledger.clone() } else { world.another().await };
+        let id = world.begun().await;
+        ends.push(tokio::spawn(async move { ledger.begin_completing(&end(&id, 1, "d")).await.unwrap() }));
+    }
+    let mut ours = 0;
+    for end in ends {
+        ours += u32::from(end.await.unwrap() == Original::Ours);
+    }
+    assert_eq!(ours, 1);
+}

@@ -1,0 +1,49 @@
+//! `Idempotency-Key`: new, running, done, something else.
+
+use super::*;
+
+fn key(attempt: &str) -> Key {
+    Key { hash: "h".into(), name: "a.bin".into(), length: Some(5), digest: None, attempt: attempt.into() }
+}
+
+#[tokio::test]
+async fn a_key_from_first_use_to_its_end() {
+    let world = World::open().await;
+    assert_eq!(world.claim_key(&key("1"), 0).await.unwrap(), Claim::New);
+    assert!(world.note_key(&key("1"), &["u1".into()], false).await.unwrap());
+    assert_eq!(world.claim_key(&key("2"), 0).await.unwrap(), Claim::Running(vec!["u1".into()]));
+    assert!(!world.note_key(&key("1"), &["u1".into()], true).await.unwrap(), "the newer request has it");
+    world.drop_key(&key("1")).await.unwrap();
+    assert!(world.note_key(&key("2"), &["u2".into(), "u3".into()], true).await.unwrap());
+    let done = Claim::Done(vec!["u2".into(), "u3".into()]);
+    assert_eq!(world.claim_key(&key("3"), 0).await.unwrap(), done);
+    for other in [Key { name: "b.bin".into(), ..key("4") }, Key { length: Some(6), ..key("4") }] {
+        assert_eq!(world.claim_key(&other, 0).await.unwrap(), Claim::Mismatch, "{other:?}");
+    }
+    for same in [Key { length: None, ..key("5") }, Key { digest: Some("d".into()), ..key("5") }] {
+        assert_eq!(world.claim_key(&same, 0).await.unwrap(), done, "what was not said then cannot differ");
+    }
+    assert_eq!(world.claim_key(&key("6"), now_ms() + 1000).await.unwrap(), Claim::New, "it is too old");
+    assert_eq!(world.claim_key(&key("7"), 0).await.unwrap(), Claim::Running(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_request_that_failed_gives_its_key_up() {
+    let world = World::open().await;
+    world.claim_key(&key("1"), 0).await.unwrap();
+    world.drop_key(&key("1")).await.unwrap();
+    let other = Key { name: "b.bin".into(), digest: Some("d".into()), ..key("2") };
+    assert_eq!(world.claim_key(&other, 0).await.unwrap(), Claim::New);
+    let differs = Key { digest: Some("e".into()), ..other };
+    assert_eq!(world.claim_key(&differs, 0).await.unwrap(), Claim::Mismatch);
+}
+
+#[tokio::test]
+async fn of_two_claims_at_the_same_time_one_is_new() {
+    let world = World::open().await;
+    let other = world.another().await;
+    let (one, two) = (key("1"), key("2"));
+    let (one, two) = tokio::join!(world.claim_key(&one, 0), other.claim_key(&two, 0));
+    let claims = [one.unwrap(), two.unwrap()];
+    assert!(claims.contains(&Claim::New) && claims.contains(&Claim::Running(Vec::new())), "{claims:?}");
+}
