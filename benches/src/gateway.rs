@@ -71,8 +71,9 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     // Cargo knows whether the binary is older than its sources; a benchmark of yesterday's would mislead.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--release", "--locked", "--package", "gateway", "--bin", "weighbridge"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--release", "--locked", "--bin", "weighbridge"])
+        // The whole workspace, as the README builds it: for one package alone cargo would choose other features.
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status()
         .context("run cargo build")?;
     if !status.success() || !binary.is_file() {

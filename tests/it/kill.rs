@@ -9,8 +9,8 @@ use tests::{
     side_by_side, unfinished,
 };
 
-/// More than three parts of 8 MiB, and more than a ticket attachment.
-const LARGE_BYTES: usize = 27_000_000;
+/// Three parts, the first two of 8 MiB, and more than a ticket attachment.
+const LARGE_BYTES: usize = 20_500_000;
 const SMALL_BYTES: usize = 300_000;
 
 /// At which call the gateway is killed.

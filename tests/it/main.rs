@@ -1,10 +1,27 @@
 //! Tests of the interface, against the real programs on loopback. One module per subject.
-#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "a test that fails has found something; its story may be long")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test that fails has found something; its story may be long"
+)]
 #![allow(clippy::large_futures, reason = "nothing here is on a byte path")]
 
+mod abuse;
+mod access;
+mod admin;
+mod demo;
+mod desk;
+mod drain;
+mod errors;
 mod first;
+mod form;
+mod idempotency;
 mod kill;
-mod tidy;
-mod routing;
-mod put;
+mod metrics;
 mod names;
+mod put;
+mod routing;
+mod staff;
+mod staff_links;
+mod support_cli;
+mod tidy;

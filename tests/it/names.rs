@@ -39,9 +39,7 @@ async fn names_that_can_be_used_arrive_as_they_are() {
         "...",
         ".hidden",
         "-rf",
-        "<script>alert(1)</script>"
-            .replace('/', "|")
-            .as_str(),
+        "<script>alert(1)<|script>",
         "$(touch x)`y`",
         "con",
         "a:b*c",
@@ -71,14 +69,54 @@ fn names_that_cannot_be_used_are_refused_before_the_body() {
     let grows = encoded(&"\u{0958}".repeat(80));
     let file = world.path("big", &vec![7; 3_000_000]);
     for segment in [
-        "a%2Fb", "%2Fetc%2Fpasswd", "a%2fb", "..", "%2e%2e", ".", "%2E", "..%2Fx", "../x", "a/b", "a//b", "a%5Cb", "%5C",
-        "a%00b", "%0A", "a%0D%0Ab", "%1F", "%7F", "a%C2%85b", "%E2%80%AEgpj.exe", "a%E2%81%A6b", "%E2%80%8Fx", "a%FFb",
-        "%C3", "%ED%A0%80", &long, &long_in_bytes, &grows, "uploads", "escalate", "send.sh", "send.ps1",
+        "a%2Fb",
+        "%2Fetc%2Fpasswd",
+        "a%2fb",
+        "..",
+        "%2e%2e",
+        ".",
+        "%2E",
+        "..%2Fx",
+        "../x",
+        "a/b",
+        "a//b",
+        "a%5Cb",
+        "%5C",
+        "a%00b",
+        "%0A",
+        "a%0D%0Ab",
+        "%1F",
+        "%7F",
+        "a%C2%85b",
+        "%E2%80%AEgpj.exe",
+        "a%E2%81%A6b",
+        "%E2%80%8Fx",
+        "a%FFb",
+        "%C3",
+        "%ED%A0%80",
+        &long,
+        &long_in_bytes,
+        &grows,
+        "uploads",
+        "escalate",
+        "send.sh",
+        "send.ps1",
     ] {
         let url = format!("{}/{segment}", world.link("globex"));
-        // The first word of the path may not be left by `..`, so curl must not tidy it up.
-        let arguments = ["--path-as-is", "--expect100-timeout", "60", "-H", "Expect: 100-continue", "-T", &file, &url];
-        let answer = curl(&[&arguments[..], &["-w", "%{stderr}%{size_upload}"]].concat());
+        // Not `-T`: that tidies `..` up before it sends.
+        let body = format!("@{file}");
+        let arguments = [
+            "--path-as-is",
+            "-X",
+            "PUT",
+            "--expect100-timeout",
+            "60",
+            "-H",
+            "Expect: 100-continue",
+            "--data-binary",
+        ];
+        let arguments = [&arguments[..], &[&body, &url]].concat();
+        let answer = curl(&arguments);
         assert_eq!(answer.status, 400, "{segment}: {answer:?}");
         assert_eq!(answer.problem(), "/problems/bad-name", "{segment}: {answer:?}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
@@ -90,14 +128,22 @@ fn names_in_headers_and_forms_follow_the_same_rules() {
     let world = SHARED.world();
     let link = world.link("globex");
     let file = world.path("sent", b"refused");
-    for name in ["a/b", "..", "a\\b", "\u{202e}gpj.exe", "x\u{7f}y"] {
+    for name in ["a/b", "..", "a\\b", "\u{202e}gpj.exe", "x\u{85}y"] {
         let escaped = name.replace('\\', "\\\\");
         let header = format!("Content-Disposition: attachment; filename=\"{escaped}\"");
         let answer = curl(&["-X", "PUT", "-H", &header, "--data-binary", "x", &link]);
-        assert_eq!((answer.status, answer.problem().as_str()), (400, "/problems/bad-name"), "{name}: {answer:?}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "/problems/bad-name"),
+            "{name}: {answer:?}"
+        );
         let part = format!("file=@{file};filename=\"{escaped}\"");
         let answer = curl(&["-F", &part, &link]);
-        assert_eq!((answer.status, answer.problem().as_str()), (400, "/problems/bad-name"), "{name}: {answer:?}");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "/problems/bad-name"),
+            "{name}: {answer:?}"
+        );
     }
 }
 
@@ -118,10 +164,13 @@ fn names_that_are_addresses_are_sent_as_form_files() {
 #[tokio::test]
 async fn a_name_reaches_page_note_and_attachment_unharmed() {
     let world = World::start();
-    let name = "<b>ünï</b> [a](b) `c` \"d\" 'e' 100%.log".replace('/', "|");
+    let name = "<b>ünï<|b> [a](b) `c` \"d\" 'e' 100%.log".to_owned();
     let receipt = world.sandbox.sent(&world.link("acme"), &name, b"unharmed");
     let id = receipt["id"].as_str().unwrap();
-    let page = curl_raw(&["-H", "Accept: text/html", &format!("{}/uploads/{id}", world.link("acme"))], Stdio::null());
+    let page = curl_raw(
+        &["-H", "Accept: text/html", &format!("{}/uploads/{id}", world.link("acme"))],
+        Stdio::null(),
+    );
     assert_eq!(page.status, 200, "{page:?}");
     assert!(page.body.contains("&lt;b&gt;ünï&lt;|b&gt;") && !page.body.contains("<b>ünï"), "{}", page.body);
     eventually_async("the file is attached under its name", async || {

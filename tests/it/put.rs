@@ -89,7 +89,8 @@ async fn support_report_tools_just_work() {
     let answer = curl(&["-v", "-L", "-A", "SupportConfig", "-T", &path, &format!("{link}/")]);
     check(&world, &answer, "scc_host_261122_1200.txz", &bytes).await;
     // `requests.put(url, data=open(file, "rb"))`: no type, no name; and with a generator: chunked.
-    let usual = ["User-Agent: python-requests/2.32.3", "Accept-Encoding: gzip, deflate", "Connection: keep-alive"];
+    let usual =
+        ["User-Agent: python-requests/2.32.3", "Accept-Encoding: gzip, deflate", "Connection: keep-alive"];
     for (at, framing) in ["Content-Length: 1000", "Transfer-Encoding: chunked"].iter().enumerate() {
         let bytes = noise(1000, 7 + at as u64);
         let mut raw = Raw::request("PUT", &format!("{link}/"), &[&usual[..], &[framing]].concat());
@@ -113,7 +114,16 @@ fn the_json_receipt_has_exactly_the_fields_of_the_interface() {
     let receipt = world.sandbox.sent(&world.link("acme"), "fields.log", b"fields");
     let fields: Vec<_> = receipt.as_object().unwrap().keys().map(String::as_str).collect();
     let mut expected = vec![
-        "id", "name", "size", "sha256", "partner", "ticket", "destination", "delivery", "received_at", "expires_at",
+        "id",
+        "name",
+        "size",
+        "sha256",
+        "partner",
+        "ticket",
+        "destination",
+        "delivery",
+        "received_at",
+        "expires_at",
         "checked",
     ];
     expected.sort_unstable();
@@ -130,7 +140,8 @@ fn the_receipt_comes_as_text_json_or_page() {
     let world = SHARED.world();
     let path = world.path("<three> forms.log", b"three forms");
     let url = format!("{}/", world.link("acme"));
-    let send = |accept: &str| curl_raw(&["-H", &format!("Accept: {accept}"), "-T", &path, &url], Stdio::null());
+    let send =
+        |accept: &str| curl_raw(&["-H", &format!("Accept: {accept}"), "-T", &path, &url], Stdio::null());
     let text = send("*/*");
     let digest = sha256(b"three forms");
     assert_eq!(text.status, 201, "{text:?}");
@@ -154,17 +165,20 @@ fn the_receipt_comes_as_text_json_or_page() {
 #[tokio::test]
 async fn the_location_is_the_upload_and_tells_the_current_truth() {
     let world = SHARED.world();
+    let (_, link) = world.sandbox.open_ticket_and_link(&world.gateway, "acme").await;
     let path = world.path("truth.log", b"truth!");
-    let answer = curl(&["-T", &path, &format!("{}/", world.link("acme"))]);
+    let answer = curl(&["-T", &path, &format!("{link}/")]);
     let (receipt, location) = (answer.json(), answer.headers["location"].clone());
-    assert_eq!(location, format!("{}/uploads/{}", world.link("acme"), receipt["id"].as_str().unwrap()));
+    assert_eq!(location, format!("{link}/uploads/{}", receipt["id"].as_str().unwrap()));
     let told = eventually_async("the receipt says that the ticket was told", async || {
         let now = curl(&[&location]);
         assert_eq!(now.status, 200, "{now:?}");
         Some(now.json()).filter(|now| now["delivery"] == "done")
     })
     .await;
-    for field in ["id", "name", "size", "sha256", "partner", "ticket", "destination", "received_at", "checked"] {
+    for field in
+        ["id", "name", "size", "sha256", "partner", "ticket", "destination", "received_at", "checked"]
+    {
         assert_eq!(told[field], receipt[field], "{field}");
     }
     let head = curl(&["-I", &location]);
@@ -199,7 +213,9 @@ fn the_page_shows_what_a_person_needs() {
         assert_eq!(page.status, 200);
         assert!(page.headers["content-type"].starts_with("text/html"), "{page:?}");
         assert_eq!(page.headers["cache-control"], "no-store");
-        for part in ["Acme", "1001", "type=\"file\"", "multiple", "multipart/form-data", "curl --fail-with-body"] {
+        for part in
+            ["Acme", "1001", "type=\"file\"", "multiple", "multipart/form-data", "curl --fail-with-body"]
+        {
             assert!(page.body.contains(part), "{part} is missing: {}", page.body);
         }
         assert!(!page.body.contains("name=\"ticket\""), "a bound link asks for no ticket");

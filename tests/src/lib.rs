@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "as above")]
 
 mod curl;
+mod garage;
 mod gateway;
 mod look;
 mod raw;

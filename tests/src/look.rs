@@ -7,7 +7,11 @@ use sha2::{Digest as _, Sha256};
 
 /// Nothing that a test waits for takes longer, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(25);
+
+/// How long to wait before the next look: the longer it has taken, the rarer. A look often costs a process.
+fn pause(begun: Instant) -> Duration {
+    (begun.elapsed() / 8).clamp(Duration::from_millis(10), Duration::from_millis(250))
+}
 
 /// Waits until `look` finds something.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -17,7 +21,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(POLL);
+        std::thread::sleep(pause(begun));
     }
 }
 
@@ -29,7 +33,7 @@ pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Opti
             return found;
         }
         assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(begun)).await;
     }
 }
 

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
-use axum::http::HeaderMap;
-use axum::http::header::EXPECT;
+use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep};
@@ -82,15 +83,50 @@ impl Stream for Incoming {
     }
 }
 
-/// Reads on and throws away, within bounds, unless the client waits to be told to send.
-pub(crate) fn discard(body: Body, headers: &HeaderMap, limits: &Limits) {
-    if headers.contains_key(EXPECT) || axum::body::HttpBody::is_end_stream(&body) {
-        return;
+/// Answers without the body, and reads on and throws away, within bounds, once the answer is on its way: before that,
+/// hyper would ask a client that waits for `100 Continue` to send. Such a client may also have begun by itself.
+pub(crate) fn linger(mut response: Response, unread: Body, request: &HeaderMap, limits: &Limits) -> Response {
+    if unread.is_end_stream() {
+        return response;
     }
-    discard_frames(body.into_data_stream(), limits);
+    if request.contains_key(EXPECT) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let rest = Some((unread, limits.clone()));
+    response.map(|body| Body::new(Lingering { body, rest }))
 }
 
-/// The same for a body that was read in part.
+/// The body of an answer, which begins to discard the request's body when it is first asked for a frame: the head has
+/// been written by then.
+struct Lingering {
+    body: Body,
+    rest: Option<(Body, Limits)>,
+}
+
+impl HttpBody for Lingering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        if let Some((unread, limits)) = self.rest.take() {
+            discard_frames(unread.into_data_stream(), &limits);
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Reads on and throws away, within bounds.
 pub(crate) fn discard_frames<S, E>(mut frames: S, limits: &Limits)
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,

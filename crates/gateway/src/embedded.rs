@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use sandbox::{Listen, Sandbox};
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 pub(crate) use demo::demo;
 use files::{Secrets, write_private};
@@ -42,7 +43,7 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     let (data, described) = prepare(&arguments.data, "sandbox.json")?;
     let sandbox = Sandbox::start(&data.join("sandbox"), Listen::any_port(), &seed::seed()).await?;
     let secrets = Secrets::of(&data)?;
-    let (listen, metrics_listen) = (free_address()?, free_address()?);
+    let ((listen, _reserved), (metrics_listen, _reserved_too)) = (reserve_address()?, reserve_address()?);
     let text = configuration(&sandbox, &data, listen, Some(metrics_listen))?;
     let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let ledger = serve::open_ledger(&config).await?;
@@ -75,18 +76,13 @@ fn prepare(data: &Path, described: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
     }
 }
 
-/// An address that is free now. It stays so in all likelihood, also while a gateway is down: its port is not one of those
-/// that the system gives to whoever asks for any (on Linux from 32768 on).
-fn free_address() -> anyhow::Result<SocketAddr> {
-    for _ in 0..100 {
-        // The system's choice is the random number.
-        let random = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let address = SocketAddr::from(([127, 0, 0, 1], 10_000 + random % 20_000));
-        if std::net::TcpListener::bind(address).is_ok() {
-            return Ok(address);
-        }
-    }
-    bail!("no free port on 127.0.0.1")
+/// An address for the gateway. While the socket lives nobody else is given its port, also while no gateway runs; since it
+/// does not listen, a gateway can.
+fn reserve_address() -> anyhow::Result<(SocketAddr, TcpSocket)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    Ok((socket.local_addr()?, socket))
 }
 
 /// The configuration of a gateway that uses this sandbox.

@@ -56,14 +56,10 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
         answer(asking, route, &mut body).await
     }
     .await;
-    match result {
-        Ok(response) => response,
-        Err(problem) => {
-            if let Some(body) = body {
-                body::discard(body, &parts.headers, &app.limits);
-            }
-            problem.answer(wanted)
-        }
+    let response = result.unwrap_or_else(|problem| problem.answer(wanted));
+    match body {
+        Some(unread) => body::linger(response, unread, &parts.headers, &app.limits),
+        None => response,
     }
 }
 
@@ -195,7 +191,8 @@ impl Asking {
         let encoded: String =
             url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
         // The command stands in single quotes.
-        let query = self.uri.query().map_or_else(String::new, |query| format!("?{}", query.replace('\'', "%27")));
+        let query =
+            self.uri.query().map_or_else(String::new, |query| format!("?{}", query.replace('\'', "%27")));
         let user = if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" };
         format!(
             "Send it again: curl --fail-with-body --retry 5 {user}-T FILE -o receipt.txt '{}{encoded}{query}'",

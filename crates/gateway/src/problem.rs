@@ -224,7 +224,7 @@ pub(crate) fn storage_down() -> Problem {
 fn internal() -> Problem {
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "about:blank",
+        "/problems/internal",
         "Internal Server Error",
         "Something is wrong on our side, and nothing of this request was kept. Try again, and tell support if it stays.",
     )
@@ -283,7 +283,9 @@ impl From<upload::Error> for Problem {
                 StatusCode::BAD_REQUEST,
                 "https://iana.org/assignments/http-problem-types#inconsistent-upload-length",
                 "Lengths contradict each other",
-                format!("The lengths differ: {declared} bytes were announced, {actual} came. Send the file again."),
+                format!(
+                    "The lengths differ: {declared} bytes were announced, {actual} came. Send the file again."
+                ),
             ),
             E::DigestMismatch { announced, actual } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,

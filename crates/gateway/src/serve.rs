@@ -31,6 +31,8 @@ use crate::ops;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How long a start waits for uploads that were being published.
+const RECOVER_AT_START: Duration = Duration::from_secs(10);
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
 /// After an error of `accept` (no descriptors left, say), wait before the next: the error comes at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -97,8 +99,11 @@ pub(crate) async fn start(
     let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
     let completed = Arc::new(Notify::new());
     let uploads = engine(config, &ledger, &buckets, Arc::clone(&completed));
-    // Nothing runs yet: whatever is unfinished belongs to a process that is gone.
-    uploads.recover(Duration::ZERO).await.context("recover uploads")?;
+    // Nothing runs yet: whatever is unfinished belongs to a process that is gone. A bucket that hangs does not hold the
+    // start up: housekeeping goes on with what is left.
+    if let Ok(recovered) = tokio::time::timeout(RECOVER_AT_START, uploads.recover(Duration::ZERO)).await {
+        recovered.context("recover uploads")?;
+    }
     ledger.release_claims().await.context("release claims")?;
     let delivery = Delivery::new(
         ledger.clone(),

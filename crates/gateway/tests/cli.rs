@@ -1,5 +1,6 @@
 //! The command line as an operator meets it first. The interface itself is tested in the package `tests`, against the
 //! program that this test makes cargo build.
+#![allow(clippy::unwrap_used, reason = "a test that fails has found something")]
 
 use std::process::{Command, Output};
 

@@ -1,25 +1,5 @@
 //! Faults on demand: rules say which calls of which service go wrong, how, and how often.
 //! Invariant: a rule acts on exactly the calls it says, in the order they arrive, and `hit` counts it when the harm begins.
-//!
-//! A rule is a JSON object; fields that its fault does not use are refused:
-//!
-//! | field | meaning |
-//! |---|---|
-//! | `service` | `s3`, `desk` or `slack` |
-//! | `operation` | the operation's own name, as `GET /faults` counts it (`UploadPart`, `UpdateTicket`, …), or `*` |
-//! | `after` | matching calls let through first; 0 if not given |
-//! | `times` | how many calls are hit then; 1 if not given, 0 = until cleared |
-//! | `fault` | `reset`: the connection is dropped without an answer, the call not performed |
-//! | | `status`: `status` is answered and the call not performed; `retry_after` (seconds) and `body` (text) if given |
-//! | | `delay`: wait `delay_ms`, then perform; with `"when": "after"` perform, then hold the answer so long |
-//! | | `lost-answer`: perform the call, then drop the connection without an answer |
-//! | | `corrupt`: S3: one byte of the request's body is flipped on its way in, for a GET one of the answer's; desk and Slack: the call is performed and answered 200 with garbage |
-//!
-//! `POST /faults` adds one rule or an array of them, `GET /faults` shows rules with `seen` (matching calls) and `hit`, and all
-//! calls by service and operation; `DELETE /faults` clears rules and counters and ends every delay at once. Where several
-//! rules fit a call, the first that is due acts. `hit` of a `lost-answer` and of a delay after the call counts once the call
-//! has been performed. A call delayed before it is performed may still be performed when its sender has gone meanwhile, if
-//! all of it had arrived: so may a call to a real service.
 
 mod control;
 
@@ -73,10 +53,30 @@ pub enum When {
     After,
 }
 
-/// A rule as it is given. See the module for the meaning of each field.
+/// A rule as it is given.
+///
+/// A rule is a JSON object; fields that its fault does not use are refused:
+///
+/// | field | meaning |
+/// |---|---|
+/// | `service` | `s3`, `desk` or `slack` |
+/// | `operation` | the operation's own name, as `GET /faults` counts it (`UploadPart`, `UpdateTicket`, …), or `*` |
+/// | `after` | matching calls let through first; 0 if not given |
+/// | `times` | how many calls are hit then; 1 if not given, 0 = until cleared |
+/// | `fault` | `reset`: the connection is dropped without an answer, the call not performed |
+/// | | `status`: `status` is answered and the call not performed; `retry_after` (seconds) and `body` (text) if given |
+/// | | `delay`: wait `delay_ms`, then perform; with `"when": "after"` perform, then hold the answer so long |
+/// | | `lost-answer`: perform the call, then drop the connection without an answer |
+/// | | `corrupt`: S3: one byte of the request's body is flipped on its way in, for a GET one of the answer's; desk and Slack: the call is performed and answered 200 with garbage |
+///
+/// `POST /faults` adds one rule or an array of them, `GET /faults` shows rules with `seen` (matching calls) and `hit`, and all
+/// calls by service and operation; `DELETE /faults` clears rules and counters and ends every delay at once. Where several
+/// rules fit a call, the first that is due acts. `hit` of a `lost-answer` and of a delay after the call counts once the call
+/// has been performed. A call delayed before it is performed may still be performed when its sender has gone meanwhile, if
+/// all of it had arrived: so may a call to a real service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the module's table explains the fields")]
+#[expect(missing_docs, reason = "the table above explains the fields")]
 pub struct Rule {
     pub service: Service,
     pub operation: String,

@@ -1,5 +1,5 @@
 //! An embedded S3 server, a Zendesk-compatible desk and a Slack sink, for the demo, for tests and for `weighbridge sandbox`,
-//! with faults on demand (see [`faults`]). The gateway speaks to them over HTTP exactly as it speaks to real ones.
+//! with faults on demand (see [`faults::Rule`]). The gateway speaks to them over HTTP exactly as it speaks to real ones.
 //! Invariant: they listen on loopback only, and what they answered is durable: a restart on the same folder finds it again.
 //!
 //! ```no_run

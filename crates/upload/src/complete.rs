@@ -139,16 +139,16 @@ impl Uploads {
     /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
+        for upload in self.0.ledger.unmoved(State::Open, before).await? {
+            if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
+                tracing::info!(upload.id, "cancel abandoned upload");
+            }
+        }
         for upload in self.0.ledger.unmoved(State::Completing, before).await? {
             if !self.is_running(&upload.id)
                 && let Err(error) = self.recover_one(&upload).await
             {
                 tracing::warn!(upload.id, error = %error, "recover upload");
-            }
-        }
-        for upload in self.0.ledger.unmoved(State::Open, before).await? {
-            if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-                tracing::info!(upload.id, "cancel abandoned upload");
             }
         }
         Ok(())

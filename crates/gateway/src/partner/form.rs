@@ -17,7 +17,7 @@ use upload::{Append, BodyError, New};
 use super::Asking;
 use super::idempotency::{self, Turn};
 use super::ticket;
-use crate::body::{self, Incoming};
+use crate::body::Incoming;
 use crate::headers::{self, Wanted};
 use crate::problem::{self, Problem};
 use crate::{name, receipt};
@@ -49,9 +49,6 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
     let length = headers::content_length(&asking.headers);
     let key = match idempotency::claim(&asking, "", length, None).await? {
         Turn::Done(uploads) => {
-            if let Some(body) = body.take() {
-                body::discard(body, &asking.headers, &asking.app.limits);
-            }
             let outcomes: Vec<_> = uploads
                 .into_iter()
                 .map(|upload| Outcome { name: upload.name.clone(), result: Ok(upload) })

@@ -27,9 +27,6 @@ pub(crate) async fn put(
     let sha256 = announced_digest(&asking)?;
     let key = match idempotency::claim(&asking, &name, length, sha256.as_deref()).await? {
         Turn::Done(uploads) => {
-            if let Some(body) = body.take() {
-                body::discard(body, &asking.headers, &asking.app.limits);
-            }
             return idempotency::replay(&asking, &uploads);
         }
         Turn::GoOn(key) => key,

@@ -20,6 +20,8 @@ fn ls_is_a_table_without_control_characters() {
     }
     assert!(lines[2].contains("open"), "{text}");
     assert!(!text.contains('\u{1b}'));
+    let text = desk.wb(&["ls", "--long"]).ends(0).text();
+    assert!(text.lines().nth(1).unwrap().ends_with(&fake::sha256(&fake::bytes(20_000))), "{text}");
 }
 
 #[test]

@@ -1,0 +1,117 @@
+# The policies as plain text from plain values: no provider, so that they can be tested without an account.
+
+terraform {
+  required_version = ">= 1.9"
+}
+
+variable "partition" {
+  description = "`aws`, `aws-cn`, …"
+  type        = string
+  default     = "aws"
+}
+
+variable "region" {
+  description = "Region of the buckets."
+  type        = string
+}
+
+variable "key_prefix" {
+  description = "What stands before every key; empty, or ending in `/`."
+  type        = string
+}
+
+variable "buckets" {
+  description = "Buckets by partner, the shared one as `support-uploader`."
+  type        = map(object({ name = string, kms_key_arn = string }))
+}
+
+locals {
+  arns = { for id, bucket in var.buckets : id => "arn:${var.partition}:s3:::${bucket.name}" }
+
+  # A managed policy may have 6,144 characters: so many buckets fit with names of any length.
+  chunks = chunklist(sort(keys(var.buckets)), 12)
+
+  # Each action stands for calls that crates/bucket makes: see the table in .ci/deploy.
+  gateway = [for ids in local.chunks : jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "Bucket"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
+        Resource = [for id in ids : local.arns[id]]
+      },
+      {
+        Sid    = "Objects"
+        Effect = "Allow"
+        Action = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Resource = [
+          for id in ids : "${local.arns[id]}/${var.key_prefix}*"
+        ]
+      },
+      {
+        Sid       = "Keys"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = [for id in ids : var.buckets[id].kms_key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.${var.partition == "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com"}" } }
+      },
+    ]
+  })]
+
+  bucket = { for id, bucket in var.buckets : id => jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "TlsOnly"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [local.arns[id], "${local.arns[id]}/*"]
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        Sid       = "Tls12"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:*"
+        Resource  = [local.arns[id], "${local.arns[id]}/*"]
+        Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
+      },
+      {
+        # Whoever names a key names this one; without one the bucket's default applies, which is this one, too.
+        Sid       = "OwnKey"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${local.arns[id]}/*"
+        Condition = {
+          StringNotEquals = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = bucket.kms_key_arn }
+          Null            = { "s3:x-amz-server-side-encryption-aws-kms-key-id" = "false" }
+        }
+      },
+      {
+        # A weaker encryption cannot be asked for by name.
+        Sid       = "NoOtherEncryption"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${local.arns[id]}/*"
+        Condition = {
+          StringNotEquals = { "s3:x-amz-server-side-encryption" = "aws:kms" }
+          Null            = { "s3:x-amz-server-side-encryption" = "false" }
+        }
+      },
+    ]
+  }) }
+}
+
+output "gateway" {
+  description = "Policies for the gateway's role; together they allow what it does, and no more."
+  value       = local.gateway
+}
+
+output "bucket" {
+  description = "Policy of each bucket."
+  value       = local.bucket
+}

@@ -1,0 +1,425 @@
+//! Clients that vanish, stall, lie or flood: others are served, memory stays bounded, and nothing of them is left.
+
+use std::process::{Command, Stdio};
+
+use tests::{Raw, Shared, World, comments_naming, curl, curl_raw, eventually, eventually_async, noise};
+
+static SHARED: Shared = Shared::with(&[]);
+/// One that loses its patience quickly.
+static IMPATIENT: Shared =
+    Shared::with(&["header_timeout = \"1s\"", "min_rate_window = \"1s\"", "min_rate = 1000"]);
+
+/// The smallest memory, and what fits into it.
+const TIGHT: [&str; 2] = ["memory_bytes = 33554432", "max_upload_bytes = 1000000000"];
+
+#[test]
+fn a_refusal_comes_before_the_body_where_the_client_waits_for_it() {
+    let world = SHARED.world();
+    let small = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002", "--max-bytes", "1000"]);
+    let file = world.path("twenty.bin", &noise(20_000_000, 1));
+    for (url, status) in [
+        (format!("{}/u/unknown/a", world.gateway.url), 404),
+        (format!("{}/u/-/a", world.gateway.url), 401),
+        (format!("{}/a%2Fb", world.link("acme")), 400),
+        (format!("{small}/a"), 413),
+        (format!("{}/a?ticket=9", world.link("acme")), 404),
+    ] {
+        let headers = ["Content-Length: 20000000", "Expect: 100-continue"];
+        let mut raw = Raw::request("PUT", &url, &headers);
+        let answer = raw.answer().unwrap();
+        assert_eq!(answer.status, status, "{url}: {answer:?}");
+        assert!(!raw.continued, "{url}: not one byte is asked for");
+        // The same by curl, which says how much it sent.
+        let heads = [
+            "--expect100-timeout",
+            "60",
+            "-H",
+            "Expect: 100-continue",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{size_upload}",
+        ];
+        let sent = curl_raw(&[&heads[..], &["--path-as-is", "-T", &file, &url]].concat(), Stdio::null());
+        assert_eq!((sent.status, sent.body.as_str()), (status, "0"), "{url}: {sent:?}");
+    }
+}
+
+#[test]
+fn a_client_that_writes_everything_before_it_reads_gets_the_refusal_too() {
+    let world = SHARED.world();
+    let small = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002", "--max-bytes", "1000"]);
+    let bytes = noise(20_000_000, 2);
+    let (length, zero) = (format!("Content-Length: {}", bytes.len()), "A".repeat(43) + "=");
+    let digest = format!("Repr-Digest: sha-256=:{zero}:");
+    for (method, url, headers, status) in [
+        ("PUT", format!("{}/u/unknown/a", world.gateway.url), vec![&*length], 404),
+        ("PUT", format!("{}/u/-/a", world.gateway.url), vec![&*length], 401),
+        ("PUT", format!("{}/a%2Fb", world.link("acme")), vec![&*length], 400),
+        ("PUT", format!("{small}/a"), vec![&*length], 413),
+        ("PUT", format!("{small}/a"), vec!["Transfer-Encoding: chunked"], 413),
+        ("PUT", format!("{}/a", world.link("acme")), vec![&*length, &digest], 422),
+        ("POST", world.link("acme"), vec![&*length], 400),
+        ("POST", format!("{}/u/unknown", world.gateway.url), vec![&*length], 404),
+        ("LOCK", world.link("acme"), vec![&*length], 405),
+        // Announced, and sent all the same without waiting, as some proxies do.
+        ("PUT", format!("{}/u/unknown/a", world.gateway.url), vec![&*length, "Expect: 100-continue"], 404),
+        ("PUT", format!("{small}/a"), vec![&*length, "Expect: 100-continue"], 413),
+    ] {
+        let mut raw = Raw::request(method, &url, &headers);
+        if headers.contains(&"Transfer-Encoding: chunked") {
+            assert!(
+                bytes.chunks(1_000_000).all(|chunk| raw.chunk(chunk)) && raw.chunk(b""),
+                "{url}: the rest is taken"
+            );
+        } else {
+            assert!(raw.send(&bytes), "{url}: the rest is taken");
+        }
+        let answer = raw.answer().unwrap_or_else(|| panic!("{method} {url}: no answer"));
+        assert_eq!(answer.status, status, "{method} {url}: {answer:?}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+    }
+    world.until_at_rest();
+}
+
+#[test]
+fn a_refused_body_is_never_taken_for_a_request() {
+    let world = SHARED.world();
+    let link = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002", "--rights", "list"]);
+    let path = link.trim_start_matches(&world.gateway.url);
+    let inner = format!("PUT {path}/smuggled HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx");
+    let length = format!("Content-Length: {}", inner.len());
+    for (expect, next) in [(&[][..], true), (&["Expect: 100-continue"], true), (&[], false)] {
+        let mut raw = Raw::request("PUT", &format!("{link}/a%2Fb"), &[&[length.as_str()], expect].concat());
+        raw.send(inner.as_bytes());
+        if next {
+            raw.send(
+                format!("PUT {path}/next HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nnext").as_bytes(),
+            );
+        }
+        raw.half_close();
+        assert_eq!(raw.answer().unwrap().status, 400);
+        // Either the connection has ended, or the next answer is to the next request.
+        if let Some(answer) = raw.answer() {
+            assert_eq!(answer.status, 201, "{answer:?}");
+        }
+    }
+    let listed = curl(&[&format!("{link}/uploads")]).json();
+    let names: Vec<_> =
+        listed["uploads"].as_array().unwrap().iter().map(|upload| upload["name"].clone()).collect();
+    assert!(names.iter().all(|name| name == "next"), "{names:?}");
+}
+
+#[test]
+fn what_is_thrown_away_after_a_refusal_is_bounded() {
+    let world = World::with(&["discard_bytes = 1000000"]);
+    let mut raw =
+        Raw::request("PUT", &format!("{}/u/unknown/a", world.gateway.url), &["Content-Length: 1000000000"]);
+    let block = noise(1_000_000, 3);
+    // Far more than the bound and what sockets hold.
+    let taken = (0..200).take_while(|_| raw.send(&block)).count();
+    assert!(taken < 200, "the connection is closed");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_after_the_last_byte_has_sent_a_file() {
+    let world = World::start();
+    let form =
+        "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"form.log\"\r\n\r\nform\r\n--b--\r\n";
+    let multipart = "Content-Type: multipart/form-data; boundary=b";
+    let mut tickets = Vec::new();
+    for (method, below, more, body) in [
+        ("PUT", "/small.log", "X: y", b"small".to_vec()),
+        ("PUT", "/large.bin", "X: y", noise(21_000_000, 4)),
+        ("POST", "", multipart, form.as_bytes().to_vec()),
+    ] {
+        let (ticket, link) = world.sandbox.open_ticket_and_link(&world.gateway, "acme").await;
+        let length = format!("Content-Length: {}", body.len());
+        let mut raw = Raw::request(method, &format!("{link}{below}"), &[&length, more]);
+        assert!(raw.send(&body));
+        tickets.push(ticket);
+    }
+    for ticket in tickets {
+        let upload = eventually("it arrives", || world.sandbox.listed(&ticket).pop());
+        let id = upload["id"].as_str().unwrap().to_owned();
+        eventually_async("the ticket is told", async || {
+            (comments_naming(&world.sandbox.comments(&ticket).await, &id) == 1).then_some(())
+        })
+        .await;
+    }
+    world.until_at_rest();
+}
+
+#[test]
+fn a_client_that_closes_its_side_after_the_body_gets_its_receipt() {
+    let world = SHARED.world();
+    let url = format!("{}/half-close.bin", world.link("acme"));
+    let bytes = noise(9_000_000, 5);
+    for headers in [["Content-Length: 9000000"], ["Transfer-Encoding: chunked"]] {
+        let mut raw = Raw::request("PUT", &url, &headers);
+        if headers[0].starts_with('T') {
+            assert!(bytes.chunks(1_000_000).all(|chunk| raw.chunk(chunk)) && raw.chunk(b""));
+        } else {
+            assert!(raw.send(&bytes));
+        }
+        raw.half_close();
+        let answer = raw.answer().unwrap();
+        assert_eq!(
+            (answer.status, &answer.json()["sha256"]),
+            (201, &tests::sha256(&bytes).into()),
+            "{answer:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_in_the_middle_leaves_nothing() {
+    let world = World::start();
+    let bytes = noise(18_000_000, 6);
+    let form = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"form.bin\"\r\n\r\n";
+    let multipart = "Content-Type: multipart/form-data; boundary=b";
+    for partner in ["acme", "globex"] {
+        for (sent, close_half) in [(1000, false), (18_000_000, false), (0, false), (9_000_000, true)] {
+            let url = format!("{}/half.bin", world.link(partner));
+            let mut put = Raw::request("PUT", &url, &["Content-Length: 25000000"]);
+            put.send(&bytes[..sent]);
+            let mut chunked = Raw::request("PUT", &url, &["Transfer-Encoding: chunked"]);
+            chunked.send(format!("{:x}\r\n", 25_000_000).as_bytes());
+            chunked.send(&bytes[..sent]);
+            let mut post =
+                Raw::request("POST", &world.link(partner), &[multipart, "Content-Length: 25000000"]);
+            post.send(form.as_bytes());
+            post.send(&bytes[..sent]);
+            if close_half {
+                for raw in [&mut put, &mut chunked, &mut post] {
+                    raw.half_close();
+                    let answer = raw.answer().unwrap();
+                    assert_eq!(
+                        (answer.status, answer.problem().as_str()),
+                        (400, "/problems/interrupted"),
+                        "{answer:?}"
+                    );
+                    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+                    assert!(detail.contains("curl --fail-with-body"), "it says how to go on: {detail}");
+                }
+            }
+        }
+    }
+    // None has begun before all have been read: a connection is closed when its body has ended too early.
+    world.until_at_rest();
+    world.gateway.sweep();
+    eventually_async("nothing is left", async || world.stored().await.is_empty().then_some(())).await;
+    assert_eq!(world.sandbox.listed("1001").len() + world.sandbox.listed("2001").len(), 0);
+}
+
+#[test]
+fn the_command_in_the_detail_of_an_interrupted_upload_works_as_it_is() {
+    let world = SHARED.world();
+    let link = world.gateway.make_link(&["--partner", "acme"]);
+    let token = link.rsplit_once('/').unwrap().1;
+    let bearer = format!("Authorization: Bearer {token}");
+    for (url, more, name) in [
+        (format!("{link}/it's%20%22half%22%20$(x)%25.log?ticket=1002"), &[][..], "it's \"half\" $(x)%.log"),
+        (format!("{link}/a.log?x='&ticket=1002"), &[], "a.log"),
+        (format!("{}/u/-/b.log?ticket=1002", world.gateway.url), &[bearer.as_str()], "b.log"),
+    ] {
+        let mut raw = Raw::request("PUT", &url, &[&["Content-Length: 10"], more].concat());
+        raw.send(b"01234");
+        raw.half_close();
+        let detail = raw.answer().unwrap().json()["detail"].as_str().unwrap().to_owned();
+        let command = &detail[detail.find("curl ").unwrap()..];
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("FILE"), b"0123456789").unwrap();
+        // Who keeps the token out of addresses fills it in here too.
+        let command = command.replace("TOKEN", token);
+        let done = Command::new("sh").args(["-ec", &command]).current_dir(folder.path()).output().unwrap();
+        let receipt = std::fs::read_to_string(folder.path().join("receipt.txt")).unwrap_or_default();
+        assert!(
+            done.status.success() && receipt.starts_with(&format!("{name}, 10 bytes")),
+            "{command}: {done:?} {receipt}"
+        );
+    }
+}
+
+#[test]
+fn a_body_that_trickles_is_ended_with_408() {
+    let world = IMPATIENT.world();
+    let link = world.link("acme");
+    let form = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\nx";
+    let multipart = ["Content-Type: multipart/form-data; boundary=b", "Content-Length: 1000"];
+    let put = format!("{link}/slow");
+    let slow: Vec<_> = [
+        ("PUT", &put, &["Content-Length: 100"][..], "0123456789"),
+        ("PUT", &put, &["Transfer-Encoding: chunked"], "5\r\n012"),
+        ("PUT", &put, &["Content-Length: 100"], ""),
+        ("POST", &link, &multipart, form),
+        ("POST", &link, &multipart, "--"),
+    ]
+    .into_iter()
+    .map(|(method, url, headers, begin)| {
+        let mut raw = Raw::request(method, url, headers);
+        raw.send(begin.as_bytes());
+        raw
+    })
+    .collect();
+    for (at, mut raw) in slow.into_iter().enumerate() {
+        let answer = raw.answer().unwrap();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (408, "/problems/too-slow"),
+            "{at}: {answer:?}"
+        );
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        raw.closed();
+    }
+    // Steady drops, all below the rate.
+    let mut raw = Raw::request("PUT", &format!("{link}/drops"), &["Content-Length: 1000000"]);
+    eventually("the sender is stopped", || (!raw.send(b"x")).then_some(()));
+    world.until_at_rest();
+    let fast = curl(&[
+        "--limit-rate",
+        "200k",
+        "-T",
+        &world.path("fast.bin", &noise(500_000, 7)),
+        &format!("{link}/"),
+    ]);
+    assert_eq!(fast.status, 201, "2.5 s at 200 kB/s are fine: {fast:?}");
+}
+
+#[test]
+fn a_head_that_trickles_is_ended() {
+    let world = IMPATIENT.world();
+    // A connection kept open after an answer, too.
+    let mut kept = Raw::request("GET", &format!("{}/healthz", world.gateway.url), &[]);
+    assert_eq!(kept.answer().unwrap().status, 200);
+    let slow = ["", "PUT /u/", "GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: "].map(|begin| {
+        let mut raw = Raw::connect(&world.gateway.url);
+        raw.send(begin.as_bytes());
+        raw
+    });
+    for mut raw in slow.into_iter().chain([kept]) {
+        raw.closed();
+    }
+}
+
+#[test]
+fn heads_that_are_too_large_are_refused_and_hurt_nobody() {
+    let world = SHARED.world();
+    let url = format!("{}/bomb", world.link("acme"));
+    let many: String = (0..10_000).map(|n| format!("X-{n}: {n}\r\n")).collect();
+    let long = format!("X: {}\r\n", "x".repeat(1_000_000));
+    for lines in
+        [many, long, format!("{}: x\r\n", "x".repeat(70_000)), "no colon\r\n".into(), "\0\0\0\r\n".into()]
+    {
+        let mut raw = Raw::connect(&url);
+        let head = format!("PUT /u/x/bomb HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n{lines}\r\n");
+        raw.send(head.as_bytes());
+        // Where the answer met bytes that nobody read, the connection may be reset before it is seen.
+        if let Some(answer) = raw.answer() {
+            assert!([400, 404, 431].contains(&answer.status), "{answer:?}");
+        }
+        drop(raw);
+    }
+    for garbage in [
+        "GARBAGE\r\n\r\n",
+        "PUT / HTTP/9.9\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{2}",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut raw = Raw::connect(&url);
+        raw.send(garbage.as_bytes());
+        raw.half_close();
+        raw.closed();
+    }
+    for lines in [
+        &["Content-Length: 5", "Content-Length: 6"][..],
+        &["Content-Length: -5"],
+        &["Content-Length: 5x"],
+        &["Content-Length: 99999999999999999999999"],
+        &["Transfer-Encoding: gzip"],
+    ] {
+        let mut raw = Raw::request("PUT", &url, lines);
+        raw.send(b"01234");
+        raw.half_close();
+        let answer = raw.answer().unwrap();
+        assert!([400, 413, 501].contains(&answer.status), "{lines:?}: {answer:?}");
+    }
+    world.until_at_rest();
+    assert_eq!(
+        curl(&["-T", &world.path("after.log", b"after"), &format!("{}/", world.link("acme"))]).status,
+        201
+    );
+}
+
+#[test]
+fn hundreds_of_idle_connections_hurt_nobody() {
+    let world = SHARED.world();
+    let idle: Vec<_> = (0..200).map(|_| Raw::connect(&world.gateway.url)).collect();
+    let stalled: Vec<_> = (0..50)
+        .map(|n| {
+            Raw::request("PUT", &format!("{}/stalled{n}", world.link("globex")), &["Content-Length: 100"])
+        })
+        .collect();
+    let answer =
+        curl(&["-T", &world.path("busy.bin", &noise(9_000_000, 8)), &format!("{}/", world.link("acme"))]);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    drop((idle, stalled));
+    world.until_at_rest();
+}
+
+#[tokio::test]
+async fn when_memory_is_spent_new_uploads_are_told_before_their_body_and_the_others_go_on() {
+    let world = World::with(&TIGHT);
+    let bytes = noise(6_000_000, 9);
+    // Each is sure of 21 pieces of 256 KiB; six of them leave two.
+    let mut under_way: Vec<_> = (0..6)
+        .map(|n| {
+            let mut raw = Raw::request(
+                "PUT",
+                &format!("{}/{n}.bin", world.link("globex")),
+                &["Transfer-Encoding: chunked"],
+            );
+            raw.chunk(&bytes[..1000]);
+            raw
+        })
+        .collect();
+    eventually("six uploads have their share", || {
+        (world.metric("weighbridge_memory_used_bytes") >= f64::from(6 * 21 * 256 * 1024)).then_some(())
+    });
+    let link = world.link("acme");
+    let multipart = "Content-Type: multipart/form-data; boundary=b";
+    let refused = [
+        ("PUT", format!("{link}/a"), &["Transfer-Encoding: chunked"][..]),
+        ("PUT", format!("{link}/a"), &["Content-Length: 20000000"]),
+        ("POST", link.clone(), &[multipart, "Content-Length: 20000000"]),
+    ]
+    .map(|(method, url, headers)| Raw::request(method, &url, &[headers, &["Expect: 100-continue"]].concat()));
+    for (at, mut raw) in refused.into_iter().enumerate() {
+        let answer = raw.answer().unwrap();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (503, "/problems/unavailable"),
+            "{at}: {answer:?}"
+        );
+        assert!(answer.headers["retry-after"].parse::<u32>().unwrap() > 0);
+        assert!(!raw.continued, "{at}: before the body");
+    }
+    let small = curl(&["-T", &world.path("small.log", b"small"), &format!("{link}/")]);
+    assert_eq!(small.status, 201, "what fits goes on: {small:?}");
+    for raw in &mut under_way {
+        assert!(raw.chunk(&bytes[1000..]) && raw.chunk(b""));
+    }
+    for raw in &mut under_way {
+        let answer = raw.answer().unwrap();
+        assert_eq!(
+            (answer.status, &answer.json()["sha256"]),
+            (201, &tests::sha256(&bytes).into()),
+            "{answer:?}"
+        );
+    }
+    world.until_at_rest();
+    let large = curl(&["-T", &world.path("l.bin", &noise(60_000_000, 10)), &format!("{link}/")]);
+    assert_eq!(large.status, 201, "a file of twice the memory: {large:?}");
+    world.until_at_rest();
+    assert_eq!(world.stored().await.len(), 8);
+}

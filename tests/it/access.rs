@@ -1,0 +1,230 @@
+//! Who may do what: tokens in paths and headers, links that ended, rights, and other partners' uploads.
+
+use tests::{Answer, Raw, Shared, World, curl, eventually, noise};
+
+static SHARED: Shared = Shared::with(&[]);
+
+fn token(link: &str) -> &str {
+    link.rsplit_once('/').unwrap().1
+}
+
+/// The id under which an operator knows the newest link of a partner.
+fn newest_link_id(world: &World, partner: &str) -> String {
+    let lines = world.gateway.admin_ok(&["link", "list", "--partner", partner]);
+    let links = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    links.max_by_key(|link| link["id"].to_string()).unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+fn refused(answer: &Answer, status: u16, kind: &str) {
+    assert_eq!((answer.status, answer.problem().as_str()), (status, kind), "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json", "{answer:?}");
+}
+
+#[test]
+fn a_token_may_come_in_the_path_or_as_bearer_or_as_a_password() {
+    let world = SHARED.world();
+    let link = world.link("acme");
+    let open = format!("{}/u/-/", world.gateway.url);
+    let bearer = format!("Authorization: Bearer {}", token(&link));
+    let (user, nobody) = (format!("anyone:{}", token(&link)), format!(":{}", token(&link)));
+    let path = world.path("token.log", b"token");
+    let first = curl(&["-T", &path, &format!("{link}/")]);
+    for way in [["-H", &bearer], ["-u", &user], ["-u", &nobody]] {
+        let answer = curl(&[&way[..], &["-T", &path, &open]].concat());
+        assert_eq!((answer.status, &answer.json()["id"]), (201, &first.json()["id"]), "{answer:?}");
+        let location = &answer.headers["location"];
+        assert!(!location.contains(token(&link)), "the token stays out of URLs: {location}");
+        assert_eq!(curl(&[&way[..], &[location]].concat()).json()["sha256"], first.json()["sha256"]);
+        let form = curl(&[&way[..], &["-F", &format!("file=@{path}"), &open]].concat());
+        assert_eq!((form.status, &form.json()["id"]), (201, &first.json()["id"]), "{form:?}");
+    }
+    // The path's token counts where both are given: scripts send a password wherever one is set.
+    let answer = curl(&["-u", "other:wrong", "-T", &path, &format!("{link}/")]);
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[test]
+fn a_missing_or_wrong_token_in_the_headers_is_401_and_says_how() {
+    let world = SHARED.world();
+    let path = world.path("none.log", &noise(2_000_000, 1));
+    let staff = format!("any:{}", world.sandbox.text("/staff_token"));
+    for way in [
+        &[][..],
+        &["-u", "any:wrong"],
+        &["-u", &staff],
+        &["-H", "Authorization: Bearer wrong"],
+        &["-H", "Authorization: Bearer"],
+        &["-H", "Authorization: Basic !!!"],
+        &["-H", "Authorization: Basic YQ=="],
+        &["-H", "Authorization: Digest x"],
+    ] {
+        for below in ["", "a.log", "uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV"] {
+            let url = format!("{}/u/-/{below}", world.gateway.url);
+            let send: &[&str] = if below.starts_with("uploads") { &[] } else { &["-T", &path] };
+            let answer = curl(&[way, send, &[&url]].concat());
+            refused(&answer, 401, "/problems/unauthorized");
+            assert!(answer.headers.contains_key("www-authenticate"), "{answer:?}");
+        }
+    }
+    let raw = Raw::request("GET", &format!("{}/u/-/", world.gateway.url), &[]).answer().unwrap();
+    assert!(raw.headers["www-authenticate"].starts_with("Bearer"), "both ways are offered: {raw:?}");
+}
+
+#[test]
+fn an_unknown_link_is_404_whatever_is_asked() {
+    let world = SHARED.world();
+    let path = world.path("unknown.log", b"unknown");
+    let almost = &world.link("acme")[..world.link("acme").len() - 1];
+    for link in [&format!("{}/u/no-such-token", world.gateway.url), almost] {
+        for (method, below) in [
+            ("GET", ""),
+            ("PUT", "/a.log"),
+            ("POST", ""),
+            ("OPTIONS", ""),
+            ("GET", "/uploads/x"),
+            ("DELETE", "/uploads/x"),
+        ] {
+            let answer = curl(&[
+                "-X",
+                method,
+                "-H",
+                "Content-Type: multipart/form-data; boundary=x",
+                &format!("{link}{below}"),
+            ]);
+            refused(&answer, 404, "/problems/unknown-link");
+        }
+        refused(&curl(&["-T", &path, &format!("{link}/")]), 404, "/problems/unknown-link");
+    }
+}
+
+#[test]
+fn a_link_that_expired_is_gone() {
+    let world = SHARED.world();
+    let link = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002", "--expires", "1s"]);
+    eventually("the link expires", || (curl(&[&link]).status == 410).then_some(()));
+    let path = world.path("late.log", b"late");
+    refused(&curl(&["-T", &path, &format!("{link}/")]), 410, "/problems/link-expired");
+    refused(&curl(&["-F", &format!("file=@{path}"), &link]), 410, "/problems/link-expired");
+    refused(&curl(&[&link]), 410, "/problems/link-expired");
+    let user = format!("any:{}", token(&link));
+    refused(
+        &curl(&["-u", &user, "-T", &path, &format!("{}/u/-/", world.gateway.url)]),
+        410,
+        "/problems/link-expired",
+    );
+}
+
+#[tokio::test]
+async fn a_revoked_link_stops_at_once_also_for_what_is_under_way() {
+    let world = World::start();
+    let link = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002"]);
+    let path = world.path("before.log", b"before");
+    let before = curl(&["-T", &path, &format!("{link}/")]);
+    assert_eq!(before.status, 201, "{before:?}");
+    let bytes = noise(10_000_000, 2);
+    let url = format!("{link}/under-way.bin");
+    let mut under_way = Raw::request("PUT", &url, &["Content-Length: 10000000"]);
+    assert!(under_way.send(&bytes[..9_000_000]));
+    world.until_open(1);
+    world.gateway.admin_ok(&["link", "revoke", &newest_link_id(&world, "acme")]);
+    refused(&curl(&["-T", &path, &format!("{link}/")]), 410, "/problems/link-expired");
+    refused(&curl(&[&before.headers["location"]]), 410, "/problems/link-expired");
+    under_way.send(&bytes[9_000_000..]);
+    let ended = under_way.answer().unwrap();
+    refused(&ended, 410, "/problems/link-expired");
+    world.until_at_rest();
+    world.gateway.sweep();
+    let stored = world.stored().await;
+    assert!(stored.len() == 1 && stored[0].ends_with("/before.log"), "what arrived before stays: {stored:?}");
+}
+
+#[test]
+fn an_upload_begun_before_its_link_expired_may_finish() {
+    let world = SHARED.world();
+    let link = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002", "--expires", "3s"]);
+    let mut raw = Raw::request("PUT", &format!("{link}/in-time.log"), &["Content-Length: 10"]);
+    raw.send(b"01234");
+    eventually("the link expires", || (curl(&[&link]).status == 410).then_some(()));
+    raw.send(b"56789");
+    let answer = raw.answer().unwrap();
+    assert_eq!((answer.status, answer.json()["size"].as_u64()), (201, Some(10)), "{answer:?}");
+}
+
+#[test]
+fn a_partner_that_is_disabled_cannot_send() {
+    let world = World::start();
+    let path = world.path("a.log", b"a");
+    world.gateway.admin_ok(&["partner", "disable", "globex"]);
+    refused(&curl(&["-T", &path, &format!("{}/", world.link("globex"))]), 410, "/problems/link-expired");
+    assert_eq!(curl(&["-T", &path, &format!("{}/", world.link("acme"))]).status, 201);
+    world.gateway.admin_ok(&["partner", "enable", "globex"]);
+    assert_eq!(curl(&["-T", &path, &format!("{}/", world.link("globex"))]).status, 201);
+}
+
+#[test]
+fn another_links_upload_does_not_exist() {
+    let world = SHARED.world();
+    let receipt = world.sandbox.sent(&world.link("globex"), "mine.log", b"mine");
+    let id = receipt["id"].as_str().unwrap();
+    let same_partner =
+        world.gateway.make_link(&["--partner", "globex", "--ticket", "2001", "--rights", "list,remove"]);
+    for link in [world.link("acme"), same_partner] {
+        for method in ["GET", "DELETE"] {
+            let ask = |id: &str| {
+                let mut answer = curl(&["-X", method, &format!("{link}/uploads/{id}")]);
+                answer.headers.remove("date");
+                answer
+            };
+            let (other, unknown) = (ask(id), ask("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
+            assert_eq!(other.status, 404, "{other:?}");
+            assert_eq!(
+                (&other.headers, &other.body),
+                (&unknown.headers, &unknown.body),
+                "no difference to be seen"
+            );
+        }
+        let head = curl(&["-I", &format!("{link}/uploads/{id}")]);
+        assert!(head.status == 404 && !head.headers.contains_key("upload-offset"), "{head:?}");
+    }
+    assert_eq!(curl(&[&format!("{}/uploads/{id}", world.link("globex"))]).status, 200, "it is still there");
+}
+
+#[tokio::test]
+async fn listing_and_removing_need_their_rights() {
+    let world = SHARED.world();
+    let make = |rights: &[&str]| {
+        world.gateway.make_link(&[&["--partner", "acme", "--ticket", "1002"], rights].concat())
+    };
+    let bare = make(&[]);
+    let path = world.path("rights.log", b"rights");
+    let receipt = curl(&["-T", &path, &format!("{bare}/")]);
+    refused(&curl(&[&format!("{bare}/uploads")]), 403, "/problems/not-allowed");
+    refused(&curl(&["-X", "DELETE", &receipt.headers["location"]]), 403, "/problems/not-allowed");
+    assert_eq!(curl(&[&receipt.headers["location"]]).status, 200, "its own receipt it may see");
+
+    let full = make(&["--rights", "list,remove"]);
+    let kept = world.sandbox.sent(&full, "kept.log", b"kept");
+    let removed = world.sandbox.sent(&full, "removed.log", b"removed");
+    let ids = |link: &str| {
+        let listing = curl(&[&format!("{link}/uploads")]).json();
+        listing["uploads"].as_array().unwrap().iter().map(|upload| upload["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&full), [removed["id"].clone(), kept["id"].clone()], "its own, newest first");
+    let location = format!("{full}/uploads/{}", removed["id"].as_str().unwrap());
+    assert_eq!(curl(&["-X", "DELETE", &location]).status, 204);
+    for method in ["GET", "DELETE"] {
+        refused(&curl(&["-X", method, &location]), 410, "/problems/upload-gone");
+    }
+    assert_eq!(curl(&["-I", &location]).status, 410);
+    assert_eq!(ids(&full), [kept["id"].clone()]);
+    world.gateway.sweep();
+    tests::eventually_async("nothing is left of it", async || {
+        let bucket = world.sandbox.bucket(None).await;
+        let left = tests::objects(&bucket).await;
+        (!left.iter().any(|key| key.contains(removed["id"].as_str().unwrap()))).then_some(())
+    })
+    .await;
+    // It can be sent again, as a new upload.
+    let again = world.sandbox.sent(&full, "removed.log", b"removed");
+    assert_ne!(again["id"], removed["id"]);
+}

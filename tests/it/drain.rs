@@ -1,0 +1,139 @@
+//! SIGTERM: no new connection, what is under way ends if it can within the drain time, and the process is gone in time.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::{
+    Answer, World, comments_naming, curl, eventually, eventually_async, noise, object, objects, unfinished,
+};
+
+/// Scheduling and process end on a loaded machine.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Sends a file at this rate in the background.
+fn begin(world: &World, name: &str, bytes: &[u8], rate: &str) -> JoinHandle<Answer> {
+    let path = world.path(name, bytes);
+    let (url, rate) = (format!("{}/{name}", world.link("acme")), rate.to_owned());
+    std::thread::spawn(move || curl(&["--limit-rate", &rate, "-T", &path, &url]))
+}
+
+/// SIGTERM; answers the exit status and how long it took.
+fn terminate(world: &mut World) -> (Option<i32>, Duration) {
+    let begun = Instant::now();
+    (world.gateway.terminate().code(), begun.elapsed())
+}
+
+#[tokio::test]
+async fn uploads_under_way_end_and_their_senders_get_receipts() {
+    let mut world = World::start();
+    let (small, large) = (noise(1_500_000, 1), noise(30_000_000, 2));
+    let senders = [begin(&world, "small.bin", &small, "1M"), begin(&world, "large.bin", &large, "15M")];
+    world.until_open(2);
+    let address = world.gateway.url.strip_prefix("http://").unwrap().to_owned();
+    let refused = std::thread::spawn(move || {
+        eventually("new connections are refused", || TcpStream::connect(&address).is_err().then_some(()));
+        Instant::now()
+    });
+    let (code, took) = terminate(&mut world);
+    let ended = Instant::now();
+    assert_eq!(code, Some(0), "everything ended in time: {}", world.gateway.log());
+    assert!(took < Duration::from_secs(30) + SLACK, "{took:?}");
+    assert!(refused.join().unwrap() <= ended);
+    let receipts = senders.map(|sender| sender.join().unwrap());
+    for answer in &receipts {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    // What was promised is kept by the next process.
+    world.gateway.restart();
+    let bucket = world.sandbox.bucket(None).await;
+    for (answer, (name, bytes)) in receipts.iter().zip([("small.bin", &small), ("large.bin", &large)]) {
+        let id = answer.json()["id"].as_str().unwrap().to_owned();
+        assert!(object(&bucket, &format!("1001/{id}/{name}")).await == *bytes, "{name}");
+        eventually_async("the ticket is told once", async || {
+            (comments_naming(&world.sandbox.comments("1001").await, &id) == 1).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_broken_off_and_leaves_nothing() {
+    let mut world = World::with(&["drain_time = \"2s\""]);
+    let bytes = noise(20_000_000, 3);
+    let slow = begin(&world, "slow.bin", &bytes, "100k");
+    // Fast enough for a part to lie in the bucket.
+    let parts = begin(&world, "parts.bin", &noise(60_000_000, 4), "6M");
+    let bucket = world.sandbox.bucket(None).await;
+    eventually_async("a part is stored", async || (!unfinished(&bucket).await.is_empty()).then_some(()))
+        .await;
+    let (code, took) = terminate(&mut world);
+    assert_eq!(code, Some(1), "not everything ended");
+    assert!((Duration::from_secs(2)..Duration::from_secs(2) + SLACK).contains(&took), "{took:?}");
+    for sender in [slow, parts] {
+        let answer = sender.join().unwrap();
+        assert!(answer.exit != 0 && answer.status != 201, "{answer:?}");
+    }
+    world.gateway.restart();
+    world.gateway.sweep();
+    assert_eq!(unfinished(&bucket).await, [""; 0]);
+    assert_eq!(objects(&bucket).await, [""; 0]);
+    assert_eq!(begin(&world, "slow.bin", &bytes, "100M").join().unwrap().status, 201);
+}
+
+#[tokio::test]
+async fn storage_that_hangs_does_not_hold_the_end_up() {
+    let mut world = World::with(&["drain_time = \"2s\""]);
+    let hang =
+        json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 60_000, "times": 0});
+    world.sandbox.fault(hang).await;
+    let bytes = noise(1_000, 5);
+    let sender = begin(&world, "a.log", &bytes, "100M");
+    world.sandbox.fault_hit(1).await;
+    let (code, took) = terminate(&mut world);
+    assert!(code == Some(1) && took < Duration::from_secs(2) + SLACK, "{code:?} {took:?}");
+    assert_ne!(sender.join().unwrap().status, 201);
+    world.sandbox.clear_faults().await;
+    world.gateway.restart();
+    let again = begin(&world, "a.log", &bytes, "100M").join().unwrap();
+    assert_eq!(again.status, 201, "{again:?}");
+    assert_eq!(world.sandbox.listed("1001").len(), 1);
+}
+
+#[tokio::test]
+async fn a_desk_that_hangs_does_not_hold_the_end_up_and_is_told_once_later() {
+    let mut world = World::start();
+    let hang = json!({"service": "desk", "operation": "UpdateTicket", "fault": "delay", "when": "after",
+        "delay_ms": 60_000, "times": 0});
+    world.sandbox.fault(hang).await;
+    let id = world.sandbox.sent(&world.link("acme"), "a.log", b"a")["id"].as_str().unwrap().to_owned();
+    world.sandbox.fault_hit(1).await;
+    let (code, took) = terminate(&mut world);
+    assert!(code == Some(0) && took < Duration::from_secs(10) + SLACK, "{code:?} {took:?}");
+    world.sandbox.clear_faults().await;
+    world.gateway.restart();
+    eventually("the delivery is done", || {
+        (world.sandbox.listed("1001")[0]["delivery"] == "done").then_some(())
+    });
+    let comments = world.sandbox.comments("1001").await;
+    assert_eq!(comments_naming(&comments, &id), 1, "{comments:#?}");
+}
+
+#[test]
+fn connections_that_ask_for_nothing_are_closed() {
+    let mut world = World::start();
+    let address = world.gateway.url.strip_prefix("http://").unwrap().to_owned();
+    let connect = || TcpStream::connect(&address).unwrap();
+    let idle: Vec<_> = (0..5).map(|_| connect()).collect();
+    // Kept alive after an answer.
+    let mut kept = connect();
+    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    std::io::Read::read_exact(&mut kept, &mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    let (code, took) = terminate(&mut world);
+    assert!(code == Some(0) && took < SLACK, "{code:?} {took:?}");
+    drop(idle);
+}
