@@ -37,6 +37,10 @@ fn partners_are_added_and_stopped_at_once() {
     // Another name, the same partner.
     gateway.admin_ok(&["partner", "add", "initech", "--name", "Initech Ltd"]);
     let again = lines(&gateway, &["partner", "list"]);
+    assert_eq!(again[2]["organization_id"], 103, "what is not given stays");
+    let configured = gateway.admin(&["partner", "add", "acme", "--name", "Another"]);
+    assert_eq!(configured.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&configured.stderr).contains("stands in the configuration"));
     assert_eq!((again.len(), &again[2]["name"]), (3, &json!("Initech Ltd")));
     assert_eq!(
         lines(&gateway, &["audit", "--subject", "initech"]).len(),

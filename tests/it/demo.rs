@@ -171,6 +171,23 @@ fn links_and_token_stay_valid_and_the_samples_are_sent_once() {
 }
 
 #[test]
+fn a_second_one_on_the_same_folder_is_refused_and_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("demo");
+    let mut first = Demo::spawn(&data);
+    first.ready();
+    let second = Command::new(program("weighbridge"))
+        .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    assert!(data.join("demo.json").exists(), "what says where the first one is stays");
+    assert_eq!(first.terminate(), Some(0));
+    assert!(!data.join("demo.json").exists());
+}
+
+#[test]
 fn it_refuses_to_be_reached_from_outside() {
     let folder = TempDir::new().unwrap();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:8080"] {

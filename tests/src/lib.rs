@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "as above")]
 
 mod curl;
-mod garage;
 mod gateway;
 mod look;
 mod raw;

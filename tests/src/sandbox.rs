@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::garage::Garage;
 use crate::{Gateway, eventually, program};
 
 /// A running sandbox; dropping it kills it and removes its folder.
@@ -29,15 +28,9 @@ impl Sandbox {
             .spawn()
             .unwrap();
         let described = data.join("sandbox.json");
-        let mut description = eventually("sandbox.json is written", || {
+        let description = eventually("sandbox.json is written", || {
             serde_json::from_slice(&std::fs::read(&described).ok()?).ok()
         });
-        if let Some(garage) = Garage::from_environment() {
-            let path = data.join("serve.toml");
-            let mut config = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-            garage.take_over(&mut description, &mut config);
-            std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        }
         Self { child, folder, description }
     }
 

@@ -78,9 +78,9 @@ where
             Error::Forbidden(text)
         }
         _ if lacks_credentials(error) => Error::NoCredentials(chain(error)),
-        ("RequestTimeout" | "IncompleteBody", _) | (_, None | Some(408 | 409 | 429 | 500..)) => {
-            Error::Unavailable(text)
-        }
+        // A complete may answer one of these behind a status of 200.
+        ("InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout" | "IncompleteBody", _)
+        | (_, None | Some(408 | 409 | 429 | 500..)) => Error::Unavailable(text),
         _ => Error::Refused(text),
     }
 }

@@ -178,7 +178,6 @@ impl Batch<'_> {
     /// One way from looking to writing. The order matters: stamp, markers, comment.
     async fn round(&mut self) -> Result<(), Trouble> {
         let Shared { desk, ledger, .. } = self.shared;
-        // Also proof that a desk is there at all, before its "no such ticket" is believed.
         let me = desk.me().await?;
         let seen = desk.ticket(self.ticket).await?;
         let closed = seen.status == Status::Closed;
@@ -330,6 +329,13 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// A proxy or a page in front of the desk may answer 404 to everything for a while: only a desk that says who we are, and
+    /// then again that it has no such ticket, is believed.
+    async fn ticket_is_gone(&self) -> bool {
+        let desk = &self.shared.desk;
+        desk.ask_me().await.is_ok() && matches!(desk.ticket(self.ticket).await, Err(desk::Error::NotFound))
+    }
+
     /// What to do about an error of the desk. Answers until when, ms, to leave the ticket alone; none to look again at once.
     async fn remedy(&mut self, error: desk::Error) -> ledger::Result<Option<i64>> {
         let reason = match &error {
@@ -340,7 +346,7 @@ impl Batch<'_> {
                 self.undeliverable(&format!("ticket {} is closed", self.ticket)).await?;
                 return Ok(None);
             }
-            desk::Error::NotFound => {
+            desk::Error::NotFound if self.ticket_is_gone().await => {
                 self.undeliverable(&format!("the desk knows no ticket {}", self.ticket)).await?;
                 return Ok(None);
             }
@@ -348,6 +354,7 @@ impl Batch<'_> {
                 self.conflicts += 1;
                 return Ok(None);
             }
+            desk::Error::NotFound => "not_found",
             desk::Error::Conflict => "conflict",
             desk::Error::Unauthorized => "unauthorized",
             desk::Error::RateLimited { .. } => "rate_limited",

@@ -54,7 +54,11 @@ impl Desk {
         self.shared.me.get_or_try_init(|| self.ask_me()).await.copied()
     }
 
-    pub(crate) async fn ask_me(&self) -> Result<u64, Error> {
+    /// The same, asked anew: proof that the desk answers at this moment.
+    ///
+    /// # Errors
+    /// Never [`Error::NotFound`]: then no desk answers.
+    pub async fn ask_me(&self) -> Result<u64, Error> {
         #[derive(Deserialize)]
         struct Answer {
             user: Me,

@@ -140,7 +140,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     let ledger = serve::open_ledger(config).await?;
     let code = match command {
-        Command::Partner(command) => partner(command, &ledger).await?,
+        Command::Partner(command) => partner(command, &ledger, config).await?,
         Command::Contact(command) => contact(command, &ledger).await?,
         Command::Link(command) => link(command, &ledger, config).await?,
         Command::Token(command) => token(command, &ledger).await?,
@@ -151,13 +151,23 @@ pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
     Ok(code)
 }
 
-async fn partner(command: PartnerCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+async fn partner(command: PartnerCommand, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         PartnerCommand::Add { id, name, organization_id } => {
             if !crate::partners::is_partner_id(&id) || id == bucket::SUPPORT_UPLOADER {
                 bail!("`{id}` is not a short name: use 1 to 63 lower-case letters, digits and `-`");
             }
-            let partner = ledger.put_partner(&id, name.as_deref().unwrap_or(&id), organization_id).await?;
+            if config.partners.contains_key(&id) {
+                bail!("`{id}` stands in the configuration: change it there");
+            }
+            // What is not given stays as it is.
+            let (known_name, known_organization) = match ledger.partner(&id).await {
+                Ok(known) => (known.name, known.organization_id),
+                Err(ledger::Error::NotFound) => (id.clone(), None),
+                Err(error) => return Err(error.into()),
+            };
+            let name = name.unwrap_or(known_name);
+            let partner = ledger.put_partner(&id, &name, organization_id.or(known_organization)).await?;
             ledger.record("operator", "partner.put", &id, &partner.name).await?;
             print(&partner_json(&partner))?;
         }

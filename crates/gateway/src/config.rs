@@ -63,7 +63,7 @@ impl Default for Limits {
             link_expiry: Duration::from_secs(48 * 60 * 60),
             min_rate: 1_000,
             min_rate_window: Duration::from_secs(30),
-            link_open_uploads: 64,
+            link_open_uploads: 16,
             discard_bytes: 64 << 20,
             discard_time: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),

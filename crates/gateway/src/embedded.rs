@@ -42,6 +42,7 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     let stop = serve::stop_signal()?;
     let (data, described) = prepare(&arguments.data, "sandbox.json")?;
     let sandbox = Sandbox::start(&data.join("sandbox"), Listen::any_port(), &seed::seed()).await?;
+    forget(&described)?;
     let secrets = Secrets::of(&data)?;
     let ((listen, _reserved), (metrics_listen, _reserved_too)) = (reserve_address()?, reserve_address()?);
     let text = configuration(&sandbox, &data, listen, Some(metrics_listen))?;
@@ -58,21 +59,26 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     say(&format!("The sandbox runs. {} says where. Run a gateway against it:", described.display()))?;
     say(&format!("  weighbridge serve --config '{}'", data.join("serve.toml").display()))?;
     stop.await;
-    std::fs::remove_file(&described).context("remove description")?;
+    forget(&described)?;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Makes the folder and removes the file that says that everything runs.
+/// Makes the folder; answers it, and the file that says that everything runs.
 fn prepare(data: &Path, described: &str) -> anyhow::Result<(PathBuf, PathBuf)> {
     std::fs::create_dir_all(data).with_context(|| format!("create {}", data.display()))?;
     let data = data.canonicalize().with_context(|| format!("open {}", data.display()))?;
     let described = data.join(described);
-    match std::fs::remove_file(&described) {
+    Ok((data, described))
+}
+
+/// Removes the file that says that everything runs. Only whoever holds the folder's sandbox may: it is theirs.
+fn forget(described: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(described) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             bail!("remove {}: {error}", described.display())
         }
-        _ => Ok((data, described)),
+        _ => Ok(()),
     }
 }
 

@@ -133,7 +133,7 @@ fn options(asking: &Asking) -> Response {
     });
     (
         [
-            ("allow", "GET, HEAD, PUT, POST, DELETE, OPTIONS".to_owned()),
+            ("allow", "GET, HEAD, PUT, POST, OPTIONS".to_owned()),
             ("upload-limit", format!("max-size={max}")),
             ("want-repr-digest", "sha-256=10".to_owned()),
             ("cache-control", "no-store".to_owned()),

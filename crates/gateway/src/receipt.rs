@@ -22,10 +22,16 @@ pub(crate) fn text(upload: &Upload, location: &str) -> String {
     if upload.state != State::Complete {
         return format!("{}: {} bytes so far\n", upload.name, upload.offset);
     }
+    let size = size(upload).unwrap_or_default();
+    // `curl -T DIRECTORY` sends nothing and says so to nobody.
+    let empty = if size == 0 {
+        "The file is empty. To send a directory: tar cz DIRECTORY | curl -T - …\n"
+    } else {
+        ""
+    };
     format!(
-        "{}, {} bytes\nSHA-256 {}\n{}\nReceipt {location}\n",
+        "{}, {size} bytes\nSHA-256 {}\n{}\n{empty}Receipt {location}\n",
         upload.name,
-        size(upload).unwrap_or_default(),
         upload.sha256.as_deref().unwrap_or_default(),
         place(upload),
     )

@@ -91,12 +91,18 @@ impl From<ledger::Error> for Error {
     }
 }
 
+/// Only what proves that the bytes are not there is final. Wrong credentials or a wrong bucket are mended by an operator,
+/// and what was waiting goes on.
 impl From<bucket::Error> for Error {
     fn from(error: bucket::Error) -> Self {
-        if error.is_transient() {
-            Self::Unavailable(error.to_string())
-        } else {
-            Self::Internal(error.to_string())
+        use bucket::Error as B;
+        match error {
+            B::NotFound(_) | B::Damaged(_) | B::Changed => Self::Internal(error.to_string()),
+            B::NoSuchBucket(_)
+            | B::Forbidden(_)
+            | B::NoCredentials(_)
+            | B::Refused(_)
+            | B::Unavailable(_) => Self::Unavailable(error.to_string()),
         }
     }
 }

@@ -113,3 +113,19 @@ async fn a_note_refused_for_good_is_undeliverable_alone() {
     let notes = world.notes("1001").await;
     assert_eq!((notes.len(), marks(&notes[0], &good), marks(&notes[0], &bad)), (1, true, false));
 }
+
+/// A proxy in front of the desk, say: no ticket is given up for it, also by a worker that has spoken to the desk before.
+#[tokio::test]
+async fn a_page_that_answers_404_to_everything_is_not_believed() {
+    let world = World::new().await;
+    let before = world.small("1001", "before").await;
+    assert_eq!(world.settle(&before).await.delivery, Some(Done));
+    world.fault(json!({"service": "desk", "operation": "*", "times": 0, "fault": "status", "status": 404}));
+    let id = world.small("2001", "meanwhile").await;
+    world.delivery.pass().await.unwrap();
+    assert!(world.calls("Me").await >= 2, "the desk is asked again whether it is there");
+    assert_eq!(world.ledger.upload(&id).await.unwrap().delivery, Some(ledger::Delivery::Pending));
+    world.sandbox.faults().clear();
+    assert_eq!(world.settle(&id).await.delivery, Some(Done));
+    assert_eq!(world.notes_of("2001", &id).await.len(), 1);
+}

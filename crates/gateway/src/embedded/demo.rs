@@ -9,7 +9,7 @@ use sandbox::{Listen, Sandbox};
 use tokio::net::TcpListener;
 
 use super::files::{Secrets, write_private};
-use super::{DemoArguments, configuration, describe, prepare, seed};
+use super::{DemoArguments, configuration, describe, forget, prepare, seed};
 use crate::{say, serve};
 
 /// Larger than a ticket attachment, small enough to be sent in a blink.
@@ -26,12 +26,13 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
     }
     let stop = serve::stop_signal()?;
     let (data, described) = prepare(&arguments.data, "demo.json")?;
+    let sandbox = Sandbox::start(&data.join("sandbox"), Listen::any_port(), &seed::seed()).await?;
+    forget(&described)?;
     let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
         format!("listen on {} (`--listen 127.0.0.1:0` picks a free port)", arguments.listen)
     })?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}");
-    let sandbox = Sandbox::start(&data.join("sandbox"), Listen::any_port(), &seed::seed()).await?;
     let text = configuration(&sandbox, &data, address, None)?;
     let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let secrets = Secrets::of(&data)?;
@@ -45,7 +46,7 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
     }
     stop.await;
     let in_time = running.stop().await;
-    std::fs::remove_file(&described).context("remove description")?;
+    forget(&described)?;
     sandbox.stop().await;
     Ok(if in_time { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

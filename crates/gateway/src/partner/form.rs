@@ -47,16 +47,19 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
         ticket::resolve(&asking, None).await?;
     }
     let length = headers::content_length(&asking.headers);
-    let key = match idempotency::claim(&asking, "", length, None).await? {
-        Turn::Done(uploads) => {
-            let outcomes: Vec<_> = uploads
-                .into_iter()
-                .map(|upload| Outcome { name: upload.name.clone(), result: Ok(upload) })
-                .collect();
-            return answer(&asking, outcomes);
-        }
-        Turn::GoOn(key) => key,
-    };
+    let key =
+        match idempotency::claim(&asking, ("", &asking.query("ticket").unwrap_or_default()), length, None)
+            .await?
+        {
+            Turn::Done(uploads) => {
+                let outcomes: Vec<_> = uploads
+                    .into_iter()
+                    .map(|upload| Outcome { name: upload.name.clone(), result: Ok(upload) })
+                    .collect();
+                return answer(&asking, outcomes);
+            }
+            Turn::GoOn(key) => key,
+        };
     if let Err(error) = asking.app.uploads.has_room(&asking.link).await {
         idempotency::settle(&asking.app.ledger, key.as_ref(), None).await;
         return Err(error.into());
@@ -200,6 +203,12 @@ impl Form {
         while let Some(chunk) = field.chunk().await.map_err(|error| self.broken(&error))? {
             between.store(0, Ordering::Relaxed);
             bytes += chunk.len() as u64;
+            // What was refused already is read on within bounds only; then the form ends.
+            if bytes > self.asking.app.limits.discard_bytes {
+                return Err(problem::bad_request(
+                    "Too much came after a refused file. Send the others in a form of their own.",
+                ));
+            }
         }
         Ok(bytes)
     }

@@ -24,7 +24,7 @@ pub(crate) enum Turn {
 /// Claims the request's key, if it has one. A request still running under it is stopped.
 pub(crate) async fn claim(
     asking: &Asking,
-    name: &str,
+    (name, ticket): (&str, &str),
     length: Option<u64>,
     digest: Option<&str>,
 ) -> Result<Turn, Problem> {
@@ -34,7 +34,7 @@ pub(crate) async fn claim(
     }
     let key = Key {
         hash: ledger::hash_token(&format!("{}\n{}\n{text}", asking.link.id, asking.method)),
-        name: name.to_owned(),
+        name: format!("{ticket}/{name}"),
         length: length.and_then(|length| i64::try_from(length).ok()),
         digest: digest.map(str::to_owned),
         attempt: ledger::new_id(),

@@ -25,7 +25,7 @@ pub(crate) async fn put(
     let length = headers::content_length(&asking.headers);
     let length = begins_a_file(&asking, length)?;
     let sha256 = announced_digest(&asking)?;
-    let key = match idempotency::claim(&asking, &name, length, sha256.as_deref()).await? {
+    let key = match idempotency::claim(&asking, (&name, &ticket), length, sha256.as_deref()).await? {
         Turn::Done(uploads) => {
             return idempotency::replay(&asking, &uploads);
         }

@@ -18,7 +18,7 @@ pub(crate) async fn resolve(asking: &Asking, named: Option<&str>) -> Result<Stri
         .or_else(|| asking.query("ticket"))
         .filter(|text| !text.trim().is_empty())
     {
-        Some(text) => Some(desk::ticket_number(&text).ok_or_else(problem::unknown_ticket)?),
+        Some(text) => Some(desk::ticket_number(&text).ok_or_else(|| not_this_link(asking))?),
         None => None,
     };
     match (&asking.link.ticket, named) {
@@ -28,9 +28,19 @@ pub(crate) async fn resolve(asking: &Asking, named: Option<&str>) -> Result<Stri
                 _ => Ok(bound.clone()),
             }
         }
-        (Some(_), _) => Err(problem::unknown_ticket()),
+        (Some(_), _) => Err(not_this_link(asking)),
         (None, None) => Err(problem::ticket_required()),
         (None, Some(ticket)) => unbound(asking, ticket).await,
+    }
+}
+
+/// The same for every ticket that is not this link's, whether it exists or not.
+fn not_this_link(asking: &Asking) -> Problem {
+    match &asking.link.ticket {
+        Some(bound) => {
+            problem::unknown_ticket().next(&format!("This link is for ticket {bound}: leave `ticket` out."))
+        }
+        None => problem::unknown_ticket(),
     }
 }
 
@@ -60,8 +70,11 @@ async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
     };
     let (owner, closed) = match (seen, known) {
         (Some(seen), _) => seen,
-        (None, Some(known)) => (known.organization_id, known.closed),
-        (None, None) => {
+        // Without the desk another partner's ticket must look as one that nobody knows.
+        (None, Some(known)) if fresh || known.organization_id == Some(organization) => {
+            (known.organization_id, known.closed)
+        }
+        (None, _) => {
             return Err(problem::unavailable("The ticket cannot be checked just now.", problem::RETRY_SOON));
         }
     };

@@ -65,14 +65,14 @@ pub(crate) async fn objects(
     Query(from): Query<From>,
 ) -> Result<Json<Value>, Refusal> {
     app.ledger.partner(&id).await?;
-    let (_, bucket) = app.buckets.of_partner(&id);
+    let (name, bucket) = app.buckets.of_partner(&id);
     let own = app.buckets.has_own(&id);
     let hidden = format!("{}.weighbridge/", bucket.prefix());
     let page = bucket.list(bucket.prefix(), from.cursor.as_deref()).await?;
     let mut objects = Vec::with_capacity(page.objects.len());
     for object in page.objects.into_iter().filter(|object| !object.key.starts_with(&hidden)) {
-        let upload = match upload_of(&app, bucket.prefix(), &object.key).await? {
-            Found::Receipt => continue,
+        let upload = match upload_of(&app, name, bucket.prefix(), &object).await? {
+            Found::Hidden => continue,
             Found::Upload(upload) if upload.partner_id == id => Some(upload),
             Found::Upload(_) | Found::Nothing if !own => continue,
             Found::Upload(_) | Found::Nothing => None,
@@ -90,22 +90,29 @@ pub(crate) async fn objects(
 
 enum Found {
     Upload(Box<ledger::Upload>),
-    Receipt,
+    /// A receipt of ours, or the object of an upload that is not, or no longer, complete.
+    Hidden,
     Nothing,
 }
 
-/// The complete upload whose final key this is: `{prefix}{ticket}/{upload id}/{name}`.
-async fn upload_of(app: &App, prefix: &str, key: &str) -> Result<Found, Refusal> {
+/// The complete upload whose final key this is: `{prefix}{ticket}/{upload id}/{name}`. An object of another size, or in
+/// another bucket than the upload's, is somebody else's.
+async fn upload_of(app: &App, name: &str, prefix: &str, object: &bucket::Object) -> Result<Found, Refusal> {
+    let key = object.key.as_str();
     let id = key.strip_prefix(prefix).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default();
     if id.is_empty() {
         return Ok(Found::Nothing);
     }
     match app.ledger.upload(id).await {
-        Ok(upload) if upload.object_key == key && upload.state == ledger::State::Complete => {
+        Ok(upload) if upload.bucket != name => Ok(Found::Nothing),
+        Ok(upload) if upload.object_key == key && upload.state != ledger::State::Complete => {
+            Ok(Found::Hidden)
+        }
+        Ok(upload) if upload.object_key == key && upload.length == Some(object.size) => {
             Ok(Found::Upload(Box::new(upload)))
         }
         Ok(upload) if key.strip_suffix(".receipt.json") == Some(upload.object_key.as_str()) => {
-            Ok(Found::Receipt)
+            Ok(Found::Hidden)
         }
         Ok(_) | Err(ledger::Error::NotFound) => Ok(Found::Nothing),
         Err(error) => Err(error.into()),

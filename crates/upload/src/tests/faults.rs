@@ -1,5 +1,7 @@
 //! One fault at a time, on each kind of call that an upload makes: the file arrives all the same.
 
+use std::time::Duration;
+
 use super::*;
 
 /// One call goes wrong once: the file arrives, and nothing else is there after a sweep.
@@ -51,13 +53,15 @@ async fn complete_lost_answer_and_head_503() {
     world.assert_stored(&upload, &sent).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn complete_503_many() {
+/// All bytes are there, and the bucket does not publish them for as long as the request waits: recovery does, later.
+async fn complete_fails_for_long(status: u16) {
     let world = World::start().await;
-    world.faults("CompleteMultipartUpload", 0, 0, Fault::Status(503));
+    world.faults("CompleteMultipartUpload", 0, 0, Fault::Status(status));
     let sent = pattern(LARGE, 1);
     let error = world.send("a.bin", &sent).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable(_)), "{error}");
+    // A recovery that is refused as well changes nothing.
+    world.uploads.recover(Duration::ZERO).await.unwrap();
     let [upload] = &world.ledger.unmoved(State::Completing, i64::MAX).await.unwrap()[..] else {
         panic!("it does not stay `completing`");
     };
@@ -67,19 +71,25 @@ async fn complete_503_many() {
     assert_eq!(world.present("").await, std::slice::from_ref(&upload.object_key));
 }
 
-/// Refused for good: the sender hears of it, and nothing is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn complete_503_many() {
+    complete_fails_for_long(503).await;
+}
+
+/// Credentials that have expired, say: an operator mends them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn complete_refused_many() {
+    complete_fails_for_long(403).await;
+}
+
+/// Refused before all bytes are stored: the sender hears of it, and nothing is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_at_every_call() {
     let world = World::start().await;
-    for (operation, size) in [
-        ("CreateMultipartUpload", LARGE),
-        ("UploadPart", LARGE),
-        ("CompleteMultipartUpload", LARGE),
-        ("PutObject", SMALL),
-    ] {
+    for (operation, size) in [("CreateMultipartUpload", LARGE), ("UploadPart", LARGE), ("PutObject", SMALL)] {
         world.fault(operation, Fault::Status(403));
         let error = world.send("a.bin", &pattern(size, 1)).await.unwrap_err();
-        assert!(matches!(error, Error::Internal(_)), "{operation}: {error}");
+        assert!(matches!(error, Error::Unavailable(_)), "{operation}: {error}");
         world.assert_hit().await;
         world.sandbox.faults().clear();
         world.assert_nothing_left().await;
