@@ -19,6 +19,7 @@ mod idempotency;
 mod kill;
 mod metrics;
 mod names;
+mod page;
 mod put;
 mod routing;
 mod staff;

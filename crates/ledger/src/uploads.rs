@@ -120,7 +120,7 @@ pub struct Upload {
 /// What a new upload is made of.
 #[derive(Debug, Clone)]
 pub struct NewUpload {
-    /// From [`new_id`].
+    /// From [`crate::new_id`].
     pub id: String,
     /// Link it comes through.
     pub link_id: String,
