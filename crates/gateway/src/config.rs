@@ -190,6 +190,8 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
             .map_or(default.form_files, |n| usize::try_from(n).unwrap_or(usize::MAX)),
         drain_time: section.duration("drain_time", found).unwrap_or(default.drain_time),
     };
+    // Uploads that break off are resumed by a later version; the key is accepted so that one file serves both.
+    section.duration("resume_window", found);
     if limits.memory_bytes < MEMORY_BYTES_MIN {
         section.wrong("memory_bytes", "is too small", &format!("write at least {MEMORY_BYTES_MIN}"), found);
     }
