@@ -18,6 +18,9 @@ use crate::{
 /// Files fetched at a time: hides the pauses between small ones. Each has `--parallel` ranges of its own.
 const FILES_IN_FLIGHT: usize = 2;
 
+/// Files of one name that are looked at for the one that is here already.
+const COPIES_MAX: u32 = 20;
+
 /// One file that was asked for.
 pub(super) struct File<T> {
     /// What to call it by: an upload id, or a key.
@@ -87,7 +90,13 @@ async fn to_stdout(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow
 
 async fn to_folder(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
     vouched(item, arguments, output)?;
-    let (path, sums) = save(item, arguments, output).await?;
+    let (path, sums) = match already_here(item, arguments).await {
+        Some(found) => {
+            output.note(&format!("`{}` is here already", item.name));
+            found
+        }
+        None => save(item, arguments, output).await?,
+    };
     if output.is_json() {
         let mut object = item.facts.clone();
         object["path"] = Value::String(path.to_string_lossy().into_owned());
@@ -100,6 +109,31 @@ async fn to_folder(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow
     }
     let size = output::size(item.size_bytes);
     output.line(&format!("{}  {size}  {}", path.display(), verdict(&item.proof, &sums)))
+}
+
+/// The file that an earlier run saved, if its bytes are still those of the receipt: the same command run again fetches
+/// only what is missing.
+async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, Sums)> {
+    if arguments.force || !matches!(item.proof, Proof::Receipt(_)) {
+        return None;
+    }
+    let name = names::local_name(&item.name, &item.id);
+    for number in 1..=COPIES_MAX {
+        let path = arguments.output.join(names::numbered(&name, number));
+        // A link is not looked through.
+        let found = std::fs::symlink_metadata(&path).ok()?;
+        if !found.is_file() || found.len() != item.size_bytes {
+            continue;
+        }
+        let looked_at = path.clone();
+        let sums = tokio::task::spawn_blocking(move || download::sums_of(&looked_at)).await;
+        if let Ok(Ok(sums)) = sums
+            && item.proof.contradiction(&sums).is_none()
+        {
+            return Some((path, sums));
+        }
+    }
+    None
 }
 
 /// What was found about some bytes, in words.

@@ -75,6 +75,24 @@ fn an_existing_file_is_kept_unless_forced() {
 }
 
 #[test]
+fn the_same_command_again_fetches_only_what_is_missing() {
+    let (desk, content) = desk_with_large();
+    desk.fake.upload("01SMALL", "small.log", "1001", Bytes::from_static(b"small"));
+    desk.wb(&["get", "1001", "-o", "out"]).ends(0);
+    let fetched = desk.fake.seen(Place::Gateway).into_iter().filter(|seen| seen.range.is_some()).count();
+    let again = desk.wb(&["get", "1001", "-o", "out"]).ends(0);
+    assert!(again.text().contains("verified"), "{}", again.text());
+    assert_eq!(desk.names("out"), ["dump.tar.gz", "small.log"]);
+    let since = desk.fake.seen(Place::Gateway).into_iter().filter(|seen| seen.range.is_some()).count();
+    assert_eq!(since, fetched, "not a byte is fetched twice");
+    // One that was changed since is fetched beside it.
+    std::fs::write(desk.path("out/small.log"), "smaLl").unwrap();
+    desk.wb(&["get", "1001", "-o", "out"]).ends(0);
+    assert_eq!(desk.names("out"), ["dump.tar.gz", "small (2).log", "small.log"]);
+    assert!(read(desk.path("out/dump.tar.gz")) == content);
+}
+
+#[test]
 fn a_cut_connection_goes_on_where_it_broke() {
     let (desk, content) = desk_with_large();
     desk.fake.state().faults.extend([Fault::Cut(5 << 20), Fault::Cut(3 << 20), Fault::Cut(0)]);
