@@ -13,7 +13,7 @@ use ledger::Ledger;
 use upload::Uploads;
 
 use crate::config::Limits;
-use crate::{ops, partner, problem, staff};
+use crate::{ops, partner, problem, proxy, staff};
 
 /// The gateway's parts; clones share them.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     /// Without a slash at its end.
     pub(crate) public_url: String,
+    /// Whose word on the client's address and scheme is taken.
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     pub(crate) draining: std::sync::atomic::AtomicBool,
 }
 
@@ -57,6 +59,7 @@ impl App {
                 problem::not_found().answer(crate::headers::wanted(&headers))
             })
             .layer(axum::middleware::from_fn(ops::common_headers))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), proxy::identify))
             // Sizes are counted where the bytes are read; no extractor collects a body of a partner's.
             .layer(DefaultBodyLimit::max(staff::BODY_BYTES_MAX))
             .with_state(self.clone())

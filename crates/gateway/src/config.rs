@@ -5,13 +5,16 @@ mod reader;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bucket::{Credentials, SUPPORT_UPLOADER};
+use ipnet::IpNet;
 pub(crate) use reader::parse_duration;
 use reader::{Mistake, Section};
+
+use crate::tls::Tls;
 
 /// What `serve` needs to know.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub(crate) struct Server {
     /// Without a slash at its end; none: as the address listened on.
     pub(crate) public_url: Option<String>,
     pub(crate) max_connections: usize,
+    /// Certificate chain and private key, PEM files.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 /// Everything that bounds something, in one place.
@@ -149,23 +156,47 @@ fn server(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
         section.parsed("listen", address, found).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
     let metrics_listen = section.parsed("metrics_listen", address, found);
     let public_url = url(&mut section, "public_url", found);
-    for key in ["tls_cert", "tls_key"] {
-        if section.string(key, found).is_some() {
-            section.wrong(
-                key,
-                "is not served by this version",
-                "end TLS in a proxy in front, and remove it",
-                found,
-            );
-        }
-    }
     let max_connections = section.number("max_connections", found).unwrap_or(2_000);
     if max_connections == 0 {
         section.wrong("max_connections", "is 0", "write at least 1", found);
     }
+    let tls = match (section.string("tls_cert", found), section.string("tls_key", found)) {
+        (Some(chain), Some(key)) => {
+            let pair = (PathBuf::from(chain), PathBuf::from(key));
+            if let Err(error) = Tls::open(&pair.0, &pair.1) {
+                let mend = "give a PEM certificate chain and its private key, readable for this process";
+                section.wrong("tls_cert", &format!("cannot be used ({error:#})"), mend, found);
+            }
+            Some(pair)
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            section.wrong("tls_key", "is missing", "add the private key of tls_cert", found);
+            None
+        }
+        (None, Some(_)) => {
+            section.wrong("tls_cert", "is missing", "add the certificate chain of tls_key", found);
+            None
+        }
+    };
+    let trusted_proxies = trusted_proxies(&mut section, found);
     section.finish(found);
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    Server { listen, metrics_listen, public_url, max_connections }
+    Server { listen, metrics_listen, public_url, max_connections, tls, trusted_proxies }
+}
+
+fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<IpNet> {
+    let mut proxies = Vec::new();
+    for text in section.strings("trusted_proxies", found) {
+        match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) => proxies.push(net),
+            Err(_) => {
+                let mend = "write addresses or networks, for example `[\"10.0.0.0/8\", \"::1\"]`";
+                section.wrong("trusted_proxies", &format!("`{text}` is not understood"), mend, found);
+            }
+        }
+    }
+    proxies
 }
 
 fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {

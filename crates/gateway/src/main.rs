@@ -8,14 +8,17 @@ mod config;
 #[cfg(feature = "sandbox")]
 mod embedded;
 mod headers;
+mod listen;
 mod name;
 mod ops;
 mod partner;
 mod partners;
 mod problem;
+mod proxy;
 mod receipt;
 mod serve;
 mod staff;
+mod tls;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
@@ -131,7 +134,10 @@ async fn serve(config: &config::Config) -> anyhow::Result<ExitCode> {
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     let address = listener.local_addr()?;
-    let public_url = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let public_url = config.server.public_url.clone().unwrap_or_else(|| {
+        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
+    });
     let running = serve::start(config, listener, public_url).await?;
     tracing::info!(%address, public_url = running.app.public_url, "accepting requests");
     stop.await;

@@ -11,31 +11,26 @@ use axum::Router;
 use bucket::{Bucket, Buckets};
 use delivery::Delivery;
 use desk::Desk;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use ledger::Ledger;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::{App, IDLE_UPLOAD, Parts};
 use crate::config::Config;
+use crate::listen::Listen;
 use crate::ops;
+use crate::tls::Tls;
 
-/// Largest request head, bytes; a larger one is answered 431. Also what a connection may buffer outside of the budget:
-/// as fast as larger ones, and `max_connections` of them stay small.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 /// How long a start waits for uploads that were being published.
 const RECOVER_AT_START: Duration = Duration::from_secs(10);
+/// Whoever collects metrics needs one or two.
+const METRICS_CONNECTIONS_MAX: usize = 64;
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
-/// After an error of `accept` (no descriptors left, say), wait before the next: the error comes at once again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A gateway that is accepting requests.
 pub(crate) struct Running {
@@ -92,6 +87,7 @@ pub(crate) async fn start(
     public_url: String,
 ) -> anyhow::Result<Running> {
     let metrics = ops::install_metrics()?;
+    let tls = config.server.tls.as_ref().map(|(chain, key)| Tls::open(chain, key)).transpose()?;
     let hold =
         Ledger::hold(&config.ledger_url).with_context(|| format!("hold ledger {}", config.ledger_url))?;
     let ledger = open_ledger(config).await?;
@@ -121,6 +117,7 @@ pub(crate) async fn start(
         uploads,
         limits: config.limits.clone(),
         public_url,
+        trusted_proxies: config.server.trusted_proxies.clone(),
         draining: false.into(),
     });
     let running =
@@ -134,15 +131,28 @@ pub(crate) async fn start(
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener =
             TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-        running.tasks.spawn(accept(
-            metrics_listener,
-            metrics_router(app.clone(), metrics),
-            app.clone(),
-            64,
-            stop.clone(),
-        ));
+        let listen = Listen {
+            router: metrics_router(app.clone(), metrics),
+            tls: None,
+            connections_max: METRICS_CONNECTIONS_MAX,
+            budget: None,
+            header_timeout: app.limits.header_timeout,
+            stop: stop.clone(),
+        };
+        running.tasks.spawn(listen.run(metrics_listener));
     }
-    running.tasks.spawn(accept(listener, app.router(), app, config.server.max_connections, stop.clone()));
+    if let Some(tls) = &tls {
+        running.tasks.spawn(tls.clone().keep_fresh(stop.clone()));
+    }
+    let listen = Listen {
+        router: app.router(),
+        tls,
+        connections_max: config.server.max_connections,
+        budget: Some(app.uploads.budget().clone()),
+        header_timeout: app.limits.header_timeout,
+        stop: stop.clone(),
+    };
+    running.tasks.spawn(listen.run(listener));
     Ok(running)
 }
 
@@ -164,60 +174,6 @@ impl Running {
 
 fn metrics_router(app: App, handle: PrometheusHandle) -> Router {
     Router::new().route("/metrics", axum::routing::get(ops::metrics)).with_state((app, handle))
-}
-
-/// Serves connections until `stop`, then lets those under way end.
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    app: App,
-    connections_max: usize,
-    stop: CancellationToken,
-) {
-    let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-    let graceful = GracefulShutdown::new();
-    let header_timeout = app.limits.header_timeout;
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept_one(&listener, &places) => accepted,
-        };
-        let Some((stream, place)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let _ = stream.set_nodelay(true);
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(header_timeout)
-            // A client that has sent everything and shut its side down still gets its answer.
-            .half_close(true)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %error, "connection ended");
-            }
-            drop(place);
-        });
-    }
-    drop(listener);
-    graceful.shutdown().await;
-}
-
-async fn accept_one(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
-        Err(error) => {
-            tracing::warn!(error = %error, "accept connection");
-            None
-        }
-    }
 }
 
 /// Ends what nobody works on and clears what is left of it, again and again.

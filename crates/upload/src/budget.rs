@@ -15,6 +15,9 @@ pub const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces an append of unknown or large size is sure of: the smallest part, and one to read on with.
 const PIECES_SURE: u64 = PART_BYTES_MIN / PIECE_BYTES as u64 + 1;
 
+/// One part in so many of the budget may be taken by the windows of connections; the rest stays for uploads.
+const WINDOWS_SHARE: usize = 4;
+
 /// Long enough for a few parts under way to be stored, short enough for a sender to be told to come back.
 const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -22,8 +25,16 @@ const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Budget {
     shared: Arc<Semaphore>,
+    /// Pieces of `shared` that connections may still take.
+    windows: Arc<Semaphore>,
     pool: Arc<Pool>,
     pieces: u64,
+}
+
+/// Memory charged for a connection, for as long as this lives.
+#[derive(Debug)]
+pub struct Window {
+    _charged: [OwnedSemaphorePermit; 2],
 }
 
 /// Buffers that were used and can be used again: growing and shrinking the heap costs more than a copy.
@@ -35,7 +46,20 @@ impl Budget {
     pub fn new(bytes: u64) -> Self {
         let pieces = (bytes / PIECE_BYTES as u64).clamp(PIECES_SURE, 1 << 24);
         let permits = usize::try_from(pieces).unwrap_or(Semaphore::MAX_PERMITS);
-        Self { shared: Arc::new(Semaphore::new(permits)), pool: Arc::default(), pieces }
+        Self {
+            shared: Arc::new(Semaphore::new(permits)),
+            windows: Arc::new(Semaphore::new(permits / WINDOWS_SHARE)),
+            pool: Arc::default(),
+            pieces,
+        }
+    }
+
+    /// Charges what a connection may make us hold before anyone reads it, if the share for that is not spent.
+    pub fn window(&self, bytes: usize) -> Option<Window> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).ok()?;
+        let of_windows = Arc::clone(&self.windows).try_acquire_many_owned(pieces).ok()?;
+        let of_shared = Arc::clone(&self.shared).try_acquire_many_owned(pieces).ok()?;
+        Some(Window { _charged: [of_windows, of_shared] })
     }
 
     /// Admits an append that will bring `bytes` (if known), or says soon that there is no room. What others hold beyond
@@ -184,6 +208,16 @@ mod tests {
         assert!(budget.admit(Some(1)).await.is_none(), "the piece still holds what was reserved");
         drop(bytes);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn connections_take_a_share_and_no_more() {
+        let budget = Budget::new(32 << 20);
+        let windows: Vec<_> = std::iter::from_fn(|| budget.window(4 << 20)).collect();
+        assert_eq!((windows.len(), budget.used_bytes()), (2, 8 << 20));
+        drop(windows);
+        assert_eq!(budget.used_bytes(), 0);
+        assert!(budget.window(4 << 20).is_some());
     }
 
     #[tokio::test]

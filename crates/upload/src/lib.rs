@@ -17,7 +17,7 @@ mod sweep;
 mod tests;
 
 pub use append::{Append, BodyError};
-pub use budget::{Budget, PIECE_BYTES};
+pub use budget::{Budget, PIECE_BYTES, Window};
 pub use engine::{Limits, New, Uploads, destination};
 pub use error::{Error, Result};
 pub use plan::{PART_BYTES_MIN, PARTS_MAX, Plan};

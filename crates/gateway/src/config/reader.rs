@@ -103,6 +103,23 @@ impl<'a> Section<'a> {
         text
     }
 
+    /// A list of texts; one alone may stand without brackets.
+    pub(crate) fn strings(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Vec<String> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let value = value.get_ref();
+        let texts = match (value.as_str(), value.as_array()) {
+            (Some(text), _) => Some(vec![text.to_owned()]),
+            (None, Some(all)) => {
+                all.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            }
+            (None, None) => None,
+        };
+        if texts.is_none() {
+            self.wrong(key, "is not a list of texts", "write `[\"ONE\", \"TWO\"]`", mistakes);
+        }
+        texts.unwrap_or_default()
+    }
+
     pub(crate) fn required(
         &mut self,
         key: &'static str,
