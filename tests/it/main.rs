@@ -11,6 +11,7 @@ mod access;
 mod admin;
 mod demo;
 mod desk;
+mod digests;
 mod drain;
 mod errors;
 mod first;

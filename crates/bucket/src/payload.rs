@@ -38,6 +38,11 @@ impl Payload {
         self.crc64
     }
 
+    /// A copy of the bytes, in one piece. For small ones.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.pieces.concat()
+    }
+
     pub(crate) fn stream(&self) -> ByteStream {
         let payload = self.clone();
         ByteStream::new(SdkBody::retryable(move || {

@@ -4,10 +4,11 @@
 use std::time::{Duration, Instant};
 
 use desk::{NewComment, Status};
-use ledger::{Delivery, Destination, Job, State, Upload, now_ms};
+use ledger::{Delivery, Destination, Job, JobKind, State, Upload, now_ms};
 
 use crate::attach::{Failure, bucket_of, hand_over, token_at_hand};
 use crate::lease::Lease;
+use crate::mark;
 use crate::note::{self, Entry};
 use crate::pacing::{self, WINDOW_MS};
 use crate::{Shared, chain, failed};
@@ -151,7 +152,7 @@ impl Batch<'_> {
         if when > now {
             return Ok(when);
         }
-        for job in ledger.deliver_jobs(self.ticket, note::FILES_MAX).await? {
+        for job in ledger.ticket_jobs(JobKind::Deliver, self.ticket, note::FILES_MAX).await? {
             let upload = ledger.upload(&job.upload_id).await?;
             if upload.state == State::Complete && upload.delivery == Some(Delivery::Pending) {
                 self.files.push(File { job, upload, token: None, fallen: false, left_out: false });
@@ -172,7 +173,7 @@ impl Batch<'_> {
                 }
             }
         }
-        Ok(0)
+        mark::work(self.shared, self.ticket).await
     }
 
     /// One way from looking to writing. The order matters: stamp, markers, comment.

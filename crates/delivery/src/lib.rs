@@ -5,6 +5,7 @@
 mod attach;
 mod batch;
 mod lease;
+mod mark;
 mod note;
 mod pacing;
 mod receipt;

@@ -5,6 +5,8 @@
 use desk::escape;
 use ledger::{Destination, Upload};
 
+use crate::mark;
+
 /// With the longest names, this many stay within the desk's 65,535 characters.
 pub(crate) const FILES_MAX: i64 = 30;
 
@@ -52,6 +54,7 @@ fn section(text: &mut String, entry: &Entry<'_>, public_url: &str, public: bool)
     if !public {
         lines.push(format!("- For support staff: {public_url}/api/v1/uploads/{id}/content"));
         lines.extend([String::new(), "```".into(), format!("wb get {id} -o ."), "```".into()]);
+        lines.extend(mark::lines(upload).into_iter().flatten());
     }
     lines.extend([String::new(), format!("{MARKER}{id}"), String::new()]);
     text.push_str(&lines.join("\n"));
@@ -125,6 +128,7 @@ mod tests {
             checked: vec![],
             destination: Some(Destination::TicketAttachment),
             delivery: Some(Delivery::Pending),
+            mismatch: None,
             delivery_detail: None,
             desk_token: None,
             created_at: 0,

@@ -16,9 +16,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The truth changes twice in an upload's life; more turns than this are somebody else's to make.
 const TURNS_MAX: usize = 5;
 
-/// The receipt of a complete upload, with the fields of the interface.
+/// The receipt of a complete upload, with the fields of the interface; and `mismatch` where a digest that came after the
+/// file is not the file's.
 pub fn receipt(upload: &Upload) -> Value {
-    json!({
+    let mut receipt = json!({
         "id": upload.id,
         "name": upload.name,
         "size": upload.length,
@@ -30,7 +31,11 @@ pub fn receipt(upload: &Upload) -> Value {
         "received_at": upload.completed_at.map(rfc3339),
         "expires_at": null,
         "checked": upload.checked,
-    })
+    });
+    if let Some(mismatch) = &upload.mismatch {
+        receipt["mismatch"] = mismatch.as_str().into();
+    }
+    receipt
 }
 
 /// Writes one receipt. Says how many were settled: one or none.

@@ -5,20 +5,20 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream, HttpBody};
+use axum::body::{Body, HttpBody};
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep};
-use upload::BodyError;
+use upload::{BodyError, Frame};
 
 use crate::config::Limits;
 
 /// A body whose sender must keep the minimum rate, measured over the time we wait for it: what storage takes is ours.
 pub(crate) struct Incoming {
-    frames: BodyDataStream,
+    body: Body,
     min_rate: u64,
     window: Duration,
     waited: Duration,
@@ -30,7 +30,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     pub(crate) fn new(body: Body, limits: &Limits) -> Self {
         Self {
-            frames: body.into_data_stream(),
+            body,
             min_rate: limits.min_rate,
             window: limits.min_rate_window,
             waited: Duration::ZERO,
@@ -38,6 +38,11 @@ impl Incoming {
             waiting_since: None,
             timer: Box::pin(tokio::time::sleep(limits.min_rate_window)),
         }
+    }
+
+    /// What has not been read.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
     }
 
     /// At the end of a window: whether the sender kept the rate. Begins the next window.
@@ -51,21 +56,25 @@ impl Incoming {
 }
 
 impl Stream for Incoming {
-    type Item = Result<Bytes, BodyError>;
+    type Item = Result<Frame, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Poll::Ready(frame) = self.frames.poll_next_unpin(cx) {
+            if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
                 if let Some(since) = self.waiting_since.take() {
                     self.waited += since.elapsed();
                 }
                 let Some(frame) = frame else { return Poll::Ready(None) };
-                let Ok(bytes) = frame else { return Poll::Ready(Some(Err(BodyError::Interrupted))) };
+                let Ok(frame) = frame else { return Poll::Ready(Some(Err(BodyError::Interrupted))) };
+                let bytes = match frame.into_data() {
+                    Ok(bytes) => bytes,
+                    Err(frame) => return Poll::Ready(Some(at_the_end(frame.trailers_ref()))),
+                };
                 self.bytes += bytes.len() as u64;
                 if self.waited >= self.window && self.too_slow() {
                     return Poll::Ready(Some(Err(BodyError::TooSlow)));
                 }
-                return Poll::Ready(Some(Ok(bytes)));
+                return Poll::Ready(Some(Ok(bytes.into())));
             }
             if self.waiting_since.is_none() {
                 let now = Instant::now();
@@ -81,6 +90,14 @@ impl Stream for Incoming {
             }
         }
     }
+}
+
+/// Digests that a trailer announces.
+fn at_the_end(trailers: Option<&HeaderMap>) -> Result<Frame, BodyError> {
+    let digests = trailers.map(crate::headers::digests).transpose();
+    digests
+        .map(|digests| Frame::Digests(digests.unwrap_or_default()))
+        .map_err(|problem| BodyError::Malformed(problem.detail().to_owned()))
 }
 
 /// Answers without the body, and reads on and throws away, within bounds, once the answer is on its way: before that,
@@ -112,7 +129,7 @@ impl HttpBody for Lingering {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
         if let Some((unread, limits)) = self.rest.take() {
-            discard_frames(unread.into_data_stream(), &limits);
+            discard(unread, &limits);
         }
         Pin::new(&mut self.body).poll_frame(cx)
     }
@@ -127,12 +144,8 @@ impl HttpBody for Lingering {
 }
 
 /// Reads on and throws away, within bounds.
-pub(crate) fn discard_frames<S, E>(mut frames: S, limits: &Limits)
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
-    E: Send,
-{
-    let (mut left, time) = (limits.discard_bytes, limits.discard_time);
+pub(crate) fn discard(unread: Body, limits: &Limits) {
+    let (mut frames, mut left, time) = (unread.into_data_stream(), limits.discard_bytes, limits.discard_time);
     tokio::spawn(tokio::time::timeout(time, async move {
         while let Some(Ok(bytes)) = frames.next().await {
             left = match left.checked_sub(bytes.len() as u64) {

@@ -6,6 +6,7 @@ use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
+use upload::{Algorithm, Digest};
 
 use crate::problem::{self, Problem};
 
@@ -64,29 +65,59 @@ pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
     }
 }
 
-/// The SHA-256 of `Repr-Digest` or `Content-Digest` (RFC 9530), lower-case hex. Other algorithms are not compared, as the
-/// RFC allows; a SHA-256 that cannot be read is refused rather than ignored.
-pub(crate) fn digest(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+/// What `Repr-Digest` and `Content-Digest` (RFC 9530) and `Content-MD5` (RFC 1864) say of a body that is a whole file.
+/// Algorithms we do not know are passed over, as the RFC allows; a digest that cannot be read, and two that contradict
+/// each other, are refused rather than ignored.
+pub(crate) fn digests(headers: &HeaderMap) -> Result<Vec<Digest>, Problem> {
+    let mut found: Vec<Digest> = Vec::new();
+    for name in ["Repr-Digest", "Content-Digest", "Content-MD5"] {
+        for digest in digests_of(headers, name)? {
+            match found.iter().find(|other| other.algorithm == digest.algorithm) {
+                Some(other) if *other != digest => {
+                    return Err(upload::Error::DigestMismatch {
+                        algorithm: digest.algorithm,
+                        announced: other.hex.clone(),
+                        actual: digest.hex,
+                        side_file: None,
+                    }
+                    .into());
+                }
+                Some(_) => {}
+                None => found.push(digest),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn digests_of(headers: &HeaderMap, name: &'static str) -> Result<Vec<Digest>, Problem> {
+    let form = if name == "Content-MD5" { "BASE64" } else { "sha-256=:BASE64:" };
     let malformed = || {
         problem::bad_request(&format!(
-            "The header {name} cannot be read. Write `{name}: sha-256=:BASE64:` with the 32 bytes of the digest in base64, \
-             or leave it out.",
+            "The header {name} cannot be read. Write `{name}: {form}` with the bytes of the digest in base64, or leave \
+             it out.",
         ))
     };
-    let mut found = None;
+    let mut found = Vec::new();
     for value in headers.get_all(name) {
-        for member in value.to_str().map_err(|_| malformed())?.split(',') {
-            let (algorithm, value) = member.trim().split_once('=').ok_or_else(malformed)?;
-            let value = value.split(';').next().unwrap_or_default().trim();
-            let encoded =
-                value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':')).ok_or_else(malformed)?;
-            if algorithm.trim() == "sha-256" {
-                let bytes = STANDARD.decode(encoded).map_err(|_| malformed())?;
-                if bytes.len() != 32 {
-                    return Err(malformed());
-                }
-                found = Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        for member in value.to_str().map_err(|_| malformed())?.split(',').map(str::trim) {
+            let (algorithm, encoded) = if name == "Content-MD5" {
+                ("md5", member)
+            } else {
+                let (algorithm, value) = member.split_once('=').ok_or_else(malformed)?;
+                let value = value.split(';').next().unwrap_or_default().trim();
+                let encoded = value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
+                (algorithm.trim(), encoded.ok_or_else(malformed)?)
+            };
+            // The registry's name for SHA-1.
+            let algorithm = if algorithm == "sha" { "sha-1" } else { algorithm };
+            let Some(algorithm) = Algorithm::parse(algorithm) else { continue };
+            let bytes = STANDARD.decode(encoded).map_err(|_| malformed())?;
+            if bytes.len() != algorithm.bytes() {
+                return Err(malformed());
             }
+            let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            found.push(Digest { algorithm, hex });
         }
     }
     Ok(found)

@@ -40,20 +40,34 @@ fn tokens() {
 }
 
 #[test]
-fn repr_digests() {
+fn announced_digests() {
     let empty = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
-    let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    for (value, expected) in [
-        (empty.to_owned(), Ok(Some(hex))),
-        (format!("md5=:AAAA:, {empty}"), Ok(Some(hex))),
-        ("sha-512=:AAAA:".into(), Ok(None)),
-        ("sha-256=:AAAA:".into(), Err(())),
-        ("sha-256=47DE".into(), Err(())),
-        ("sha-256=:***:".into(), Err(())),
-        ("nonsense".into(), Err(())),
+    let sha256 = "sha-256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let md5 = "md5 d41d8cd98f00b204e9800998ecf8427e";
+    let sha1 = "sha-1 da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    for (name, value, expected) in [
+        ("repr-digest", empty.to_owned(), Ok(sha256.to_owned())),
+        ("content-digest", empty.to_owned(), Ok(sha256.to_owned())),
+        ("repr-digest", format!("unixsum=:AAAA:, {empty}"), Ok(sha256.to_owned())),
+        ("repr-digest", format!("{empty}, {empty}"), Ok(sha256.to_owned())),
+        ("repr-digest", format!("{empty}, md5=:1B2M2Y8AsgTpgAmY7PhCfg==:"), Ok(format!("{sha256}, {md5}"))),
+        ("repr-digest", "sha=:2jmj7l5rSw0yVb/vlWAYkK/YBwk=:;x=1".into(), Ok(sha1.into())),
+        ("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==".into(), Ok(md5.into())),
+        ("repr-digest", "adler=:AAAA:".into(), Ok(String::new())),
+        ("repr-digest", "md5=:AAAA:".into(), Err(400)),
+        ("repr-digest", "sha-512=:AAAA:".into(), Err(400)),
+        ("repr-digest", "sha-256=47DE".into(), Err(400)),
+        ("repr-digest", "sha-256=:***:".into(), Err(400)),
+        ("repr-digest", "nonsense".into(), Err(400)),
+        ("content-md5", "nonsense".into(), Err(400)),
+        ("repr-digest", format!("{empty}, sha-256=:{}=:", "A".repeat(43)), Err(422)),
     ] {
-        let found = digest(&with("repr-digest", &value), "Repr-Digest").map_err(drop);
-        assert_eq!(found, expected.map(|o| o.map(str::to_owned)), "{value}");
+        let found = digests(&with(name, &value)).map_err(|problem| problem.status.as_u16());
+        let shown = found.map(|all| {
+            let each = all.iter().map(|digest| format!("{} {}", digest.algorithm.name(), digest.hex));
+            each.collect::<Vec<_>>().join(", ")
+        });
+        assert_eq!(shown, expected, "{name}: {value}");
     }
 }
 

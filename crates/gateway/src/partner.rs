@@ -129,13 +129,13 @@ fn options(asking: &Asking) -> Response {
         "expires_at": asking.link.expires_at.map(ledger::rfc3339),
         "rights": rights,
         "methods": ["PUT", "POST multipart/form-data"],
-        "digests": ["sha-256"],
+        "digests": upload::Algorithm::ALL.map(upload::Algorithm::name),
     });
     (
         [
             ("allow", "GET, HEAD, PUT, POST, OPTIONS".to_owned()),
             ("upload-limit", format!("max-size={max}")),
-            ("want-repr-digest", "sha-256=10".to_owned()),
+            ("want-repr-digest", "sha-256=10, sha-512=3, md5=1, sha=1".to_owned()),
             ("cache-control", "no-store".to_owned()),
         ],
         axum::Json(body),

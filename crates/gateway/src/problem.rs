@@ -7,6 +7,7 @@ use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AU
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
+use upload::{Algorithm, SideFile};
 
 use crate::headers::Wanted;
 
@@ -287,12 +288,13 @@ impl From<upload::Error> for Problem {
                     "The lengths differ: {declared} bytes were announced, {actual} came. Send the file again."
                 ),
             ),
-            E::DigestMismatch { announced, actual } => Self::new(
+            E::DigestMismatch { algorithm, announced, actual, side_file } => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "/problems/digest-mismatch",
                 "Digest mismatch",
-                "The bytes that arrived are not those announced, so nothing was kept. Send the file again.",
+                mismatch(algorithm, side_file),
             )
+            .with("algorithm", algorithm.name())
             .with("announced", announced)
             .with("actual", actual),
             E::Interrupted { received } => Self::new(
@@ -344,5 +346,23 @@ impl From<ledger::Error> for Problem {
 impl From<bucket::Error> for Problem {
     fn from(error: bucket::Error) -> Self {
         upload::Error::from(error).into()
+    }
+}
+
+/// What a sender should do about a digest that is not the file's.
+fn mismatch(algorithm: Algorithm, side_file: Option<SideFile>) -> String {
+    let name = algorithm.name();
+    match side_file {
+        None => format!(
+            "The bytes that arrived do not have the {name} announced, so nothing was kept. Send the file again."
+        ),
+        Some(SideFile::Before(side)) => format!(
+            "The bytes that arrived do not have the {name} that `{side}` gave, so nothing was kept. Send the file again; \
+             if it is `{side}` that is wrong, send that again first. It counts for one hour."
+        ),
+        Some(SideFile::After(file)) => format!(
+            "`{file}`, which arrived before, does not have the {name} given here. It is kept, and marked on the ticket; \
+             this side file is not kept. Compare both with the original, and send again what is wrong."
+        ),
     }
 }

@@ -4,7 +4,8 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::{Delivery, Destination, Ledger, Result, new_id, now_ms};
+use crate::digests::queue;
+use crate::{Delivery, Destination, Ledger, Result, now_ms};
 
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum JobKind {
     Deliver,
     /// Write `{name}.receipt.json` beside the object.
     Receipt,
+    /// Say on the ticket that a digest sent after a file is not the file's.
+    Mark,
 }
 
 impl JobKind {
@@ -21,6 +24,7 @@ impl JobKind {
         match self {
             Self::Deliver => "deliver",
             Self::Receipt => "receipt",
+            Self::Mark => "mark",
         }
     }
 }
@@ -41,13 +45,13 @@ pub struct Job {
 }
 
 impl Ledger {
-    /// Tickets with a delivery due that nobody works on.
+    /// Tickets with a delivery or a mark due that nobody works on.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn due_tickets(&self, limit: i64) -> Result<Vec<String>> {
         let rows = sqlx::query(
-            "SELECT ticket, MIN(run_at) AS first FROM jobs WHERE kind = 'deliver' AND run_at <= $1 \
+            "SELECT ticket, MIN(run_at) AS first FROM jobs WHERE kind IN ('deliver', 'mark') AND run_at <= $1 \
              AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = jobs.ticket AND tickets.lease_until > $1) \
              GROUP BY ticket ORDER BY first LIMIT $2",
         )
@@ -58,17 +62,18 @@ impl Ledger {
         rows.iter().map(|row| Ok(row.try_get("ticket")?)).collect()
     }
 
-    /// The deliveries due for `ticket`, oldest first, at most `limit`.
+    /// The jobs of a kind that are due for `ticket`, oldest upload first, at most `limit`.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
-    pub async fn deliver_jobs(&self, ticket: &str, limit: i64) -> Result<Vec<Job>> {
+    pub async fn ticket_jobs(&self, kind: JobKind, ticket: &str, limit: i64) -> Result<Vec<Job>> {
         let rows = sqlx::query(
-            "SELECT * FROM jobs WHERE kind = 'deliver' AND ticket = $1 AND run_at <= $2 ORDER BY upload_id LIMIT $3",
+            "SELECT * FROM jobs WHERE kind = $4 AND ticket = $1 AND run_at <= $2 ORDER BY upload_id LIMIT $3",
         )
         .bind(ticket)
         .bind(now_ms())
         .bind(limit)
+        .bind(kind.name())
         .fetch_all(&self.read)
         .await?;
         rows.iter().map(job).collect()
@@ -149,17 +154,7 @@ impl Ledger {
             .bind(upload_id)
             .execute(&mut *tx)
             .await?;
-        // A new id: a worker that still holds the older receipt job ends that one, not this.
-        sqlx::query(
-            "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
-             SELECT $1, 'receipt', id, ticket, $3, 0, 0, $3 FROM uploads WHERE id = $2 AND state = 'complete' \
-             ON CONFLICT (kind, upload_id) DO UPDATE SET id = excluded.id, run_at = excluded.run_at, lease_until = 0",
-        )
-        .bind(new_id())
-        .bind(upload_id)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
+        queue(&mut tx, JobKind::Receipt, upload_id).await?;
         tx.commit().await?;
         Ok(())
     }

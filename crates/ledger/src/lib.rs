@@ -5,6 +5,7 @@
 mod access;
 mod audit;
 mod completing;
+mod digests;
 mod idempotency;
 mod jobs;
 mod open;

@@ -165,7 +165,10 @@ fn create_private(path: &str) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "ledger", include_str!("../migrations/0001_ledger.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
+    (3, "digests", include_str!("../migrations/0003_digests.sql")),
+];
 
 /// Number and name of every migration this program knows.
 pub fn migrations() -> impl Iterator<Item = (i64, &'static str)> {

@@ -99,6 +99,8 @@ pub struct Upload {
     pub crc64: Option<String>,
     /// Client digests that were compared, by algorithm.
     pub checked: Vec<String>,
+    /// A digest that came after the file and is not the file's: algorithm, digest announced, digest of the file.
+    pub mismatch: Option<String>,
     /// Where it belongs, once complete.
     pub destination: Option<Destination>,
     /// Whether the ticket was told, once complete.
@@ -424,6 +426,7 @@ pub(crate) fn upload(row: &AnyRow) -> Result<Upload> {
         delivery: named("delivery")?
             .map(|name| Delivery::parse(&name).ok_or_else(|| unknown("delivery")))
             .transpose()?,
+        mismatch: row.try_get("mismatch")?,
         delivery_detail: row.try_get("delivery_detail")?,
         desk_token: desk_token.zip(desk_token_until),
         created_at: row.try_get("created_at")?,

@@ -17,7 +17,7 @@ use crate::engine::{Uploads, busy, signed, unsigned};
 use crate::hash::Hasher;
 use crate::part::Part;
 use crate::plan::{PART_BYTES_MIN, PARTS_MAX};
-use crate::{Error, Result};
+use crate::{Digest, Error, Result};
 
 /// Parts of one append that are being stored at a time; the next byte is read when the oldest is done.
 const PARTS_IN_FLIGHT_MAX: usize = 4;
@@ -34,8 +34,23 @@ pub struct Append {
     pub length: Option<u64>,
     /// Largest file this request may make.
     pub max_bytes: u64,
-    /// SHA-256 of the whole file, hex, where announced.
-    pub sha256: Option<String>,
+    /// Digests of the whole file, where announced.
+    pub digests: Vec<Digest>,
+}
+
+/// What a body is made of.
+#[derive(Debug, Clone)]
+pub enum Frame {
+    /// Bytes of the file.
+    Bytes(Bytes),
+    /// Digests of the whole file, announced at its end. Those that are not computed are not compared.
+    Digests(Vec<Digest>),
+}
+
+impl From<Bytes> for Frame {
+    fn from(bytes: Bytes) -> Self {
+        Self::Bytes(bytes)
+    }
 }
 
 /// Why a body ended before its end.
@@ -57,9 +72,10 @@ impl Uploads {
     ///
     /// # Errors
     /// As [`Error`]; [`Error::Busy`] before the body is touched.
-    pub async fn append<S>(&self, id: &str, append: &Append, body: S) -> Result<Upload>
+    pub async fn append<S, F>(&self, id: &str, append: &Append, body: S) -> Result<Upload>
     where
-        S: Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send,
+        S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,
+        F: Into<Frame>,
     {
         let Some(allowance) = self.0.budget.admit(append.length).await else {
             // Only one that no append has begun: another may be under way.
@@ -117,8 +133,12 @@ impl Uploads {
                 }
                 other => other?,
             };
+        let by_side_files = self.announced_by_side_files(&upload).await?;
         let hasher = match &sha256_state {
-            None => Hasher::new(),
+            None => {
+                let headers = append.digests.iter().map(|digest| digest.algorithm);
+                Hasher::new(headers.chain(by_side_files.iter().map(|digest| digest.algorithm)))
+            }
             Some(saved) => Hasher::restore(saved)
                 .ok_or_else(|| Error::Internal("the saved SHA-256 state cannot be read".into()))?,
         };
@@ -130,6 +150,7 @@ impl Uploads {
             allowance,
             evicted,
             hasher,
+            announced: append.digests.clone(),
             crc64,
             number: signed(self.0.ledger.parts(id).await?.len() as u64),
             offset: append.offset,
@@ -172,6 +193,8 @@ pub(crate) struct Receiving<'a> {
     allowance: Allowance,
     evicted: CancellationToken,
     pub(crate) hasher: Hasher,
+    /// Digests of the whole file that its sender's requests name.
+    pub(crate) announced: Vec<Digest>,
     /// Of the committed bytes.
     pub(crate) crc64: Crc64,
     /// Parts cut so far.
@@ -198,9 +221,10 @@ struct InFlight {
 type Stored = std::result::Result<Result<String>, tokio::task::JoinError>;
 
 impl Receiving<'_> {
-    async fn receive<S>(&mut self, mut body: S) -> Result<()>
+    async fn receive<S, F>(&mut self, mut body: S) -> Result<()>
     where
-        S: Stream<Item = std::result::Result<Bytes, BodyError>> + Unpin + Send,
+        S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,
+        F: Into<Frame>,
     {
         let evicted = self.evicted.clone();
         loop {
@@ -214,9 +238,10 @@ impl Receiving<'_> {
                 biased;
                 () = evicted.cancelled() => return Err(self.give_way().await),
                 stored = stored => self.commit_oldest(stored).await?,
-                frame = body.next() => match frame {
+                frame = body.next() => match frame.map(|frame| frame.map(Into::into)) {
                     None => return Ok(()),
-                    Some(Ok(bytes)) => self.take(&bytes).await?,
+                    Some(Ok(Frame::Bytes(bytes))) => self.take(&bytes).await?,
+                    Some(Ok(Frame::Digests(digests))) => self.announced.extend(digests),
                     Some(Err(error)) => return Err(self.broken(error)),
                 },
             }

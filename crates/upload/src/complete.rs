@@ -31,10 +31,9 @@ impl Uploads {
         if let Some(declared) = append.length.filter(|declared| *declared != size) {
             return Err(Error::LengthMismatch { declared, actual: size });
         }
-        let sha256 = receiving.hasher.clone().finish();
-        if let Some(announced) = append.sha256.as_ref().filter(|announced| **announced != sha256) {
-            return Err(Error::DigestMismatch { announced: announced.clone(), actual: sha256 });
-        }
+        let digests = receiving.hasher.clone().finish();
+        let sha256 = digests[0].hex.clone();
+        let checked = self.compare(receiving, &digests).await?;
         let whole = if receiving.upload.multipart_id.is_some() {
             if receiving.part.len() > 0 {
                 receiving.cut().await?;
@@ -46,7 +45,10 @@ impl Uploads {
         };
         let crc64 = whole.as_ref().map_or(receiving.crc64, bucket::Payload::crc64);
         let upload = &receiving.upload;
-        let checked: &[&str] = if append.sha256.is_some() { &["sha-256"] } else { &[] };
+        let side = match &whole {
+            Some(payload) => self.side_file(upload, payload).await?,
+            None => None,
+        };
         let end = Completing {
             id: &upload.id,
             epoch: receiving.epoch,
@@ -58,7 +60,7 @@ impl Uploads {
                 self.0.limits.ticket_attachment_bytes,
                 self.0.buckets.has_own(&upload.partner_id),
             ),
-            checked,
+            checked: &checked,
             dedupe_key: &hash::digest(
                 &[&upload.link_id, &upload.ticket, &upload.name, &sha256].map(String::as_str).join("\n"),
             ),
@@ -69,6 +71,7 @@ impl Uploads {
             if self.0.ledger.cancel(&upload.id, Some(receiving.epoch)).await? {
                 self.clear_later(upload.id.clone());
             }
+            self.settle_side_files(upload, side.as_ref()).await?;
             return Ok(original);
         }
         match &whole {
@@ -80,6 +83,7 @@ impl Uploads {
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
         self.0.ledger.complete(&upload.id).await?;
+        self.settle_side_files(upload, side.as_ref()).await?;
         Ok(self.0.ledger.upload(&upload.id).await?)
     }
 

@@ -2,6 +2,17 @@
 
 use std::time::Duration;
 
+use crate::Algorithm;
+
+/// The part a side file has in a mismatch. Names are the sender's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SideFile {
+    /// It came first, under this name, and the file that came now is another.
+    Before(String),
+    /// It came now, and the file of this name that came before is another.
+    After(String),
+}
+
 /// Why an upload did not go on, and so who acts.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,12 +43,16 @@ pub enum Error {
         actual: u64,
     },
     /// The sender: the bytes are not those announced; send again.
-    #[error("SHA-256 {announced} was announced, the bytes have {actual}")]
+    #[error("{} {announced} was announced, the bytes have {actual}", algorithm.name())]
     DigestMismatch {
+        /// By which hash.
+        algorithm: Algorithm,
         /// Hex digest announced.
         announced: String,
         /// Hex digest of what came.
         actual: String,
+        /// The side file that announced it, or that was compared with a file sent before.
+        side_file: Option<SideFile>,
     },
     /// The sender: the body ended before its end.
     #[error("interrupted after {received} bytes")]

@@ -1,43 +1,138 @@
-//! The one SHA-256 of a file, as a running state that goes into the ledger with each part.
+//! The one SHA-256 of a file, as a running state that goes into the ledger with each part; and beside it whatever else was
+//! announced before the first byte.
 
-use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
-use sha2::{Digest as _, Sha256};
+use md5::Md5;
+use sha1::Sha1;
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
+use sha2::{Digest as _, Sha256, Sha512};
 
-/// Names the state's layout: it may change with the library, and an unknown one must not be resumed.
-const LAYOUT: &str = "sha2-0.11:";
+use crate::{Algorithm, Digest};
 
-/// A running SHA-256.
+/// A running hash of each kind. The text names its state's layout: it may change with the library, and an unknown one
+/// must not be resumed.
 #[derive(Clone)]
-pub(crate) struct Hasher(Sha256);
+enum Running {
+    Sha256(Sha256),
+    Sha512(Sha512),
+    Sha1(Sha1),
+    Md5(Md5),
+}
+
+/// Calls the same method of whichever hash it is.
+macro_rules! each {
+    ($running:expr, $hash:ident => $call:expr) => {
+        match $running {
+            Running::Sha256($hash) => $call,
+            Running::Sha512($hash) => $call,
+            Running::Sha1($hash) => $call,
+            Running::Md5($hash) => $call,
+        }
+    };
+}
+
+impl Running {
+    fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
+            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
+            Algorithm::Sha1 => Self::Sha1(Sha1::new()),
+            Algorithm::Md5 => Self::Md5(Md5::new()),
+        }
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
+            Self::Sha1(_) => Algorithm::Sha1,
+            Self::Md5(_) => Algorithm::Md5,
+        }
+    }
+
+    fn layout(&self) -> &'static str {
+        match self {
+            Self::Sha256(_) => "sha2-0.11:",
+            Self::Sha512(_) => "sha512-0.11:",
+            Self::Sha1(_) => "sha1-0.11:",
+            Self::Md5(_) => "md5-0.11:",
+        }
+    }
+
+    fn save(&self) -> String {
+        format!("{}{}", self.layout(), each!(self, hash => hex(&hash.serialize())))
+    }
+
+    fn restore(saved: &str) -> Option<Self> {
+        let mut empty = Algorithm::ALL.into_iter().map(Self::new);
+        let kind = empty.find(|running| saved.starts_with(running.layout()))?;
+        let state = unhex(saved.strip_prefix(kind.layout())?)?;
+        Some(match kind {
+            Self::Sha256(_) => Self::Sha256(deserialize(&state)?),
+            Self::Sha512(_) => Self::Sha512(deserialize(&state)?),
+            Self::Sha1(_) => Self::Sha1(deserialize(&state)?),
+            Self::Md5(_) => Self::Md5(deserialize(&state)?),
+        })
+    }
+}
+
+fn deserialize<H: SerializableState>(state: &[u8]) -> Option<H> {
+    H::deserialize(&SerializedState::<H>::try_from(state).ok()?).ok()
+}
+
+/// The running hashes of one file; SHA-256 comes first, always.
+#[derive(Clone)]
+pub(crate) struct Hasher(Vec<Running>);
 
 impl Hasher {
-    pub(crate) fn new() -> Self {
-        Self(Sha256::new())
+    /// SHA-256, and these.
+    pub(crate) fn new(others: impl IntoIterator<Item = Algorithm>) -> Self {
+        let mut all = vec![Running::new(Algorithm::Sha256)];
+        for algorithm in others {
+            if all.iter().all(|running| running.algorithm() != algorithm) {
+                all.push(Running::new(algorithm));
+            }
+        }
+        Self(all)
     }
 
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        for running in &mut self.0 {
+            each!(running, hash => hash.update(bytes));
+        }
     }
 
-    /// The digest, lower-case hex.
-    pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
+    /// Every digest, SHA-256 first.
+    pub(crate) fn finish(self) -> Vec<Digest> {
+        let digest = |running: Running| Digest {
+            algorithm: running.algorithm(),
+            hex: each!(running, hash => hex(&hash.finalize())),
+        };
+        self.0.into_iter().map(digest).collect()
     }
 
-    /// The state for the ledger: 104 bytes, as hex behind the layout's name. Holds up to 63 bytes of the file.
+    /// The states for the ledger, as hex behind the layouts' names. Hold up to 127 bytes of the file.
     pub(crate) fn save(&self) -> String {
-        format!("{LAYOUT}{}", hex(&self.0.serialize()))
+        self.0.iter().map(Running::save).collect::<Vec<_>>().join(" ")
     }
 
     /// The hasher as it was saved; none when the text is damaged or of another layout.
     pub(crate) fn restore(saved: &str) -> Option<Self> {
-        let digits = saved.strip_prefix(LAYOUT)?;
-        let bytes: Vec<u8> = (0..digits.len())
-            .step_by(2)
-            .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-            .collect::<Option<_>>()?;
-        let state = SerializedState::<Sha256>::try_from(bytes.as_slice()).ok()?;
-        Sha256::deserialize(&state).ok().map(Self)
+        let all: Vec<_> = saved.split(' ').map(Running::restore).collect::<Option<_>>()?;
+        matches!(all.first(), Some(Running::Sha256(_))).then_some(Self(all))
+    }
+}
+
+/// MD5 of a stream that has come to rest, as it is read back.
+#[derive(Default)]
+pub(crate) struct Md5Hasher(Md5);
+
+impl Md5Hasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> String {
+        hex(&self.0.finalize())
     }
 }
 
@@ -54,6 +149,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,15 +163,22 @@ mod tests {
     #[test]
     fn a_restored_state_goes_on_as_if_nothing_had_happened() {
         let bytes: Vec<u8> = (0..1000_u32).flat_map(u32::to_le_bytes).collect();
-        let whole = hex(&Sha256::digest(&bytes));
+        let hasher = || Hasher::new([Algorithm::Md5, Algorithm::Sha1, Algorithm::Sha512, Algorithm::Md5]);
+        let mut whole = hasher();
+        whole.update(&bytes);
+        let whole = whole.finish();
+        assert_eq!(whole.len(), 4);
+        assert_eq!(whole[0].hex, hex(&Sha256::digest(&bytes)));
+        assert_eq!(whole[1].hex, hex(&Md5::digest(&bytes)));
         for cut in [0, 1, 63, 64, 65, 127, 128, 3999, 4000] {
-            let mut first = Hasher::new();
+            let mut first = hasher();
             first.update(&bytes[..cut]);
             let mut second = Hasher::restore(&first.save()).unwrap();
             second.update(&bytes[cut..]);
             assert_eq!(second.finish(), whole, "cut at {cut}");
         }
-        for damaged in ["", "sha2-0.11:", "sha2-0.11:zz", "sha2-0.12:00"] {
+        let md5 = hasher().save().split(' ').nth(1).unwrap().to_owned();
+        for damaged in ["", "sha2-0.11:", "sha2-0.11:zz", "sha2-0.12:00", "sha2-0.11:0", &md5] {
             assert!(Hasher::restore(damaged).is_none(), "{damaged:?}");
         }
     }

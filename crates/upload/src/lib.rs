@@ -6,19 +6,22 @@
 mod append;
 mod budget;
 mod complete;
+mod digest;
 mod engine;
 mod error;
 mod hash;
 mod part;
 mod plan;
+mod side;
 mod sweep;
 
 #[cfg(test)]
 mod tests;
 
-pub use append::{Append, BodyError};
+pub use append::{Append, BodyError, Frame};
 pub use budget::{Budget, PIECE_BYTES, Window};
+pub use digest::{Algorithm, Digest};
 pub use engine::{Limits, New, Uploads, destination};
-pub use error::{Error, Result};
+pub use error::{Error, Result, SideFile};
 pub use plan::{PART_BYTES_MIN, PARTS_MAX, Plan};
 pub use sweep::Swept;

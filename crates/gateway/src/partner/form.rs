@@ -12,7 +12,7 @@ use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use multer::{Field, Multipart};
-use upload::{Append, BodyError, New};
+use upload::{Append, BodyError, Frame, New};
 
 use super::Asking;
 use super::idempotency::{self, Turn};
@@ -336,7 +336,11 @@ impl Stream for Calm {
         let Poll::Ready(frame) = self.frames.poll_next_unpin(cx) else { return Poll::Pending };
         self.rest = true;
         Poll::Ready(frame.map(|frame| {
-            let bytes = frame.map_err(Failed)?;
+            let bytes = match frame.map_err(Failed)? {
+                Frame::Bytes(bytes) => bytes,
+                // A digest of the form is of none of its files.
+                Frame::Digests(_) => Bytes::new(),
+            };
             let seen = self.between.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             // The frame that ends the count may be long and hold a file already: what came before it counts.
             if seen > BETWEEN_FILES_BYTES_MAX {

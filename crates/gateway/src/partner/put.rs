@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::Response;
-use upload::{Append, New};
+use upload::{Algorithm, Append, New};
 
 use super::Asking;
 use super::idempotency::{self, Turn};
@@ -24,8 +24,10 @@ pub(crate) async fn put(
     let ticket = ticket::resolve(&asking, None).await?;
     let length = headers::content_length(&asking.headers);
     let length = begins_a_file(&asking, length)?;
-    let sha256 = announced_digest(&asking)?;
-    let key = match idempotency::claim(&asking, (&name, &ticket), length, sha256.as_deref()).await? {
+    let digests = headers::digests(&asking.headers)?;
+    let sha256 = digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256);
+    let sha256 = sha256.map(|digest| digest.hex.as_str());
+    let key = match idempotency::claim(&asking, (&name, &ticket), length, sha256).await? {
         Turn::Done(uploads) => {
             return idempotency::replay(&asking, &uploads);
         }
@@ -40,7 +42,7 @@ pub(crate) async fn put(
             return Err(error.into());
         }
     };
-    let append = Append { offset: 0, length, max_bytes: asking.app.uploads.max_bytes(&asking.link), sha256 };
+    let append = Append { offset: 0, length, max_bytes: asking.app.uploads.max_bytes(&asking.link), digests };
     let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
     let (result, incoming) = receive(&asking, created.id, append, incoming, key).await?;
     match result {
@@ -52,7 +54,7 @@ pub(crate) async fn put(
             if interrupted {
                 return Err(problem.next(&asking.send_again(&name)));
             }
-            body::discard_frames(incoming, &asking.app.limits);
+            body::discard(incoming.into_body(), &asking.app.limits);
             Err(problem)
         }
     }
@@ -93,18 +95,6 @@ fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>
     match disposition.and_then(|value| headers::disposition_filename(value.as_bytes())) {
         Some(named) => name::check(&named),
         None => Ok(name::made_up(declared_type, ledger::now_ms())),
-    }
-}
-
-/// The file's SHA-256 where the headers announce it: the body is the whole file, so a digest of either is one of both.
-fn announced_digest(asking: &Asking) -> Result<Option<String>, Problem> {
-    let file = headers::digest(&asking.headers, "Repr-Digest")?;
-    let body = headers::digest(&asking.headers, "Content-Digest")?;
-    match (file, body) {
-        (Some(announced), Some(actual)) if announced != actual => {
-            Err(upload::Error::DigestMismatch { announced, actual }.into())
-        }
-        (file, body) => Ok(file.or(body)),
     }
 }
 

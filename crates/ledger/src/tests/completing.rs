@@ -28,7 +28,7 @@ async fn the_end_is_recorded_and_complete_is_final() {
     );
     assert!(upload.completed_at.is_some());
     assert_eq!(world.complete(&id).await.unwrap(), Completed::Before, "twice is once");
-    assert_eq!(world.deliver_jobs("1001", 10).await.unwrap().len(), 1);
+    assert_eq!(world.ticket_jobs(JobKind::Deliver, "1001", 10).await.unwrap().len(), 1);
     assert!(!world.cancel(&id, None).await.unwrap());
     assert!(superseded(world.begin_append(&id, 10).await));
     assert!(matches!(world.complete("none").await, Err(Error::NotFound)));

@@ -64,16 +64,21 @@ async fn jobs_are_put_off() {
     for dedupe_key in ["a", "b"] {
         world.complete_one(dedupe_key).await;
     }
-    let jobs = world.deliver_jobs("1001", 10).await.unwrap();
+    let jobs = world.ticket_jobs(JobKind::Deliver, "1001", 10).await.unwrap();
     assert_eq!(jobs.len(), 2);
-    assert_eq!(world.deliver_jobs("1001", 1).await.unwrap().len(), 1);
-    assert!(world.deliver_jobs("1002", 10).await.unwrap().is_empty());
+    assert_eq!(world.ticket_jobs(JobKind::Deliver, "1001", 1).await.unwrap().len(), 1);
+    assert!(world.ticket_jobs(JobKind::Deliver, "1002", 10).await.unwrap().is_empty());
     world.put_off(&jobs, now_ms() + 60_000, Some("the desk is down")).await.unwrap();
     assert!(world.due_tickets(10).await.unwrap().is_empty());
     world.put_off(&jobs, now_ms() - 1, None).await.unwrap();
     assert_eq!(world.due_tickets(10).await.unwrap(), ["1001"]);
-    let attempts: Vec<_> =
-        world.deliver_jobs("1001", 10).await.unwrap().into_iter().map(|job| job.attempts).collect();
+    let attempts: Vec<_> = world
+        .ticket_jobs(JobKind::Deliver, "1001", 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.attempts)
+        .collect();
     assert_eq!(attempts, [1, 1], "waiting for others is not an attempt");
 }
 

@@ -11,7 +11,11 @@ async fn sizes_at_the_edges() {
             let name = format!("{size}-{}.bin", length.is_some());
             let sent = pattern(size, size as u64 + u64::from(length.is_some()));
             let upload = world.create(&name, length).await.unwrap();
-            let append = Append { length, sha256: Some(sha256(&sent)), ..world.begin() };
+            let append = Append {
+                length,
+                digests: vec![crate::Digest { algorithm: crate::Algorithm::Sha256, hex: sha256(&sent) }],
+                ..world.begin()
+            };
             let upload = world.uploads.append(&upload.id, &append, frames(&sent)).await.unwrap();
             assert_eq!(upload.checked, ["sha-256"]);
             assert_eq!(upload.multipart_id.is_some(), size > 8 * MIB, "a file of one part is one object");
@@ -76,9 +80,12 @@ async fn digest_mismatch() {
     let world = World::start().await;
     for size in [0, SMALL, LARGE] {
         let upload = world.create("a.bin", None).await.unwrap();
-        let append = Append { sha256: Some(sha256(b"other")), ..world.begin() };
+        let append = Append {
+            digests: vec![crate::Digest { algorithm: crate::Algorithm::Sha256, hex: sha256(b"other") }],
+            ..world.begin()
+        };
         let error = world.uploads.append(&upload.id, &append, frames(&pattern(size, 1))).await.unwrap_err();
-        let Error::DigestMismatch { announced, actual } = error else { panic!("{error}") };
+        let Error::DigestMismatch { announced, actual, .. } = error else { panic!("{error}") };
         assert_eq!(announced, sha256(b"other"));
         assert_eq!(actual, sha256(&pattern(size, 1)));
         world.assert_nothing_left().await;

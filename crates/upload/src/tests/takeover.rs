@@ -137,7 +137,7 @@ async fn a_newer_append_takes_over() {
         let (upload, _sender, older) = stalled(&world, &sent.slice(..sent_before), durable).await;
         let append = Append {
             offset: durable as u64,
-            sha256: Some(sha256(&sent)),
+            digests: vec![crate::Digest { algorithm: crate::Algorithm::Sha256, hex: sha256(&sent) }],
             length: Some(LARGE as u64),
             ..world.begin()
         };

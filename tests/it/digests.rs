@@ -1,0 +1,213 @@
+//! Digests from the sender in every form: headers, trailers, and side files sent before or after.
+
+use std::process::Command;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tests::{Answer, Raw, Shared, World, comments_naming, curl, eventually_async, noise, sha256};
+
+static SHARED: Shared = Shared::with(&["link_open_uploads = 64"]);
+
+/// What `sha256sum`, `md5sum` and so on print for a file.
+fn sum(program: &str, folder: &std::path::Path, name: &str) -> String {
+    let output = Command::new(program).arg(name).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The digest that one of these programs prints, in base64, as HTTP wants it.
+fn base64(program: &str, bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("f"), bytes).unwrap();
+    let line = sum(program, folder.path(), "f");
+    let hex = line.split(' ').next().unwrap();
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    STANDARD.encode((0..hex.len()).step_by(2).map(byte).collect::<Vec<_>>())
+}
+
+/// A link of its own on a ticket, so that equal names do not meet.
+fn link(world: &World) -> String {
+    world.gateway.make_link(&["--partner", "acme", "--ticket", "1002"])
+}
+
+fn send(world: &World, link: &str, name: &str, bytes: &[u8], more: &[&str]) -> Answer {
+    let file = world.path(name, bytes);
+    curl(&[more, &["-T", &file, &format!("{link}/")]].concat())
+}
+
+fn state_of(link: &str, receipt: &Value) -> Value {
+    curl(&[&format!("{link}/uploads/{}", receipt["id"].as_str().unwrap())]).json()
+}
+
+#[test]
+fn md5_sha1_and_sha512_are_compared_where_they_are_announced() {
+    let world = SHARED.world();
+    let bytes = noise(6_000_000, 1);
+    let (md5, sha1, sha512) =
+        (base64("md5sum", &bytes), base64("sha1sum", &bytes), base64("sha512sum", &bytes));
+    let zero = base64("md5sum", b"other");
+    for (header, expected) in [
+        (format!("Repr-Digest: md5=:{md5}:"), Ok(json!(["md5"]))),
+        (format!("Repr-Digest: sha=:{sha1}:, sha-512=:{sha512}:"), Ok(json!(["sha-1", "sha-512"]))),
+        (format!("Content-Digest: md5=:{md5}:"), Ok(json!(["md5"]))),
+        (format!("Content-MD5: {md5}"), Ok(json!(["md5"]))),
+        (format!("Repr-Digest: md5=:{zero}:"), Err("md5")),
+        (format!("Content-MD5: {zero}"), Err("md5")),
+    ] {
+        let answer = send(&world, &link(&world), "a.bin", &bytes, &["-H", &header]);
+        match expected {
+            Ok(checked) => {
+                assert_eq!(
+                    (answer.status, &answer.json()["checked"]),
+                    (201, &checked),
+                    "{header} {answer:?}"
+                );
+            }
+            Err(algorithm) => {
+                assert_eq!(answer.status, 422, "{header} {answer:?}");
+                assert_eq!(answer.problem(), "/problems/digest-mismatch", "{answer:?}");
+                assert_eq!(answer.json()["algorithm"], algorithm, "{answer:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_trailer_is_compared() {
+    let world = SHARED.world();
+    let bytes = noise(300_000, 2);
+    let (right, wrong) = (base64("sha256sum", &bytes), base64("sha256sum", b"other"));
+    for (trailer, status, said) in [
+        (format!("Repr-Digest: sha-256=:{right}:"), 201, json!(["sha-256"])),
+        (format!("Content-Digest: sha-256=:{right}:"), 201, json!(["sha-256"])),
+        // Nothing was computed but SHA-256: what is not compared is not said to be.
+        ("Repr-Digest: md5=:AAAAAAAAAAAAAAAAAAAAAA==:".to_owned(), 201, json!([])),
+        ("X-Other: 1".to_owned(), 201, json!([])),
+        (format!("Repr-Digest: sha-256=:{wrong}:"), 422, json!("/problems/digest-mismatch")),
+        ("Repr-Digest: sha-256=nonsense".to_owned(), 400, json!("/problems/bad-request")),
+    ] {
+        let link = link(&world);
+        let headers = ["Transfer-Encoding: chunked", "Trailer: Repr-Digest, Content-Digest, X-Other"];
+        let mut raw = Raw::request("PUT", &format!("{link}/t.bin"), &headers);
+        for piece in bytes.chunks(100_000) {
+            assert!(raw.chunk(piece));
+        }
+        assert!(raw.send(format!("0\r\n{trailer}\r\n\r\n").as_bytes()));
+        let answer = raw.answer().unwrap();
+        let field = if status == 201 { "checked" } else { "type" };
+        assert_eq!((answer.status, &answer.json()[field]), (status, &said), "{trailer}: {answer:?}");
+    }
+    world.until_at_rest();
+}
+
+#[tokio::test]
+async fn a_side_file_sent_first_binds_the_next_upload_of_its_name() {
+    let world = SHARED.world();
+    for (suffix, program, algorithm) in [("sha256", "sha256sum", "sha-256"), ("md5", "md5sum", "md5")] {
+        let link = link(&world);
+        let (right, wrong) = (noise(400_000, 3), noise(400_000, 4));
+        let folder = world.file("core.gz", &right).parent().unwrap().to_owned();
+        let side = sum(program, &folder, "core.gz");
+        assert_eq!(send(&world, &link, &format!("core.gz.{suffix}"), side.as_bytes(), &[]).status, 201);
+        let refused = send(&world, &link, "core.gz", &wrong, &[]);
+        assert_eq!(refused.status, 422, "{refused:?}");
+        assert_eq!(refused.problem(), "/problems/digest-mismatch");
+        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains(&format!("core.gz.{suffix}")), "{detail}");
+        // Another name, and the same name on another link, are free.
+        assert_eq!(send(&world, &link, "other.gz", &wrong, &[]).status, 201);
+        let elsewhere = world.gateway.make_link(&["--partner", "globex", "--ticket", "2001"]);
+        assert_eq!(send(&world, &elsewhere, "core.gz", &wrong, &[]).status, 201);
+        let taken = send(&world, &link, "core.gz", &right, &[]);
+        assert_eq!((taken.status, &taken.json()["checked"]), (201, &json!([algorithm])), "{taken:?}");
+        // It has bound the next one, and no more.
+        assert_eq!(send(&world, &link, "core.gz", &wrong, &[]).status, 201);
+    }
+}
+
+#[tokio::test]
+async fn a_side_file_sent_again_replaces_the_wrong_one() {
+    let world = SHARED.world();
+    let link = link(&world);
+    let bytes = noise(1_000, 5);
+    assert_eq!(send(&world, &link, "a.log.sha256", sha256(b"x").as_bytes(), &[]).status, 201);
+    assert_eq!(send(&world, &link, "a.log", &bytes, &[]).status, 422);
+    assert_eq!(send(&world, &link, "a.log.sha256", sha256(&bytes).as_bytes(), &[]).status, 201);
+    assert_eq!(send(&world, &link, "a.log", &bytes, &[]).json()["checked"], json!(["sha-256"]));
+}
+
+#[tokio::test]
+async fn a_side_file_sent_after_is_compared() {
+    let world = World::start();
+    for (suffix, program, algorithm) in [("sha256", "sha256sum", "sha-256"), ("md5", "md5sum", "md5")] {
+        let (ticket, link) = world.sandbox.open_ticket_and_link(&world.gateway, "acme").await;
+        let bytes = noise(21_000_000, 6);
+        let file = send(&world, &link, "dump.bin", &bytes, &[]).json();
+        let wrong = format!(
+            "{}  dump.bin\n",
+            sum(program, world.sandbox.scratch(), "/dev/null").split(' ').next().unwrap()
+        );
+        let refused = send(&world, &link, &format!("dump.bin.{suffix}"), wrong.as_bytes(), &[]);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (422, "/problems/digest-mismatch"),
+            "{refused:?}"
+        );
+        // The file stays; support is told once, and its note stands alone.
+        let id = file["id"].as_str().unwrap();
+        eventually_async("the mismatch is on the ticket", async || {
+            let comments = world.sandbox.comments(&ticket).await;
+            let marks = comments.iter().filter(|c| c["body"].as_str().unwrap().contains("Digest mismatch"));
+            (marks.count() == 1 && comments_naming(&comments, id) == 1).then_some(())
+        })
+        .await;
+        let now = state_of(&link, &file);
+        assert_eq!((&now["sha256"], &now["checked"]), (&json!(sha256(&bytes)), &json!([])), "{now}");
+        assert!(now["mismatch"].as_str().unwrap().starts_with(algorithm), "{now}");
+        assert_eq!(world.sandbox.listed(&ticket).len(), 1);
+        // A retry says the same, and marks nothing twice.
+        let again = send(&world, &link, &format!("dump.bin.{suffix}"), wrong.as_bytes(), &[]);
+        assert_eq!(again.status, 422, "{again:?}");
+        let folder = world.file("dump.bin", &bytes).parent().unwrap().to_owned();
+        let right = sum(program, &folder, "dump.bin");
+        let taken = send(&world, &link, &format!("dump.bin.{suffix}"), right.as_bytes(), &[]);
+        assert_eq!(taken.status, 201, "{taken:?}");
+        assert_eq!(state_of(&link, &file)["checked"], json!([algorithm]));
+        eventually_async("everything is told", async || {
+            (world.metric("weighbridge_jobs_waiting") == 0.0).then_some(())
+        })
+        .await;
+        let comments = world.sandbox.comments(&ticket).await;
+        let marks = comments.iter().filter(|c| c["body"].as_str().unwrap().contains("Digest mismatch"));
+        assert_eq!(marks.count(), 1, "{comments:#?}");
+        // A file that has its side file is left alone by the next one, which is about the next file.
+        assert_eq!(send(&world, &link, &format!("dump.bin.{suffix}"), wrong.as_bytes(), &[]).status, 201);
+        let next = send(&world, &link, "dump.bin", &noise(100, 7), &[]);
+        assert_eq!(next.status, 422, "{next:?}");
+    }
+}
+
+#[test]
+fn a_side_file_that_says_nothing_is_a_file() {
+    let world = SHARED.world();
+    for text in ["", "see the other file\n", "0123  a.log\n"] {
+        let link = link(&world);
+        assert_eq!(send(&world, &link, "a.log.md5", text.as_bytes(), &[]).status, 201, "{text:?}");
+        assert_eq!(send(&world, &link, "a.log", b"anything", &[]).status, 201, "{text:?}");
+    }
+}
+
+#[test]
+fn side_files_work_in_a_form() {
+    let world = SHARED.world();
+    let link = link(&world);
+    let (file, side) =
+        (world.path("b.log", b"body"), world.path("b.log.sha256", sha256(b"other").as_bytes()));
+    let (first, second) = (format!("file=@{side}"), format!("file=@{file}"));
+    let answer = curl(&["-F", &first, "-F", &second, &link]);
+    assert_eq!(answer.status, 422, "{answer:?}");
+    let uploads = answer.json();
+    assert_eq!(uploads["uploads"][0]["name"], "b.log.sha256", "{uploads}");
+    assert_eq!(uploads["uploads"][1]["type"], "/problems/digest-mismatch", "{uploads}");
+}
