@@ -171,7 +171,8 @@ fn another_links_upload_does_not_exist() {
     for link in [world.link("acme"), same_partner] {
         for method in ["GET", "DELETE"] {
             let ask = |id: &str| {
-                let mut answer = curl(&["-X", method, &format!("{link}/uploads/{id}")]);
+                let mut answer =
+                    curl(&["-X", method, "-H", "X-Request-Id: of-a-test", &format!("{link}/uploads/{id}")]);
                 answer.headers.remove("date");
                 answer
             };

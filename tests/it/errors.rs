@@ -28,11 +28,14 @@ fn problem(answer: &Answer, status: u16, kind: &str) -> Value {
     let sentence =
         detail.starts_with(char::is_uppercase) && detail.len() > 30 && detail.ends_with(['.', '\'']);
     assert!(sentence, "the detail is a sentence that tells what to do: {detail}");
+    assert_eq!(body["request_id"], answer.headers["x-request-id"].as_str(), "{answer:?}");
     body
 }
 
 /// Sends the same request as a program, as a person with curl, and as a browser.
 fn check(arguments: &[&str], status: u16, kind: &str) -> Answer {
+    // Apart from the request's id, which is chosen here, the answers must be the same.
+    let arguments = &[&["-H", "X-Request-Id: of-a-test"], arguments].concat()[..];
     let program = curl(arguments);
     let body = problem(&program, status, kind);
     let person = curl_raw(arguments, Stdio::null());

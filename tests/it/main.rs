@@ -20,6 +20,7 @@ mod idempotency;
 mod kill;
 mod metrics;
 mod names;
+mod observe;
 mod page;
 mod put;
 mod routing;

@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// A library is named in these crates only. `sandbox` plays the outside world, so it speaks HTTP too.
-const NAMES: [(&str, &[&str]); 7] = [
+const NAMES: [(&str, &[&str]); 8] = [
     ("sqlx", &["ledger"]),
     ("aws_sdk_s3", &["bucket"]),
     ("aws_config", &["bucket"]),
@@ -29,6 +29,7 @@ const NAMES: [(&str, &[&str]); 7] = [
     ("s3s", &["sandbox"]),
     ("multer", &["gateway"]),
     ("indicatif", &["wb"]),
+    ("opentelemetry", &["gateway"]),
 ];
 
 fn root() -> PathBuf {

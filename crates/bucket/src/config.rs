@@ -15,6 +15,8 @@ use aws_sdk_s3::config::{
 };
 use aws_types::service_config::ServiceConfigKey;
 
+use crate::observe::Watch;
+
 /// As whom to speak to a bucket.
 #[derive(Clone)]
 pub enum Credentials {
@@ -121,7 +123,7 @@ impl Bucket {
             expected_owner: None,
             kms_key: None,
         };
-        let client = tuned(aws_sdk_s3::config::Builder::from(&sdk), config.path_style);
+        let client = tuned(aws_sdk_s3::config::Builder::from(&sdk), &config.bucket, config.path_style);
         Self { client, public: None, config: Arc::new(config) }
     }
 
@@ -170,7 +172,7 @@ async fn client(config: &Config, endpoint: Option<&str>) -> Client {
         }
     };
     builder.set_endpoint_url(endpoint.map(str::to_owned));
-    tuned(builder, config.path_style)
+    tuned(builder, &config.bucket, config.path_style)
 }
 
 /// The endpoint that environment or profile name for S3, or for every service; none for AWS itself.
@@ -185,9 +187,10 @@ fn configured_endpoint(sdk: &SdkConfig) -> Option<String> {
     of_s3.or_else(|| sdk.endpoint_url().map(str::to_owned))
 }
 
-fn tuned(builder: aws_sdk_s3::config::Builder, path_style: bool) -> Client {
+fn tuned(builder: aws_sdk_s3::config::Builder, bucket: &str, path_style: bool) -> Client {
     let config = builder
         .force_path_style(path_style)
+        .interceptor(Watch::on(bucket))
         // Our own CRC-64 goes with every byte; the SDK's defaults would hash everything a second time.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)

@@ -6,6 +6,7 @@ mod buckets;
 mod config;
 mod crc;
 mod error;
+mod observe;
 mod payload;
 mod read;
 mod write;

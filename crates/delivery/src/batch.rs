@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use desk::{NewComment, Status};
 use ledger::{Delivery, Destination, Job, JobKind, State, Upload, now_ms};
+use tracing::Instrument as _;
 
 use crate::attach::{Failure, bucket_of, hand_over, token_at_hand};
 use crate::lease::Lease;
 use crate::mark;
 use crate::note::{self, Entry};
 use crate::pacing::{self, WINDOW_MS};
-use crate::{Shared, chain, failed};
+use crate::{Shared, chain, failed, told};
 
 /// Attachments of one comment; up to 400 MB at the usual limit of 20 MB.
 const ATTACHMENTS_MAX: usize = 20;
@@ -211,11 +212,7 @@ impl Batch<'_> {
             let destination =
                 if attached { Destination::TicketAttachment } else { resting_place(&file.upload) };
             ledger.delivered(&file.upload.id, Delivery::Done, destination, None).await?;
-            tracing::info!(
-                upload.id = file.upload.id,
-                ticket = self.ticket,
-                "the ticket tells of it already"
-            );
+            file.upload.span().in_scope(|| tracing::info!("the ticket tells of it already"));
             count("done");
             self.settled += 1;
             file.left_out = true;
@@ -233,7 +230,8 @@ impl Batch<'_> {
             file.token = None;
             if let Err(reason) = bucket_of(shared, &file.upload) {
                 failed("bucket");
-                put_off(shared, file, reason, None).await?;
+                let span = file.upload.span();
+                put_off(shared, file, reason, None).instrument(span).await?;
             } else if self.attempt == Attempt::Plain && file.wants_attachment() {
                 file.fallen = true;
             } else if file.wants_attachment() {
@@ -241,7 +239,8 @@ impl Batch<'_> {
                     file.left_out = true;
                     continue;
                 }
-                give(shared, file).await?;
+                let span = file.upload.span();
+                give(shared, file).instrument(span).await?;
                 // One failure is enough for now: what was not tried comes with the next comment.
                 stopped = file.left_out;
                 attached += usize::from(file.token.is_some());
@@ -292,6 +291,7 @@ impl Batch<'_> {
         for file in std::mem::take(&mut self.files) {
             let destination = file.destination();
             self.shared.ledger.delivered(&file.upload.id, Delivery::Done, destination, None).await?;
+            told(&file.upload, destination);
             count("done");
             self.settled += 1;
         }
@@ -319,7 +319,7 @@ impl Batch<'_> {
         let ledger = &self.shared.ledger;
         for file in std::mem::take(&mut self.files) {
             let id = &file.upload.id;
-            tracing::warn!(upload.id = id, ticket = self.ticket, detail, "undeliverable");
+            file.upload.span().in_scope(|| tracing::warn!(detail, "undeliverable"));
             // The audit first: twice is better than never.
             ledger.record("gateway", "upload.undeliverable", id, detail).await?;
             let destination = resting_place(&file.upload);
@@ -408,7 +408,7 @@ async fn give(shared: &Shared, file: &mut File) -> Result<(), Trouble> {
         }
         Failure::Desk(error @ (desk::Error::TooLarge | desk::Error::Refused { .. })) => {
             failed(if matches!(error, desk::Error::TooLarge) { "too_large" } else { "refused" });
-            tracing::info!(upload.id = file.upload.id, error = chain(&error), "noted instead of attached");
+            tracing::info!(error = chain(&error), "noted instead of attached");
             file.fallen = true;
             return Ok(());
         }
@@ -422,7 +422,7 @@ async fn give(shared: &Shared, file: &mut File) -> Result<(), Trouble> {
         }
     };
     if file.job.attempts >= ATTACH_ATTEMPTS_MAX {
-        tracing::error!(upload.id = file.upload.id, error = reason, "noted instead of attached");
+        tracing::error!(error = reason, "noted instead of attached");
         file.fallen = true;
         return Ok(());
     }
@@ -437,12 +437,7 @@ async fn put_off(
     retry_after: Option<Duration>,
 ) -> Result<(), Trouble> {
     let until = later(file.job.attempts, retry_after);
-    tracing::warn!(
-        upload.id = file.upload.id,
-        error = reason,
-        until = ledger::rfc3339(until),
-        "put delivery off"
-    );
+    tracing::warn!(error = reason, until = ledger::rfc3339(until), "put delivery off");
     shared.ledger.put_off(std::slice::from_ref(&file.job), until, Some(&reason)).await?;
     file.left_out = true;
     Ok(())

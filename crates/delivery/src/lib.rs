@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use bucket::Buckets;
 use desk::Desk;
-use ledger::{Ledger, now_ms};
+use ledger::{Destination, Ledger, Upload, now_ms};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use lease::Lease;
 pub use receipt::receipt;
@@ -134,19 +135,23 @@ impl Delivery {
                 // Another process may have been quicker.
                 let Some(lease) = Lease::take(ledger, ticket).await? else { continue };
                 let shared = Arc::clone(&self.0);
-                tasks.spawn(async move {
+                let span = tracing::error_span!("delivery", ticket = lease.ticket());
+                let work = async move {
                     let _hand = hand;
                     batch::deliver(&shared, &lease).await
-                });
+                };
+                tasks.spawn(work.instrument(span));
             }
         }
         while let Ok(hand) = Arc::clone(receipts).try_acquire_owned() {
             let Some(job) = ledger.claim_receipt_job(now_ms() + receipt::LEASE_MS).await? else { break };
             let shared = Arc::clone(&self.0);
-            tasks.spawn(async move {
+            let span = tracing::error_span!("upload", upload.id = job.upload_id, ticket = job.ticket);
+            let work = async move {
                 let _hand = hand;
                 receipt::write(&shared, &job).await
-            });
+            };
+            tasks.spawn(work.instrument(span));
         }
         Ok(())
     }
@@ -163,6 +168,14 @@ fn settled(end: Result<usize, JoinError>) -> usize {
 
 pub(crate) fn failed(reason: &'static str) {
     metrics::counter!("weighbridge_delivery_failures_total", "reason" => reason).increment(1);
+}
+
+/// A ticket has been told of a file, after so long.
+fn told(upload: &Upload, destination: Destination) {
+    upload.span().in_scope(|| tracing::info!(destination = destination.name(), "delivered"));
+    let waited_ms = now_ms() - upload.completed_at.unwrap_or_else(now_ms);
+    let waited = Duration::from_millis(u64::try_from(waited_ms).unwrap_or_default());
+    metrics::histogram!("weighbridge_delivery_seconds").record(waited);
 }
 
 /// An error with its causes, on one line.

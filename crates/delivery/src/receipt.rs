@@ -44,7 +44,7 @@ pub(crate) async fn write(shared: &Shared, job: &Job) -> usize {
     let ended = match written.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
         Ok(()) => shared.ledger.finish_job(&job.id).await.map(|()| 1),
         Err(reason) => {
-            tracing::warn!(upload.id = job.upload_id, error = reason, "write receipt; it is tried again");
+            tracing::warn!(error = reason, "write receipt; it is tried again");
             failed("receipt");
             // The claim has counted this attempt already.
             let wait = pacing::backoff(job.attempts - 1, None, rand::random());
@@ -57,11 +57,7 @@ pub(crate) async fn write(shared: &Shared, job: &Job) -> usize {
         }
     };
     ended.unwrap_or_else(|error| {
-        tracing::warn!(
-            upload.id = job.upload_id,
-            error = chain(&error),
-            "end receipt job; its lease runs out"
-        );
+        tracing::warn!(error = chain(&error), "end receipt job; its lease runs out");
         0
     })
 }

@@ -14,8 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::client::{self, Answer};
-use crate::{Credentials, Error};
+use crate::{Credentials, Error, client, observe};
 
 /// What this crate's calls need: tickets and uploads are written, users and organizations only read.
 const SCOPE: &str = "read write";
@@ -144,7 +143,7 @@ impl Oauth {
             "client_secret": self.client_secret, "scope": SCOPE});
         // Its life counts from before the call: rather a little too short than too long.
         let asked_at = Instant::now();
-        let answer = Answer::read(http.post(self.url.clone()).json(&grant).send().await?).await?;
+        let answer = observe::send(http.post(self.url.clone()).json(&grant)).await?;
         let grant: Grant = match answer.error() {
             None => answer.parse()?,
             Some(error) if error.is_transient() => return Err(error),

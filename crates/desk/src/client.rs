@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 use crate::auth::{Auth, Authorization};
-use crate::{Config, Error};
+use crate::{Config, Error, observe};
 
 /// More than any page asked for here can have; an answer beyond is not read.
 const MAX_ANSWER_BYTES: usize = 10 * 1024 * 1024;
@@ -107,7 +107,7 @@ impl Desk {
         request: RequestBuilder,
         authorization: &Authorization,
     ) -> Result<Answer, Error> {
-        Answer::read(request.header(AUTHORIZATION, authorization.header.clone()).send().await?).await
+        observe::send(request.header(AUTHORIZATION, authorization.header.clone())).await
     }
 }
 

@@ -18,6 +18,7 @@ mod auth;
 mod client;
 mod config;
 mod error;
+mod observe;
 mod people;
 mod text;
 mod tickets;

@@ -13,7 +13,7 @@ use ledger::Ledger;
 use upload::Uploads;
 
 use crate::config::Limits;
-use crate::{ops, partner, problem, proxy, staff};
+use crate::{observe, ops, partner, problem, proxy, staff};
 
 /// The gateway's parts; clones share them.
 #[derive(Clone)]
@@ -59,9 +59,11 @@ impl App {
                 problem::not_found().answer(crate::headers::wanted(&headers))
             })
             .layer(axum::middleware::from_fn(ops::common_headers))
-            .layer(axum::middleware::from_fn_with_state(self.clone(), proxy::identify))
             // Sizes are counted where the bytes are read; no extractor collects a body of a partner's.
             .layer(DefaultBodyLimit::max(staff::BODY_BYTES_MAX))
+            // No answer goes without the request's id.
+            .layer(axum::middleware::from_fn(observe::request))
+            .layer(axum::middleware::from_fn_with_state(self.clone(), proxy::identify))
             .with_state(self.clone())
     }
 }

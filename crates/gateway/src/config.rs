@@ -1,5 +1,6 @@
 //! The configuration of `serve`: read, checked as a whole, every mistake named with line, key and mend.
 
+mod log;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use crate::tls::Tls;
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) server: Server,
+    pub(crate) log: crate::observe::log::Settings,
     pub(crate) ledger_url: String,
     pub(crate) limits: Limits,
     pub(crate) desk: desk::Config,
@@ -118,6 +120,7 @@ fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
     let found = &mut mistakes;
     let mut root = Section::root(text, &table);
     let server = server(root.section("server", found), found);
+    let log = log::read(root.section("log", found), found);
     let mut ledger = root.section("ledger", found);
     let ledger_url = ledger.required("url", "\"sqlite:/var/lib/weighbridge/ledger.db\"", found);
     if !ledger_url.is_empty() && !ledger_url.starts_with("sqlite:") {
@@ -143,7 +146,7 @@ fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
         .collect();
     root.finish(found);
     if mistakes.is_empty() {
-        Ok(Config { server, ledger_url, limits, desk, attachments_public, support_uploader, partners })
+        Ok(Config { server, log, ledger_url, limits, desk, attachments_public, support_uploader, partners })
     } else {
         mistakes.sort_by_key(|mistake| mistake.line);
         Err(mistakes)

@@ -10,6 +10,7 @@ mod embedded;
 mod headers;
 mod listen;
 mod name;
+mod observe;
 mod ops;
 mod partner;
 mod partners;
@@ -20,7 +21,7 @@ mod serve;
 mod staff;
 mod tls;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,18 +81,12 @@ const MISCONFIGURED: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WEIGHBRIDGE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,s3s=off,aws=warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::from(error).context("start runtime")),
     };
     let result = runtime.block_on(Box::pin(run(arguments)));
+    observe::log::stop();
     // Blocking work that is left (a read of an embedded file, say) must not hold the exit up.
     runtime.shutdown_background();
     match result {
@@ -101,6 +96,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    #[cfg(feature = "sandbox")]
+    if let Command::Demo(_) | Command::Sandbox(_) = arguments.command {
+        observe::log::start(&observe::log::Settings::default())?;
+    }
     match arguments.command {
         #[cfg(feature = "sandbox")]
         Command::Demo(demo) => return embedded::demo(&demo).await,
@@ -117,6 +116,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(MISCONFIGURED));
         }
     };
+    observe::log::start(&config.log)?;
     match arguments.command {
         Command::Config(ConfigCommand::Check) => say("The configuration is good.")?,
         Command::Migrate => {

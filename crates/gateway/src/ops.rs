@@ -7,9 +7,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ledger::JobKind;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::app::App;
+use crate::observe::metrics::as_f64;
 
 /// The process answers.
 pub(crate) async fn healthz() -> &'static str {
@@ -45,11 +46,6 @@ pub(crate) async fn common_headers(request: Request, next: Next) -> Response {
     response
 }
 
-/// Begins to collect metrics for this process.
-pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    Ok(PrometheusBuilder::new().install_recorder()?)
-}
-
 /// State and delivery of the uploads that are counted.
 const UPLOADS: [(&str, &str); 5] = [
     ("open", ""),
@@ -64,6 +60,7 @@ pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>
     let budget = app.uploads.budget();
     gauge("weighbridge_memory_used_bytes", budget.used_bytes());
     gauge("weighbridge_memory_budget_bytes", budget.total_bytes());
+    gauge("weighbridge_memory_waiting", budget.waiting());
     // What there is none of is not in the ledger's answer: it is 0, not what it was.
     if let Ok(counts) = app.ledger.upload_counts().await {
         for (state, delivery) in UPLOADS {
@@ -87,9 +84,4 @@ pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>
 
 fn gauge(name: &'static str, value: u64) {
     metrics::gauge!(name).set(as_f64(i64::try_from(value).unwrap_or(i64::MAX)));
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a gauge off by one in 2^53 misleads nobody")]
-fn as_f64(value: i64) -> f64 {
-    value as f64
 }

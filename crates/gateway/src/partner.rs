@@ -179,7 +179,11 @@ impl Asking {
                         };
                         page::outcomes(&self.address, &[outcome])
                     }
-                    _ => page::problem(status.as_u16(), "Not complete", &receipt::text(upload, &location)),
+                    _ => {
+                        let id = crate::observe::request_id();
+                        let text = receipt::text(upload, &location);
+                        page::problem(status.as_u16(), "Not complete", &text, id.as_deref())
+                    }
                 };
                 (status, headers, Html(html)).into_response()
             }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use upload::{Algorithm, SideFile};
 
 use crate::headers::Wanted;
+use crate::observe;
 
 /// A refusal.
 #[derive(Debug, Clone)]
@@ -68,15 +69,16 @@ impl Problem {
     /// The answer: a page where the client asks for HTML, else problem details.
     pub(crate) fn answer(self, wanted: Wanted) -> Response {
         metrics::counter!("weighbridge_problems_total", "type" => self.kind).increment(1);
+        let request_id = observe::request_id();
         let mut response = if wanted == Wanted::Html {
-            (
-                self.status,
-                [(CONTENT_TYPE, "text/html; charset=utf-8")],
-                page::problem(self.status.as_u16(), self.title, &self.detail),
-            )
-                .into_response()
+            let page = page::problem(self.status.as_u16(), self.title, &self.detail, request_id.as_deref());
+            (self.status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
         } else {
-            let body = format!("{:#}\n", self.to_json());
+            let mut body = self.to_json();
+            if let Some(id) = request_id {
+                body["request_id"] = id.into();
+            }
+            let body = format!("{body:#}\n");
             (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
         };
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -364,5 +366,39 @@ fn mismatch(algorithm: Algorithm, side_file: Option<SideFile>) -> String {
             "`{file}`, which arrived before, does not have the {name} given here. It is kept, and marked on the ticket; \
              this side file is not kept. Compare both with the original, and send again what is wrong."
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_logs_and_metrics_call_it_is_what_the_sender_sees() {
+        use upload::Error as E;
+        for error in [
+            E::Gone,
+            E::OffsetMismatch { expected: 1 },
+            E::TooLarge { max: 1 },
+            E::LengthMismatch { declared: 1, actual: 2 },
+            E::DigestMismatch {
+                algorithm: Algorithm::Sha256,
+                announced: String::new(),
+                actual: String::new(),
+                side_file: None,
+            },
+            E::Interrupted { received: 1 },
+            E::TooSlow { received: 1 },
+            E::Malformed(String::new()),
+            E::Superseded,
+            E::Revoked,
+            E::TooManyOpen,
+            E::Unavailable(String::new()),
+            E::Internal(String::new()),
+        ] {
+            let reason = error.reason();
+            let kind = Problem::from(error).kind;
+            assert!(kind.rsplit(['/', '#']).next() == Some(reason), "{kind} is called {reason}");
+        }
     }
 }

@@ -21,8 +21,8 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, IDLE_UPLOAD, Parts};
 use crate::config::Config;
 use crate::listen::Listen;
-use crate::ops;
 use crate::tls::Tls;
+use crate::{observe, ops};
 
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -86,7 +86,7 @@ pub(crate) async fn start(
     listener: TcpListener,
     public_url: String,
 ) -> anyhow::Result<Running> {
-    let metrics = ops::install_metrics()?;
+    let metrics = observe::metrics::install()?;
     let tls = config.server.tls.as_ref().map(|(chain, key)| Tls::open(chain, key)).transpose()?;
     let hold =
         Ledger::hold(&config.ledger_url).with_context(|| format!("hold ledger {}", config.ledger_url))?;

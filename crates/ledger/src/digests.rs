@@ -128,11 +128,7 @@ impl Ledger {
 }
 
 /// Queues a job anew. A worker that still holds an older one of its kind ends that one, not this.
-pub(crate) async fn queue(
-    tx: &mut sqlx::Transaction<'_, sqlx::Any>,
-    kind: JobKind,
-    upload_id: &str,
-) -> Result<()> {
+pub(crate) async fn queue(tx: &mut sqlx::AnyConnection, kind: JobKind, upload_id: &str) -> Result<()> {
     sqlx::query(
         "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
          SELECT $1, $4, id, ticket, $3, 0, 0, $3 FROM uploads WHERE id = $2 AND state = 'complete' \
@@ -142,7 +138,7 @@ pub(crate) async fn queue(
     .bind(upload_id)
     .bind(now_ms())
     .bind(kind.name())
-    .execute(&mut **tx)
+    .execute(tx)
     .await?;
     Ok(())
 }

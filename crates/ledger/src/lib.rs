@@ -8,6 +8,7 @@ mod completing;
 mod digests;
 mod idempotency;
 mod jobs;
+mod observe;
 mod open;
 mod partners;
 mod parts;

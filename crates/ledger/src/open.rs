@@ -3,11 +3,13 @@
 
 use std::fs::{File, TryLockError};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::AnyPool;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyPool, Transaction};
+
+use crate::observe::{self, Timed};
 
 /// What went wrong in the ledger, named by what the caller can do.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +41,10 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Database(db) if db.is_foreign_key_violation() => {
                 Self::Conflict("it refers to something that does not exist".into())
             }
-            _ => Self::Unavailable(Box::new(error)),
+            _ => {
+                observe::unavailable();
+                Self::Unavailable(Box::new(error))
+            }
         }
     }
 }
@@ -129,8 +134,9 @@ impl Ledger {
         self.write.close().await;
     }
 
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>> {
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    pub(crate) async fn begin(&self) -> Result<Timed> {
+        let asked_at = Instant::now();
+        Ok(Timed::new(self.write.begin_with("BEGIN IMMEDIATE").await?, asked_at))
     }
 }
 

@@ -171,12 +171,14 @@ pub fn outcomes(link: &str, outcomes: &[Outcome<'_>]) -> String {
     document(&heading, &body)
 }
 
-/// The page of a refusal.
-pub fn problem(status: u16, title: &str, detail: &str) -> String {
-    document(
-        title,
-        &format!("<h1>{}</h1>\n<p>{}</p>\n<p>Status {status}.</p>\n", escape(title), escape(detail)),
-    )
+/// The page of a refusal. The request's id is what support asks for.
+pub fn problem(status: u16, title: &str, detail: &str, request_id: Option<&str>) -> String {
+    let mut body =
+        format!("<h1>{}</h1>\n<p>{}</p>\n<p>Status {status}.</p>\n", escape(title), escape(detail));
+    if let Some(id) = request_id {
+        let _ = writeln!(body, "<p><small>Request <code id=\"request\">{}</code></small></p>", escape(id));
+    }
+    document(title, &body)
 }
 
 /// What a browser may do on these pages: show our style, send our form.
@@ -225,7 +227,7 @@ mod tests {
         let outcome = Outcome::Stored { name: evil, size: 1, sha256: evil, place: evil, location: evil };
         let pages = [
             page,
-            problem(400, evil, evil),
+            problem(400, evil, evil, Some(evil)),
             outcomes("l", &[outcome, Outcome::Refused { name: evil, detail: evil }]),
         ];
         for page in pages {

@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt as _};
 use ledger::{Appending, PartCommit, Reservation, Upload, now_ms};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument as _;
 
 use crate::budget::Allowance;
 use crate::engine::{Uploads, busy, signed, unsigned};
@@ -65,17 +66,10 @@ pub enum BodyError {
 }
 
 impl Uploads {
-    /// Appends the body and completes the upload at its end. Returns it complete: this one, or the one that was
-    /// there before with the same link, ticket, name and SHA-256.
-    ///
-    /// An append that fails cancels the upload: nothing of it is kept.
-    ///
-    /// # Errors
-    /// As [`Error`]; [`Error::Busy`] before the body is touched.
-    pub async fn append<S, F>(&self, id: &str, append: &Append, body: S) -> Result<Upload>
+    /// The append itself: [`Uploads::append`] without what is told of it.
+    pub(crate) async fn take_in<S>(&self, id: &str, append: &Append, body: S) -> Result<Upload>
     where
-        S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,
-        F: Into<Frame>,
+        S: Stream<Item = std::result::Result<Frame, BodyError>> + Unpin + Send,
     {
         let Some(allowance) = self.0.budget.admit(append.length).await else {
             // Only one that no append has begun: another may be under way.
@@ -221,10 +215,9 @@ struct InFlight {
 type Stored = std::result::Result<Result<String>, tokio::task::JoinError>;
 
 impl Receiving<'_> {
-    async fn receive<S, F>(&mut self, mut body: S) -> Result<()>
+    async fn receive<S>(&mut self, mut body: S) -> Result<()>
     where
-        S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,
-        F: Into<Frame>,
+        S: Stream<Item = std::result::Result<Frame, BodyError>> + Unpin + Send,
     {
         let evicted = self.evicted.clone();
         loop {
@@ -238,7 +231,7 @@ impl Receiving<'_> {
                 biased;
                 () = evicted.cancelled() => return Err(self.give_way().await),
                 stored = stored => self.commit_oldest(stored).await?,
-                frame = body.next() => match frame.map(|frame| frame.map(Into::into)) {
+                frame = body.next() => match frame {
                     None => return Ok(()),
                     Some(Ok(Frame::Bytes(bytes))) => self.take(&bytes).await?,
                     Some(Ok(Frame::Digests(digests))) => self.announced.extend(digests),
@@ -316,26 +309,29 @@ impl Receiving<'_> {
         let payload = std::mem::take(&mut self.part).finish();
         let (number, size) = (self.number, payload.len());
         let offset = signed(self.offset - size);
-        metrics::counter!("weighbridge_parts_total").increment(1);
+        crate::observe::part_cut();
         self.in_flight.push_back(InFlight {
             number,
             offset,
             size,
             crc64: payload.crc64(),
             sha256_state: self.hasher.save(),
-            stored: AbortOnDropHandle::new(tokio::spawn(store_part(
-                self.uploads.clone(),
-                self.bucket.clone(),
-                PartJob {
-                    id: self.upload.id.clone(),
-                    key: self.upload.object_key.clone(),
-                    epoch: self.epoch,
-                    number,
-                    offset,
-                    multipart_id,
-                },
-                payload,
-            ))),
+            stored: AbortOnDropHandle::new(tokio::spawn(
+                store_part(
+                    self.uploads.clone(),
+                    self.bucket.clone(),
+                    PartJob {
+                        id: self.upload.id.clone(),
+                        key: self.upload.object_key.clone(),
+                        epoch: self.epoch,
+                        number,
+                        offset,
+                        multipart_id,
+                    },
+                    payload,
+                )
+                .in_current_span(),
+            )),
         });
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! Invariant: pieces in use never exceed the budget. An admitted append has enough pieces of its own to fill the
 //! smallest part, so it can always move on; what is beyond that is shared. Nothing waits while it holds what others need.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,23 @@ pub struct Budget {
     windows: Arc<Semaphore>,
     pool: Arc<Pool>,
     pieces: u64,
+    waiting: Arc<AtomicU64>,
+}
+
+/// Somebody who waits for memory, for as long as it lives.
+struct Waiting<'a>(&'a AtomicU64);
+
+impl<'a> Waiting<'a> {
+    fn on(budget: &'a Budget) -> Self {
+        budget.waiting.fetch_add(1, Relaxed);
+        Self(&budget.waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Memory charged for a connection, for as long as this lives.
@@ -51,6 +69,7 @@ impl Budget {
             windows: Arc::new(Semaphore::new(permits / WINDOWS_SHARE)),
             pool: Arc::default(),
             pieces,
+            waiting: Arc::default(),
         }
     }
 
@@ -67,6 +86,7 @@ impl Budget {
     pub(crate) async fn admit(&self, bytes: Option<u64>) -> Option<Allowance> {
         let wanted =
             bytes.map_or(PIECES_SURE, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, PIECES_SURE));
+        let _waiting = Waiting::on(self);
         let permit = Arc::clone(&self.shared).acquire_many_owned(u32::try_from(wanted).ok()?);
         let permit = tokio::time::timeout(ADMISSION_WAIT_MAX, permit).await.ok()?.ok()?;
         let own = Arc::new(Semaphore::new(usize::try_from(wanted).ok()?));
@@ -76,6 +96,11 @@ impl Budget {
     /// Bytes of the budget that are taken, admissions included.
     pub fn used_bytes(&self) -> u64 {
         (self.pieces - self.shared.available_permits() as u64) * PIECE_BYTES as u64
+    }
+
+    /// How many appends wait for memory just now.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
     }
 
     /// Bytes of the budget.
@@ -101,6 +126,7 @@ impl Allowance {
 
     /// A piece as soon as there is one.
     pub(crate) async fn piece(&self) -> Piece {
+        let _waiting = Waiting::on(&self.budget);
         let (own, shared) = (Arc::clone(&self.own), Arc::clone(&self.budget.shared));
         let permit = tokio::select! {
             biased;

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use bucket::{Bucket, Crc64, Metadata, PartTag};
 use ledger::{Completing, Original, State, Upload, now_ms};
+use tracing::Instrument as _;
 
 use crate::append::{Append, Receiving, deadline};
 use crate::engine::{Uploads, destination, signed};
 use crate::hash;
+use crate::observe::ended_alone;
 use crate::{Error, Result};
 
 /// A file that ends with the link, ticket, name and SHA-256 of one within this time is that one, sent again.
@@ -145,12 +147,12 @@ impl Uploads {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         for upload in self.0.ledger.unmoved(State::Open, before).await? {
             if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-                tracing::info!(upload.id, "cancel abandoned upload");
+                upload.span().in_scope(|| ended_alone("failed", "abandoned"));
             }
         }
         for upload in self.0.ledger.unmoved(State::Completing, before).await? {
             if !self.is_running(&upload.id)
-                && let Err(error) = self.recover_one(&upload).await
+                && let Err(error) = self.recover_one(&upload).instrument(upload.span()).await
             {
                 tracing::warn!(upload.id, error = %error, "recover upload");
             }
@@ -171,12 +173,14 @@ impl Uploads {
             Ok(()) => {
                 self.0.ledger.complete(&upload.id).await?;
                 self.0.completed.notify_one();
-                tracing::info!(upload.id, "completed after a restart");
+                ended_alone("completed", "recovered");
                 Ok(())
             }
             Err(Error::Internal(reason)) => {
                 tracing::warn!(upload.id, reason, "cancel upload that cannot be completed");
-                self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await?;
+                if self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
+                    ended_alone("failed", "internal");
+                }
                 Ok(())
             }
             Err(error) => Err(error),

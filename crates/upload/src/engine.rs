@@ -11,8 +11,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::budget::Budget;
+use crate::observe::ended_alone;
 use crate::{Error, Plan, Result};
 
 /// What the engine may use and accept. Checked by the configuration before it comes here.
@@ -202,10 +204,17 @@ impl Uploads {
     /// # Errors
     /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn cancel(&self, id: &str) -> Result<()> {
-        if let Some(running) = self.running(id) {
+        let running = self.running(id);
+        if let Some(running) = &running {
             running.evicted.cancel();
         }
         if self.0.ledger.cancel(id, None).await? {
+            // An append under way says itself how it ended.
+            if running.is_none() {
+                let span = self.0.ledger.upload(id).await.map(|upload| upload.span());
+                span.unwrap_or_else(|_| tracing::Span::none())
+                    .in_scope(|| ended_alone("cancelled", "cancelled"));
+            }
             self.clear_later(id.to_owned());
         }
         Ok(())
@@ -221,9 +230,9 @@ impl Uploads {
         Ok(())
     }
 
-    /// Runs work that must not end with the request that began it. [`Uploads::drain`] waits for it.
+    /// Runs work that must not end with the request that began it, in the span of now. [`Uploads::drain`] waits for it.
     pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-        self.0.tasks.spawn(work)
+        self.0.tasks.spawn(work.in_current_span())
     }
 
     /// Waits for everything spawned.

@@ -92,6 +92,30 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// A short name for logs and metrics: the last word of the problem type that the sender sees, where the operator need
+    /// not know more.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::Gone => "upload-gone",
+            Self::OffsetMismatch { .. } => "mismatching-upload-offset",
+            Self::TooLarge { .. } => "too-large",
+            Self::LengthMismatch { .. } => "inconsistent-upload-length",
+            Self::DigestMismatch { .. } => "digest-mismatch",
+            Self::Interrupted { .. } => "interrupted",
+            Self::TooSlow { .. } => "too-slow",
+            Self::Malformed(_) => "bad-request",
+            Self::Superseded => "superseded",
+            Self::Revoked => "link-expired",
+            Self::TooManyOpen => "slow-down",
+            Self::Busy { .. } => "busy",
+            Self::Unavailable(_) => "unavailable",
+            Self::Internal(_) => "internal",
+        }
+    }
+}
+
 /// Result of every call to the engine.
 pub type Result<T> = std::result::Result<T, Error>;
 

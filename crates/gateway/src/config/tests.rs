@@ -60,6 +60,8 @@ fn mistakes_name_line_key_and_mend() {
             "limits.max_upload_bytes",
             "at most",
         ),
+        ("[ledger]", "[log]\nformat = \"xml\"\n[ledger]", 6, "log.format", "json"),
+        ("[ledger]", "[log]\nlevel = \"loud\"\n[ledger]", 6, "log.level", "info"),
         ("client_secret = \"secret\"", "", 12, "desk.client_id", "email and api_token"),
         ("\"secret\"", "{ env = \"NO_SUCH_VARIABLE_HERE\" }", 13, "desk.client_secret", "set it"),
         ("\"secret\"", "{ file = \"/no/such/file\" }", 13, "desk.client_secret", "readable"),

@@ -1,0 +1,115 @@
+//! The log: lines on standard error, for people or as JSON, of our own crates at the level asked for and of libraries when
+//! something is wrong. Invariant: libraries are quiet unless a filter names them, for some log whole requests.
+
+use std::io::IsTerminal as _;
+
+use anyhow::Context as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) format: Format,
+    /// A level, or a filter such as `info,upload=debug`; none: `info`.
+    pub(crate) level: Option<String>,
+}
+
+/// These win over the configuration, the first of them that is set.
+const VARIABLES: [&str; 2] = ["WEIGHBRIDGE_LOG", "RUST_LOG"];
+/// What speaks at the level asked for.
+const OURS: [&str; 7] = ["weighbridge", "upload", "delivery", "ledger", "bucket", "desk", "sandbox"];
+
+/// The filter that this text means: for a level alone, that level for us and warnings of libraries.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
+    let level = ["off", "error", "warn", "info", "debug", "trace"]
+        .into_iter()
+        .find(|level| text.trim().eq_ignore_ascii_case(level));
+    let directives = match level {
+        None if !text.contains(['=', ',']) => {
+            return Err(format!("`{text}` is not a level"));
+        }
+        None => text.to_owned(),
+        Some(level) => {
+            let libraries = if matches!(level, "off" | "error") { level } else { "warn" };
+            // The embedded S3 server answers what it has to say.
+            let ours = OURS.map(|target| format!("{target}={level}")).join(",");
+            format!("{libraries},s3s=off,{ours}")
+        }
+    };
+    EnvFilter::builder().parse(directives).map_err(|error| format!("`{text}` is not understood ({error})"))
+}
+
+/// Begins to log. Within the runtime, because spans may be sent from it.
+///
+/// # Errors
+/// When a variable of the environment says what cannot be done.
+pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
+    let variable = VARIABLES.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
+    let filter = match variable.filter(|(_, text)| !text.is_empty()) {
+        Some((name, text)) => filter(&text)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("{name}: write for example `debug` or `info,upload=debug`"))?,
+        None => filter(settings.level.as_deref().unwrap_or("info")).map_err(anyhow::Error::msg)?,
+    };
+    let lines = match settings.format {
+        Format::Text => {
+            fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed()
+        }
+        Format::Json => fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_writer(std::io::stderr)
+            .boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    #[cfg(feature = "otlp")]
+    let subscriber = subscriber.with(super::otlp::layer(&OURS)?);
+    subscriber.try_init().context("begin to log")
+}
+
+/// Sends what is still to be sent. Call it while the runtime runs, from outside of it.
+pub(crate) fn stop() {
+    #[cfg(feature = "otlp")]
+    super::otlp::stop();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters() {
+        for (text, ok) in [
+            ("info", true),
+            ("DEBUG", true),
+            ("off", true),
+            ("info,upload=debug", true),
+            ("upload=trace", true),
+            ("loud", false),
+            ("", false),
+            ("upload=loud", false),
+        ] {
+            assert_eq!(filter(text).is_ok(), ok, "{text}");
+        }
+        let debug = filter("debug").unwrap().to_string();
+        for directive in ["upload=debug", "weighbridge=debug", "s3s=off", "warn"] {
+            assert!(debug.split(',').any(|found| found == directive), "{debug}");
+        }
+    }
+}
