@@ -17,10 +17,10 @@ fn statuses(sandbox: &Sandbox, link: &str) -> (u16, String) {
 fn partners_are_added_and_stopped_at_once() {
     let World { gateway, sandbox } = World::start();
     let added =
-        lines(&gateway, &["partner", "add", "initech", "--name", "Initech", "--organization-id", "103"]);
+        lines(&gateway, &["partner", "add", "initech", "--name", "Initech", "--organization-id", "101"]);
     assert_eq!(
         (&added[0]["id"], &added[0]["name"], &added[0]["organization_id"]),
-        (&json!("initech"), &json!("Initech"), &json!(103))
+        (&json!("initech"), &json!("Initech"), &json!(101))
     );
     let ids: Vec<_> =
         lines(&gateway, &["partner", "list"]).iter().map(|partner| partner["id"].clone()).collect();
@@ -37,7 +37,7 @@ fn partners_are_added_and_stopped_at_once() {
     // Another name, the same partner.
     gateway.admin_ok(&["partner", "add", "initech", "--name", "Initech Ltd"]);
     let again = lines(&gateway, &["partner", "list"]);
-    assert_eq!(again[2]["organization_id"], 103, "what is not given stays");
+    assert_eq!(again[2]["organization_id"], 101, "what is not given stays");
     let configured = gateway.admin(&["partner", "add", "acme", "--name", "Another"]);
     assert_eq!(configured.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&configured.stderr).contains("stands in the configuration"));

@@ -202,7 +202,8 @@ async fn a_closed_ticket_makes_a_file_undeliverable_and_refuses_the_next() {
 async fn a_ticket_that_does_not_exist_makes_a_file_undeliverable() {
     let sandbox = Sandbox::start();
     let gateway = sandbox.gateway();
-    let link = gateway.make_link(&["--partner", "globex", "--ticket", "999999"]);
+    let (ticket, link) = sandbox.open_ticket_and_link(&gateway, "globex").await;
+    sandbox.desk("DELETE", &format!("/tickets/{ticket}"), None).await;
     let id = sandbox.sent(&link, "a.log", b"a")["id"].as_str().unwrap().to_owned();
     let upload = settled(&sandbox, &id).await;
     assert_eq!(

@@ -99,8 +99,8 @@ fn sizes_declared_and_actual() {
     }
 }
 
-#[test]
-fn tickets() {
+#[tokio::test]
+async fn tickets() {
     let world = SHARED.world();
     let file = world.path("t.log", b"tickets");
     let link = world.gateway.make_link(&["--partner", "acme"]);
@@ -126,7 +126,9 @@ fn tickets() {
     check(&["-F", &form, &link], 422, "/problems/ticket-required");
     check(&["-T", &file, &format!("{link}/t.log?ticket=1003")], 409, "/problems/ticket-closed");
     // What was seen once is known for bound links, which never ask.
-    let bound = world.gateway.make_link(&["--partner", "acme", "--ticket", "1003"]);
+    let (closed, bound) = world.sandbox.closed_ticket_and_link(&world.gateway, "acme").await;
+    let refused = world.gateway.admin(&["link", "create", "--partner", "acme", "--ticket", &closed]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     check(&["-T", &file, &format!("{bound}/")], 409, "/problems/ticket-closed");
     check(&["-F", &form, &bound], 409, "/problems/ticket-closed");
     for ticket in ["1001", "%231002", "01002"] {

@@ -77,7 +77,7 @@ async fn uploads_are_listed_by_ticket_partner_time_and_state() {
     for id in [&first, &second, &third] {
         assert_eq!(delivered(&sandbox, id).await["delivery"], "done");
     }
-    let closed = gateway.make_link(&["--partner", "acme", "--ticket", "1003"]);
+    let (_, closed) = sandbox.closed_ticket_and_link(&gateway, "acme").await;
     let fourth = id(&sandbox.sent(&closed, "d.log", b"fourth"));
     assert_eq!(delivered(&sandbox, &fourth).await["delivery"], "undeliverable");
     let between =

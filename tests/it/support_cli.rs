@@ -126,10 +126,10 @@ async fn uploads_are_listed_for_people_and_for_programs() {
     let World { gateway, sandbox } = World::start();
     let acme = sandbox.sent(&sandbox.link("acme"), "a.log", b"a");
     let globex = sandbox.sent(&sandbox.link("globex"), "g.log", b"globex");
-    let closed = gateway.make_link(&["--partner", "acme", "--ticket", "1003"]);
+    let (closed_ticket, closed) = sandbox.closed_ticket_and_link(&gateway, "acme").await;
     let late = sandbox.sent(&closed, "late.log", b"late");
     eventually("the closed ticket is noticed", || {
-        (sandbox.listed("1003")[0]["delivery"] == "undeliverable").then_some(())
+        (sandbox.listed(&closed_ticket)[0]["delivery"] == "undeliverable").then_some(())
     });
     let (a, g, l) = (id(&acme), id(&globex), id(&late));
     for (arguments, expected) in [

@@ -123,6 +123,15 @@ impl Sandbox {
         (ticket, link)
     }
 
+    /// A ticket that has closed since a link was bound to it, which the gateway does not know yet.
+    pub async fn closed_ticket_and_link(&self, gateway: &Gateway, partner: &str) -> (String, String) {
+        let (ticket, link) = self.open_ticket_and_link(gateway, partner).await;
+        let closed = json!({"ticket": {"status": "closed"}});
+        let answer = self.desk("PUT", &format!("/tickets/{ticket}"), Some(closed)).await;
+        assert_eq!(answer["ticket"]["status"], "closed", "{answer}");
+        (ticket, link)
+    }
+
     /// Names and bytes of everything attached to a ticket, by its `content_url`.
     pub async fn attachments(&self, ticket: &str) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();

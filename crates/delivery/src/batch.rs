@@ -8,6 +8,7 @@ use ledger::{Delivery, Destination, Job, JobKind, State, Upload, now_ms};
 use tracing::Instrument as _;
 
 use crate::attach::{Failure, bucket_of, hand_over, token_at_hand};
+use crate::attempt::Attempt;
 use crate::lease::Lease;
 use crate::mark;
 use crate::note::{self, Entry};
@@ -55,31 +56,6 @@ fn resting_place(upload: &Upload) -> Destination {
         Destination::SupportUploader
     } else {
         Destination::PartnerBucket
-    }
-}
-
-/// What is tried after the desk refused a comment, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Attempt {
-    /// As it should be.
-    First,
-    /// With attachments handed over anew: a token may have run out or been used up.
-    FreshTokens,
-    /// Without attachments.
-    Plain,
-    /// The oldest file alone: it may be the others that are refused.
-    Single,
-}
-
-impl Attempt {
-    /// What to try next; nothing when the file is refused for good.
-    fn next(self, attaches: bool, files: usize) -> Option<Self> {
-        match self {
-            Self::First if attaches => Some(Self::FreshTokens),
-            Self::First | Self::FreshTokens if attaches => Some(Self::Plain),
-            Self::Single => None,
-            _ => (files > 1).then_some(Self::Single),
-        }
     }
 }
 
@@ -225,6 +201,7 @@ impl Batch<'_> {
     async fn attach(&mut self) -> Result<(), Trouble> {
         let shared = self.shared;
         let began = Instant::now();
+        self.forget_removed().await?;
         let (mut attached, mut stopped) = (0, false);
         for file in &mut self.files {
             file.token = None;
@@ -254,6 +231,15 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Leaves out what was removed since the batch was loaded: its job went with it.
+    async fn forget_removed(&mut self) -> ledger::Result<()> {
+        for file in &mut self.files {
+            file.left_out = self.shared.ledger.upload(&file.upload.id).await?.state != State::Complete;
+        }
+        self.files.retain(|file| !file.left_out);
+        Ok(())
+    }
+
     /// Writes the comment, unless the ticket has changed since the stamp.
     async fn write(&mut self, stamp: &str) -> Result<(), Trouble> {
         let Shared { desk, ledger, buckets, config, .. } = self.shared;
@@ -261,6 +247,11 @@ impl Batch<'_> {
         let room_at = pacing::room_at(&ledger.ticket_updates(self.ticket, now - WINDOW_MS).await?);
         if room_at > now {
             return Err(Trouble::NoRoom(room_at));
+        }
+        // Handing files over may have taken minutes.
+        self.forget_removed().await?;
+        if self.files.is_empty() {
+            return Ok(());
         }
         let uploads: Vec<String> = self.files.iter().filter_map(|file| file.token.clone()).collect();
         let attaches = !uploads.is_empty();
@@ -457,27 +448,4 @@ fn alarm_is_due(shared: &Shared) -> bool {
 
 fn count(outcome: &'static str) {
     metrics::counter!("weighbridge_deliveries_total", "outcome" => outcome).increment(1);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Attempt::{First, FreshTokens, Plain, Single};
-
-    #[test]
-    fn a_refused_note_is_tried_in_every_other_way() {
-        for (attempt, attaches, files, next) in [
-            (First, true, 1, Some(FreshTokens)),
-            (First, true, 2, Some(FreshTokens)),
-            (First, false, 1, None),
-            (First, false, 2, Some(Single)),
-            (FreshTokens, true, 1, Some(Plain)),
-            (FreshTokens, false, 1, None),
-            (FreshTokens, false, 2, Some(Single)),
-            (Plain, false, 1, None),
-            (Plain, false, 2, Some(Single)),
-            (Single, false, 1, None),
-        ] {
-            assert_eq!(attempt.next(attaches, files), next, "{attempt:?} {attaches} {files}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //! so the process may die after any await: each upload stands in exactly one comment, and none is forgotten.
 
 mod attach;
+mod attempt;
 mod batch;
 mod lease;
 mod mark;

@@ -13,6 +13,8 @@ use crate::{Shared, chain, failed, pacing};
 pub(crate) const LEASE_MS: i64 = 60_000;
 /// Ends before the lease does.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Nothing of an attempt arrives at the bucket later than this after it began: a sweep looks again then.
+const ATTEMPT_MS: i64 = 2 * LEASE_MS;
 /// The truth changes twice in an upload's life; more turns than this are somebody else's to make.
 const TURNS_MAX: usize = 5;
 
@@ -70,7 +72,12 @@ async fn put(shared: &Shared, upload_id: &str) -> Result<(), String> {
         let bucket =
             shared.buckets.named(name).ok_or_else(|| format!("no bucket is configured for {name}"))?;
         let key = format!("{}.receipt.json", upload.object_key);
-        if upload.state != State::Complete {
+        if !shared
+            .ledger
+            .attempt_receipt(upload_id, now_ms() + ATTEMPT_MS)
+            .await
+            .map_err(|error| chain(&error))?
+        {
             // Removed meanwhile: the sweep may have been here before our last turn.
             return bucket.delete(&key).await.map_err(|error| error.to_string());
         }

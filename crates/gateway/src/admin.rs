@@ -1,17 +1,19 @@
 //! What an operator does from the command line: partners, contacts, links, tokens, sweep, audit. It works on the ledger
 //! itself, also while the gateway runs.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
+use desk::Desk;
 use ledger::{Ledger, Token};
 use serde_json::{Value, json};
 
 use crate::config::{Config, parse_duration};
-use crate::staff::{Asked, make_link};
+use crate::staff::{Asked, describe_link, make_link};
 use crate::{say, serve};
 
 #[derive(Subcommand)]
@@ -102,6 +104,12 @@ pub(crate) enum LinkCommand {
         /// Most uploads open at a time.
         #[arg(long)]
         max_open: Option<i64>,
+        /// Most bytes of uploads that are not complete, together.
+        #[arg(long)]
+        max_unfinished_bytes: Option<i64>,
+        /// Most requests in a minute.
+        #[arg(long)]
+        max_requests_per_minute: Option<i64>,
     },
     /// List links, a JSON object a line.
     List {
@@ -212,7 +220,16 @@ async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<Exi
 
 async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
-        LinkCommand::Create { partner, ticket, rights, expires, max_bytes, max_open } => {
+        LinkCommand::Create {
+            partner,
+            ticket,
+            rights,
+            expires,
+            max_bytes,
+            max_open,
+            max_unfinished_bytes,
+            max_requests_per_minute,
+        } => {
             let asked = Asked {
                 partner: &partner,
                 ticket: ticket.as_deref(),
@@ -220,31 +237,31 @@ async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow:
                 expires_in: expires,
                 max_bytes,
                 max_open,
+                max_unfinished_bytes,
+                max_requests_per_minute,
             };
-            let made = make_link(ledger, &asked, config.limits.link_expiry, "operator").await;
-            let (_, token) = made.map_err(|problem| anyhow::anyhow!("{}", problem.detail()))?;
-            let base = config
-                .server
-                .public_url
-                .clone()
-                .unwrap_or_else(|| format!("http://{}", config.server.listen));
-            say(&format!("{base}/u/{}", token.reveal()))?;
+            create_link(&asked, ledger, config).await?;
         }
         LinkCommand::List { partner } => {
             for link in ledger.links(partner.as_deref()).await? {
-                print(&json!({
-                    "id": link.id, "partner": link.partner_id, "ticket": link.ticket,
-                    "rights": link.rights.iter().map(|right| right.name()).collect::<Vec<_>>(),
-                    "max_bytes": link.max_bytes, "max_open": link.max_open, "created_by": link.created_by,
-                    "created_at": ledger::rfc3339(link.created_at),
-                    "expires_at": link.expires_at.map(ledger::rfc3339),
-                    "revoked_at": link.revoked_at.map(ledger::rfc3339),
-                }))?;
+                print(&describe_link(&link))?;
             }
         }
         LinkCommand::Revoke { id } => known(ledger.revoke_link(&id, "operator").await, &id)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Only the address goes to standard output, so that it can be captured.
+async fn create_link(asked: &Asked<'_>, ledger: &Ledger, config: &Config) -> anyhow::Result<()> {
+    let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
+    let made = make_link((ledger, &desk), asked, config.limits.link_expiry, "operator").await;
+    let made = made.map_err(|problem| anyhow::anyhow!("{}", problem.detail()))?;
+    if let Some(warning) = made.warning {
+        writeln!(std::io::stderr(), "weighbridge: warning: {warning}")?;
+    }
+    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+    Ok(say(&format!("{base}/u/{}", made.token.reveal()))?)
 }
 
 async fn token(command: TokenCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {

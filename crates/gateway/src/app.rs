@@ -9,10 +9,11 @@ use axum::http::HeaderMap;
 use axum::routing::{any, get};
 use bucket::Buckets;
 use desk::Desk;
-use ledger::Ledger;
+use ledger::{Ledger, Link};
 use upload::Uploads;
 
 use crate::config::Limits;
+use crate::rate::{Absent, Rates};
 use crate::{observe, ops, partner, problem, proxy, staff};
 
 /// The gateway's parts; clones share them.
@@ -25,6 +26,11 @@ pub(crate) struct Parts {
     pub(crate) desk: Desk,
     pub(crate) uploads: Uploads,
     pub(crate) limits: Limits,
+    /// Requests of each link.
+    pub(crate) requests: Rates,
+    /// Tickets that each unbound link names and the desk is, or may be, asked about.
+    pub(crate) lookups: Rates,
+    pub(crate) absent: Absent,
     /// Without a slash at its end.
     pub(crate) public_url: String,
     /// Whose word on the client's address and scheme is taken.
@@ -46,6 +52,12 @@ pub(crate) const IDLE_UPLOAD: Duration = Duration::from_secs(60);
 impl App {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// Requests that this link may make in a minute.
+    pub(crate) fn requests_per_minute(&self, link: &Link) -> u32 {
+        let own = link.max_requests_per_minute.map(|max| u32::try_from(max).unwrap_or(u32::MAX));
+        own.unwrap_or(self.limits.link_requests_per_minute)
     }
 
     /// Every route of the public address.

@@ -54,6 +54,11 @@ pub(crate) struct Limits {
     pub(crate) min_rate: u64,
     pub(crate) min_rate_window: Duration,
     pub(crate) link_open_uploads: u32,
+    /// Of a link's uploads that are not complete, together.
+    pub(crate) link_unfinished_bytes: u64,
+    pub(crate) link_requests_per_minute: u32,
+    /// Ticket numbers that an unbound link may name in a minute before the desk is asked no more.
+    pub(crate) link_ticket_lookups_per_minute: u32,
     /// A refused body is read on for so long, that its sender may see the refusal.
     pub(crate) discard_bytes: u64,
     pub(crate) discard_time: Duration,
@@ -72,7 +77,13 @@ impl Default for Limits {
             link_expiry: Duration::from_secs(48 * 60 * 60),
             min_rate: 1_000,
             min_rate_window: Duration::from_secs(30),
-            link_open_uploads: 16,
+            // A script that sends 32 files side by side is not an attack.
+            link_open_uploads: 32,
+            link_unfinished_bytes: 2 * 500_000_000_000,
+            // 100 a second for a minute: more than bulk senders of small files reach, which wait for the disk.
+            link_requests_per_minute: 6_000,
+            // Those 32 side by side may each be the first to name the ticket.
+            link_ticket_lookups_per_minute: 60,
             discard_bytes: 64 << 20,
             discard_time: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),
@@ -204,18 +215,25 @@ fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<I
 
 fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
     let default = Limits::default();
+    let max_upload_bytes = section.number("max_upload_bytes", found).unwrap_or(default.max_upload_bytes);
     let limits = Limits {
         memory_bytes: section.number("memory_bytes", found).unwrap_or(default.memory_bytes),
-        max_upload_bytes: section.number("max_upload_bytes", found).unwrap_or(default.max_upload_bytes),
+        max_upload_bytes,
         ticket_attachment_bytes: section
             .number("ticket_attachment_bytes", found)
             .unwrap_or(default.ticket_attachment_bytes),
         link_expiry: section.duration("link_expiry", found).unwrap_or(default.link_expiry),
         min_rate: section.number("min_rate", found).unwrap_or(default.min_rate),
         min_rate_window: section.duration("min_rate_window", found).unwrap_or(default.min_rate_window),
-        link_open_uploads: section
-            .number("link_open_uploads", found)
-            .map_or(default.link_open_uploads, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        link_open_uploads: count(&mut section, "link_open_uploads", found)
+            .unwrap_or(default.link_open_uploads),
+        link_unfinished_bytes: section
+            .number("link_unfinished_bytes", found)
+            .unwrap_or_else(|| max_upload_bytes.saturating_mul(2)),
+        link_requests_per_minute: count(&mut section, "link_requests_per_minute", found)
+            .unwrap_or(default.link_requests_per_minute),
+        link_ticket_lookups_per_minute: count(&mut section, "link_ticket_lookups_per_minute", found)
+            .unwrap_or(default.link_ticket_lookups_per_minute),
         discard_bytes: section.number("discard_bytes", found).unwrap_or(default.discard_bytes),
         discard_time: section.duration("discard_time", found).unwrap_or(default.discard_time),
         header_timeout: section.duration("header_timeout", found).unwrap_or(default.header_timeout),
@@ -226,6 +244,18 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
     };
     // Uploads that break off are resumed by a later version; the key is accepted so that one file serves both.
     section.duration("resume_window", found);
+    check_limits(&section, &limits, found);
+    section.finish(found);
+    limits
+}
+
+/// A whole number of things; more than there can be counts as no limit.
+fn count(section: &mut Section<'_>, key: &'static str, found: &mut Vec<Mistake>) -> Option<u32> {
+    section.number(key, found).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// Limits that contradict each other, or that nothing could keep.
+fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>) {
     if limits.memory_bytes < MEMORY_BYTES_MIN {
         section.wrong("memory_bytes", "is too small", &format!("write at least {MEMORY_BYTES_MIN}"), found);
     }
@@ -243,14 +273,18 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
         ("min_rate_window", limits.min_rate_window.is_zero()),
         ("header_timeout", limits.header_timeout.is_zero()),
         ("link_open_uploads", limits.link_open_uploads == 0),
+        ("link_requests_per_minute", limits.link_requests_per_minute == 0),
+        ("link_ticket_lookups_per_minute", limits.link_ticket_lookups_per_minute == 0),
         ("form_files", limits.form_files == 0),
     ] {
         if zero {
             section.wrong(key, "is 0", "write more than 0", found);
         }
     }
-    section.finish(found);
-    limits
+    if limits.link_unfinished_bytes < limits.max_upload_bytes {
+        let mend = format!("write at least max_upload_bytes ({}), or lower that", limits.max_upload_bytes);
+        section.wrong("link_unfinished_bytes", "is less than one upload may have", &mend, found);
+    }
 }
 
 fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Config, bool) {

@@ -16,6 +16,7 @@ mod partner;
 mod partners;
 mod problem;
 mod proxy;
+mod rate;
 mod receipt;
 mod serve;
 mod staff;

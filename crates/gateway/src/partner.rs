@@ -43,6 +43,10 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
     let result = async {
         let (token, route) = route::of(&parts.method, parts.uri.path())?;
         let (link, partner, address) = authenticate(&app, token, &parts.headers).await?;
+        let per_minute = app.requests_per_minute(&link);
+        app.requests
+            .take(&link.id, per_minute)
+            .map_err(|wait| problem::too_many_requests(per_minute, wait))?;
         let asking = Asking {
             app: app.clone(),
             link,
@@ -120,12 +124,16 @@ fn page(asking: &Asking) -> Response {
 
 /// Limits and ways to send, before a byte is sent. No partner's data: the link alone decides.
 fn options(asking: &Asking) -> Response {
-    let max = asking.app.uploads.max_bytes(&asking.link);
+    let uploads = &asking.app.uploads;
+    let max = uploads.max_bytes(&asking.link);
     let rights: Vec<_> = asking.link.rights.iter().map(|right| right.name()).collect();
     let body = serde_json::json!({
         "max_size": max,
         "ticket_attachment_size": asking.app.limits.ticket_attachment_bytes,
         "ticket": asking.link.ticket,
+        "max_open": uploads.max_open(&asking.link),
+        "max_unfinished_bytes": uploads.max_unfinished_bytes(&asking.link),
+        "max_requests_per_minute": asking.app.requests_per_minute(&asking.link),
         "expires_at": asking.link.expires_at.map(ledger::rfc3339),
         "rights": rights,
         "methods": ["PUT", "POST multipart/form-data"],

@@ -51,6 +51,12 @@ impl Problem {
         self
     }
 
+    /// The same refusal in other words, for another reader.
+    pub(crate) fn saying(mut self, detail: String) -> Self {
+        self.detail = detail;
+        self
+    }
+
     /// What a person should do now.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
@@ -252,14 +258,41 @@ fn upload_gone() -> Problem {
     )
 }
 
-fn slow_down() -> Problem {
-    Problem::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "/problems/slow-down",
-        "Too many uploads at a time",
-        "Too many uploads are open on this link. Wait until one has ended, then go on.",
-    )
-    .header(RETRY_AFTER, "10")
+/// Nobody knows when another upload ends: this is how soon it is worth asking again.
+const ROOM_SOON: Duration = Duration::from_secs(10);
+
+fn slow_down(title: &'static str, detail: &str, retry_after: Duration) -> Problem {
+    // Rounded up: whoever comes back then is served.
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+    let seconds = seconds.max(1);
+    let detail = format!("{detail} Try again in {seconds} s.");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "/problems/slow-down", title, detail)
+        .header(RETRY_AFTER, &seconds.to_string())
+}
+
+pub(crate) fn too_many_requests(per_minute: u32, retry_after: Duration) -> Problem {
+    let detail = format!("This link takes {per_minute} requests a minute, and more have come.");
+    slow_down("Too many requests", &detail, retry_after)
+}
+
+pub(crate) fn too_many_tickets(per_minute: u32, retry_after: Duration) -> Problem {
+    let detail = format!(
+        "Through this link {per_minute} ticket numbers a minute can be checked, and more were named."
+    );
+    slow_down("Too many ticket numbers", &detail, retry_after)
+}
+
+fn too_many_open() -> Problem {
+    let detail = "Too many uploads are open on this link. Wait until one has ended, then go on.";
+    slow_down("Too many uploads at a time", detail, ROOM_SOON)
+}
+
+fn too_much_unfinished(max: u64) -> Problem {
+    let detail = format!(
+        "Uploads on this link that have not ended may hold {max} bytes together, and this would be more. Let them end, \
+         or cancel one (DELETE on its address)."
+    );
+    slow_down("Too much is unfinished", &detail, ROOM_SOON).with("max-unfinished-size", max)
 }
 
 /// Maps what the engine says; what an operator must know is logged here, once.
@@ -321,7 +354,8 @@ impl From<upload::Error> for Problem {
                 "A newer request sends this file; this one has stopped.",
             ),
             E::Revoked => link_expired(true),
-            E::TooManyOpen => slow_down(),
+            E::TooManyOpen => too_many_open(),
+            E::TooMuchUnfinished { max } => too_much_unfinished(max),
             E::Busy { retry_after } => unavailable("Too much is being sent at the moment.", retry_after),
             E::Unavailable(source) => {
                 tracing::warn!(error = source, "storage is unavailable");
@@ -393,6 +427,7 @@ mod tests {
             E::Superseded,
             E::Revoked,
             E::TooManyOpen,
+            E::TooMuchUnfinished { max: 1 },
             E::Unavailable(String::new()),
             E::Internal(String::new()),
         ] {

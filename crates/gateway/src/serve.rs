@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, IDLE_UPLOAD, Parts};
 use crate::config::Config;
 use crate::listen::Listen;
+use crate::rate::{Absent, Rates};
 use crate::tls::Tls;
 use crate::{observe, ops};
 
@@ -30,6 +31,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 const RECOVER_AT_START: Duration = Duration::from_secs(10);
 /// Whoever collects metrics needs one or two.
 const METRICS_CONNECTIONS_MAX: usize = 64;
+/// How soon what is under way ends when another process revokes its link. The bytes of it are refused at once.
+const STOP_EVERY: Duration = Duration::from_secs(2);
+/// How often uploads that nobody works on are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
 
 /// A gateway that is accepting requests.
@@ -76,6 +80,7 @@ pub(crate) fn engine(
         max_upload_bytes: config.limits.max_upload_bytes,
         ticket_attachment_bytes: config.limits.ticket_attachment_bytes,
         link_open_uploads_max: config.limits.link_open_uploads,
+        link_unfinished_bytes_max: config.limits.link_unfinished_bytes,
     };
     upload::Uploads::new(ledger.clone(), buckets.clone(), limits, completed)
 }
@@ -116,6 +121,9 @@ pub(crate) async fn start(
         desk,
         uploads,
         limits: config.limits.clone(),
+        requests: Rates::default(),
+        lookups: Rates::default(),
+        absent: Absent::default(),
         public_url,
         trusted_proxies: config.server.trusted_proxies.clone(),
         draining: false.into(),
@@ -131,15 +139,7 @@ pub(crate) async fn start(
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener =
             TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-        let listen = Listen {
-            router: metrics_router(app.clone(), metrics),
-            tls: None,
-            connections_max: METRICS_CONNECTIONS_MAX,
-            budget: None,
-            header_timeout: app.limits.header_timeout,
-            stop: stop.clone(),
-        };
-        running.tasks.spawn(listen.run(metrics_listener));
+        running.tasks.spawn(serve_metrics(&app, metrics, stop).run(metrics_listener));
     }
     if let Some(tls) = &tls {
         running.tasks.spawn(tls.clone().keep_fresh(stop.clone()));
@@ -172,16 +172,27 @@ impl Running {
     }
 }
 
-fn metrics_router(app: App, handle: PrometheusHandle) -> Router {
-    Router::new().route("/metrics", axum::routing::get(ops::metrics)).with_state((app, handle))
+/// How metrics are served: plain, on an address of their own.
+fn serve_metrics(app: &App, handle: PrometheusHandle, stop: &CancellationToken) -> Listen {
+    let metrics = axum::routing::get(ops::metrics);
+    Listen {
+        router: Router::new().route("/metrics", metrics).with_state((app.clone(), handle)),
+        tls: None,
+        connections_max: METRICS_CONNECTIONS_MAX,
+        budget: None,
+        header_timeout: app.limits.header_timeout,
+        stop: stop.clone(),
+    }
 }
 
 /// Ends what nobody works on and clears what is left of it, again and again.
 async fn housekeeping(app: App, stop: CancellationToken) {
     let (mut recover, mut sweep) = (tokio::time::interval(RECOVER_EVERY), tokio::time::interval(SWEEP_EVERY));
+    let mut withdrawn = tokio::time::interval(STOP_EVERY);
     loop {
         let done: Result<(), upload::Error> = tokio::select! {
             () = stop.cancelled() => return,
+            _ = withdrawn.tick() => app.uploads.stop_withdrawn().await,
             _ = recover.tick() => app.uploads.recover(IDLE_UPLOAD).await,
             _ = sweep.tick() => app.uploads.sweep(false).await.map(|swept| {
                 metrics::gauge!("weighbridge_foreign_multipart_uploads").set(u32::try_from(swept.foreign).unwrap_or(u32::MAX));

@@ -6,14 +6,14 @@ mod links;
 mod partners;
 mod uploads;
 
-pub(crate) use links::{Asked, make as make_link};
+pub(crate) use links::{Asked, describe as describe_link, make as make_link};
 
 use axum::Router;
 use axum::extract::{FromRequestParts, rejection::JsonRejection};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::get;
 use ledger::StaffToken;
 
 use crate::app::App;
@@ -31,8 +31,8 @@ pub(crate) fn router() -> Router<App> {
         .route("/partners", get(partners::list))
         .route("/partners/{id}", get(partners::show))
         .route("/partners/{id}/objects", get(partners::objects))
-        .route("/links", post(links::create))
-        .route("/links/{id}", delete(links::revoke))
+        .route("/links", get(links::list).post(links::create))
+        .route("/links/{id}", get(links::show).delete(links::revoke))
         .fallback(|| async { Refusal(problem::not_found()) })
         .layer(axum::middleware::map_response(always_problem))
 }

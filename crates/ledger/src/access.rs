@@ -61,6 +61,10 @@ pub struct Link {
     pub max_bytes: Option<i64>,
     /// Most uploads open at a time.
     pub max_open: Option<i64>,
+    /// Most bytes of uploads that are not complete.
+    pub max_unfinished_bytes: Option<i64>,
+    /// Most requests in a minute.
+    pub max_requests_per_minute: Option<i64>,
     /// Who made it.
     pub created_by: String,
     /// When it was made, ms.
@@ -79,7 +83,7 @@ impl Link {
 }
 
 /// What a new link is made of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewLink {
     /// Partner it belongs to.
     pub partner_id: String,
@@ -93,6 +97,10 @@ pub struct NewLink {
     pub max_bytes: Option<i64>,
     /// Most uploads open at a time.
     pub max_open: Option<i64>,
+    /// Most bytes of uploads that are not complete.
+    pub max_unfinished_bytes: Option<i64>,
+    /// Most requests in a minute.
+    pub max_requests_per_minute: Option<i64>,
     /// Who makes it, for the audit.
     pub created_by: String,
     /// When it ends, ms.
@@ -114,8 +122,9 @@ pub struct StaffToken {
     pub revoked_at: Option<i64>,
 }
 
-const LINK: &str = "SELECT id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, created_by, \
-     created_at, expires_at, revoked_at FROM links WHERE token_hash = $1";
+const LINK: &str = "SELECT id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
+     max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at FROM links \
+     WHERE token_hash = $1";
 
 impl Ledger {
     /// Stores a link under `token` and writes it into the audit.
@@ -130,8 +139,8 @@ impl Ledger {
         let now = now_ms();
         sqlx::query(
             "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
-             created_by, created_at, expires_at, revoked_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL)",
+             max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)",
         )
         .bind(&id)
         .bind(token.hash())
@@ -141,6 +150,8 @@ impl Ledger {
         .bind(names.join(","))
         .bind(new.max_bytes)
         .bind(new.max_open)
+        .bind(new.max_unfinished_bytes)
+        .bind(new.max_requests_per_minute)
         .bind(&new.created_by)
         .bind(now)
         .bind(new.expires_at)
@@ -284,6 +295,8 @@ fn link(row: &AnyRow) -> Result<Link> {
         rights: rights.split(',').filter_map(Right::parse).collect(),
         max_bytes: row.try_get("max_bytes")?,
         max_open: row.try_get("max_open")?,
+        max_unfinished_bytes: row.try_get("max_unfinished_bytes")?,
+        max_requests_per_minute: row.try_get("max_requests_per_minute")?,
         created_by: row.try_get("created_by")?,
         created_at: row.try_get("created_at")?,
         expires_at: row.try_get("expires_at")?,

@@ -3,6 +3,7 @@
 
 use sqlx::Row as _;
 
+use crate::links::link_lives;
 use crate::{Destination, Error, JobKind, Ledger, Result, State, audit, new_id, now_ms};
 
 /// What is known when the last byte has arrived.
@@ -53,7 +54,8 @@ impl Ledger {
     /// With [`Original::Other`] nothing changes: the caller drops its copy.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours, or the link was revoked.
+    /// [`Error::Superseded`] when the epoch is no longer ours, or the link was revoked or its partner
+    /// disabled.
     pub async fn begin_completing(&self, end: &Completing<'_>) -> Result<Original> {
         let now = now_ms();
         let mut tx = self.begin().await?;
@@ -79,13 +81,13 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(Original::Other(original));
         }
-        let done = sqlx::query(
+        let done = sqlx::query(concat!(
             "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
              checked = $7, dedupe_key = $8, updated_at = $9, \
              attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END \
-             WHERE id = $1 AND epoch = $2 AND state = 'open' AND NOT EXISTS \
-             (SELECT 1 FROM links WHERE links.id = uploads.link_id AND links.revoked_at IS NOT NULL)",
-        )
+             WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
+            link_lives!()
+        ))
         .bind(end.id)
         .bind(end.epoch)
         .bind(end.size)

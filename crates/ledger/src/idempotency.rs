@@ -87,6 +87,22 @@ impl Ledger {
         Ok(claim)
     }
 
+    /// Whether the key was used for `name` since `since`, ms, and that request is done. Claims nothing.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn key_is_done(&self, hash: &str, name: &str, since: i64) -> Result<bool> {
+        let found = sqlx::query(
+            "SELECT 1 FROM idempotency WHERE key_hash = $1 AND name = $2 AND created_at >= $3 AND done_at IS NOT NULL",
+        )
+        .bind(hash)
+        .bind(name)
+        .bind(since)
+        .fetch_optional(&self.read)
+        .await?;
+        Ok(found.is_some())
+    }
+
     /// Records the uploads a request has made so far, if the key is still its own; says whether it is.
     ///
     /// # Errors

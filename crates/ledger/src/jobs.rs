@@ -96,6 +96,23 @@ impl Ledger {
         row.as_ref().map(job).transpose()
     }
 
+    /// Says that an attempt to write the receipt may run until `until`, ms, before it is made: a sweep looks again after
+    /// that. False when the upload is not complete, and no receipt may be written.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn attempt_receipt(&self, upload_id: &str, until: i64) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $2 THEN $2 ELSE attempts_until END \
+             WHERE id = $1 AND state = 'complete'",
+        )
+        .bind(upload_id)
+        .bind(until)
+        .execute(&self.write)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Puts jobs off until `run_at`, ms, with the reason.
     ///
     /// # Errors

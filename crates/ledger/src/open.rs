@@ -171,8 +171,9 @@ fn create_private(path: &str) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
+    (2, "link_limits", include_str!("../migrations/0002_link_limits.sql")),
     (3, "digests", include_str!("../migrations/0003_digests.sql")),
 ];
 

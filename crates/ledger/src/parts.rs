@@ -3,6 +3,7 @@
 
 use sqlx::Row as _;
 
+use crate::links::link_lives;
 use crate::{Error, Ledger, Result, now_ms};
 
 /// A part that is stored.
@@ -64,14 +65,15 @@ impl Ledger {
     /// Reserves a part number, with the deadline of the attempt, before it is sent.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours, the part is stored already, or the link was revoked.
+    /// [`Error::Superseded`] when the epoch is no longer ours, the part is stored already, or the link was
+    /// revoked or its partner disabled.
     pub async fn reserve_part(&self, part: &Reservation<'_>) -> Result<()> {
         let mut tx = self.begin().await?;
-        let ours = sqlx::query(
+        let ours = sqlx::query(concat!(
             "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $3 THEN $3 ELSE attempts_until END, \
-             updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open' AND NOT EXISTS \
-             (SELECT 1 FROM links WHERE links.id = uploads.link_id AND links.revoked_at IS NOT NULL)",
-        )
+             updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
+            link_lives!()
+        ))
         .bind(part.upload_id)
         .bind(part.epoch)
         .bind(part.deadline)

@@ -4,6 +4,7 @@ mod access;
 mod completing;
 mod jobs;
 mod keys;
+mod links;
 mod uploads;
 
 use std::ops::Deref;
@@ -44,7 +45,7 @@ impl World {
 
     async fn create(&self) -> String {
         let new = self.new_upload();
-        self.create_upload(&new, i64::MAX).await.unwrap();
+        self.create_upload(&new, AMPLE).await.unwrap();
         new.id
     }
 
@@ -87,6 +88,9 @@ fn url(dir: &TempDir) -> String {
     format!("sqlite:{}", dir.path().join("ledger.db").display())
 }
 
+/// Room for everything.
+const AMPLE: Room = Room { open: i64::MAX, unfinished_bytes: i64::MAX };
+
 fn new_link() -> NewLink {
     NewLink {
         partner_id: "acme".into(),
@@ -95,6 +99,8 @@ fn new_link() -> NewLink {
         rights: Vec::new(),
         max_bytes: None,
         max_open: None,
+        max_unfinished_bytes: None,
+        max_requests_per_minute: None,
         created_by: "operator".into(),
         expires_at: None,
     }

@@ -4,7 +4,7 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use crate::{Error, Ledger, Result, audit, now_ms};
+use crate::{Error, Ledger, Result, Room, audit, now_ms};
 
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $name:literal),+ $(,)? }) => {
@@ -180,14 +180,18 @@ impl Ledger {
     /// Records a new upload before anything of it exists in a bucket.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the link already has `max_open` uploads open.
-    pub async fn create_upload(&self, new: &NewUpload, max_open: i64) -> Result<()> {
+    /// [`Error::Superseded`] when the link has no room for it.
+    pub async fn create_upload(&self, new: &NewUpload, room: Room) -> Result<()> {
         let now = now_ms();
+        // One of unknown length needs room for a byte.
+        let most_before = room.unfinished_bytes.saturating_sub(new.length.unwrap_or(1));
         let done = sqlx::query(
             "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, \
              epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until) \
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10 \
-             WHERE (SELECT COUNT(*) FROM uploads WHERE link_id = $2 AND state = 'open') < $11",
+             WHERE (SELECT COUNT(*) FROM uploads WHERE link_id = $2 AND state = 'open') < $11 \
+             AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
+             WHERE link_id = $2 AND state IN ('open', 'completing')) <= $12",
         )
         .bind(&new.id)
         .bind(&new.link_id)
@@ -199,7 +203,8 @@ impl Ledger {
         .bind(&new.object_key)
         .bind(new.length)
         .bind(now)
-        .bind(max_open)
+        .bind(room.open)
+        .bind(most_before)
         .execute(&self.write)
         .await?;
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }

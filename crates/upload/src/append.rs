@@ -18,6 +18,7 @@ use crate::engine::{Uploads, busy, signed, unsigned};
 use crate::hash::Hasher;
 use crate::part::Part;
 use crate::plan::{PART_BYTES_MIN, PARTS_MAX};
+use crate::room::Growth;
 use crate::{Digest, Error, Result};
 
 /// Parts of one append that are being stored at a time; the next byte is read when the oldest is done.
@@ -101,11 +102,12 @@ impl Uploads {
 
     /// The ledger refuses a writer whose link was revoked as it refuses one that was replaced: this tells them apart.
     async fn why_superseded(&self, id: &str) -> Error {
-        let link = async { self.0.ledger.link(&self.0.ledger.upload(id).await?.link_id).await };
-        match link.await {
-            Ok(link) if link.revoked_at.is_some() => Error::Revoked,
-            _ => Error::Superseded,
-        }
+        let withdrawn = async {
+            let link = self.0.ledger.link(&self.0.ledger.upload(id).await?.link_id).await?;
+            let partner = self.0.ledger.partner(&link.partner_id).await?;
+            Ok::<_, ledger::Error>(link.revoked_at.is_some() || partner.disabled_at.is_some())
+        };
+        if withdrawn.await.unwrap_or(false) { Error::Revoked } else { Error::Superseded }
     }
 
     async fn begin(
@@ -152,6 +154,7 @@ impl Uploads {
             max_bytes: append.max_bytes,
             length: append.length,
             part: Part::default(),
+            growth: Growth::of(&upload),
             in_flight: VecDeque::new(),
             upload,
         })
@@ -199,6 +202,7 @@ pub(crate) struct Receiving<'a> {
     max_bytes: u64,
     length: Option<u64>,
     pub(crate) part: Part,
+    growth: Growth,
     in_flight: VecDeque<InFlight>,
 }
 
@@ -247,6 +251,7 @@ impl Receiving<'_> {
         if end > self.max_bytes {
             return Err(Error::TooLarge { max: self.max_bytes });
         }
+        self.growth.admit(self.uploads, &self.upload, end).await?;
         // Memory was set aside for the length announced.
         if let Some(declared) = self.length.filter(|declared| end > *declared) {
             return Err(Error::LengthMismatch { declared, actual: end });

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bucket::{Bucket, Buckets};
-use ledger::{Destination, Filter, Ledger, Link, NewUpload, State, Upload};
+use ledger::{Destination, Ledger, Link, NewUpload, State, Upload};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,8 @@ pub struct Limits {
     pub ticket_attachment_bytes: u64,
     /// Uploads open at a time on a link that sets no limit of its own.
     pub link_open_uploads_max: u32,
+    /// Bytes of uploads that are not complete on a link that sets no limit of its own.
+    pub link_unfinished_bytes_max: u64,
 }
 
 /// What a new upload is made of, as a request has it.
@@ -128,36 +130,22 @@ impl Uploads {
         &self.0.budget
     }
 
-    /// The largest file this link takes, bytes.
-    pub fn max_bytes(&self, link: &Link) -> u64 {
-        let own = link.max_bytes.and_then(|max| u64::try_from(max).ok()).unwrap_or(u64::MAX);
-        own.min(self.0.limits.max_upload_bytes)
-    }
-
     /// Whether an upload of unknown length could begin on this link now. One that begins later may still be refused.
     ///
     /// # Errors
-    /// [`Error::TooManyOpen`], [`Error::Busy`], and [`Error::Unavailable`] when the ledger does not answer.
+    /// [`Error::TooManyOpen`], [`Error::TooMuchUnfinished`], [`Error::Busy`], and [`Error::Unavailable`] when the ledger does not answer.
     pub async fn has_room(&self, link: &Link) -> Result<()> {
-        let limit = self.max_open(link);
-        let open =
-            Filter { link_id: Some(link.id.clone()), state: Some(State::Open), limit, ..Filter::default() };
-        if signed(self.0.ledger.uploads(&open).await?.len() as u64) >= limit {
-            return Err(Error::TooManyOpen);
+        if let Some(error) = self.why_no_room(link, None).await? {
+            return Err(error);
         }
         self.0.budget.admit(None).await.map(drop).ok_or_else(busy)
-    }
-
-    /// Uploads that may be open on this link at a time.
-    fn max_open(&self, link: &Link) -> i64 {
-        link.max_open.unwrap_or_else(|| i64::from(self.0.limits.link_open_uploads_max))
     }
 
     /// Records a new upload. Nothing exists in a bucket yet.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::TooManyOpen`], [`Error::Busy`] when there is no memory for its first append, and
-    /// [`Error::Unavailable`] when the ledger does not answer.
+    /// [`Error::TooLarge`], [`Error::TooManyOpen`], [`Error::TooMuchUnfinished`], [`Error::Busy`] when there is no memory
+    /// for its first append, and [`Error::Unavailable`] when the ledger does not answer.
     pub async fn create(&self, new: &New<'_>) -> Result<Upload> {
         let max = self.max_bytes(new.link);
         if new.length.is_some_and(|length| length > max) {
@@ -179,9 +167,12 @@ impl Uploads {
             bucket: bucket_name.to_owned(),
             length: new.length.map(signed),
         };
-        match self.0.ledger.create_upload(&row, self.max_open(new.link)).await {
+        match self.0.ledger.create_upload(&row, self.room(new.link)).await {
             Ok(()) => Ok(self.0.ledger.upload(&row.id).await?),
-            Err(ledger::Error::Superseded) => Err(Error::TooManyOpen),
+            Err(ledger::Error::Superseded) => {
+                // There may be room again by now: the sender is told of what was there.
+                Err(self.why_no_room(new.link, new.length).await?.unwrap_or(Error::TooManyOpen))
+            }
             Err(error) => Err(error.into()),
         }
     }

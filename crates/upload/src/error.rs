@@ -78,6 +78,12 @@ pub enum Error {
     /// The sender: wait for an upload to end; too many are open on the link.
     #[error("too many uploads are open on the link")]
     TooManyOpen,
+    /// The sender: let what is under way on the link end, or cancel it; together it holds as much as it may.
+    #[error("uploads of the link that are not complete may hold {max} bytes")]
+    TooMuchUnfinished {
+        /// Bytes they may hold together.
+        max: u64,
+    },
     /// The sender: wait; no memory is free.
     #[error("no memory is free for another upload")]
     Busy {
@@ -108,7 +114,7 @@ impl Error {
             Self::Malformed(_) => "bad-request",
             Self::Superseded => "superseded",
             Self::Revoked => "link-expired",
-            Self::TooManyOpen => "slow-down",
+            Self::TooManyOpen | Self::TooMuchUnfinished { .. } => "slow-down",
             Self::Busy { .. } => "busy",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",

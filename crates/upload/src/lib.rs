@@ -13,6 +13,7 @@ mod hash;
 mod observe;
 mod part;
 mod plan;
+mod room;
 mod side;
 mod sweep;
 

@@ -5,6 +5,7 @@ mod bodies;
 mod budget;
 mod death;
 mod faults;
+mod links;
 mod model;
 mod takeover;
 
@@ -133,6 +134,8 @@ impl Engine {
             rights: Vec::new(),
             max_bytes: None,
             max_open: None,
+            max_unfinished_bytes: None,
+            max_requests_per_minute: None,
             created_by: "operator".into(),
             expires_at: None,
         };
@@ -142,6 +145,7 @@ impl Engine {
             max_upload_bytes: 64 * MIB as u64,
             ticket_attachment_bytes: 20_000_000,
             link_open_uploads_max: 100,
+            link_unfinished_bytes_max: 1 << 40,
         };
         let buckets = Buckets::new(bucket.clone(), std::collections::BTreeMap::new());
         let uploads = Uploads::new(ledger.clone(), buckets, limits, Arc::new(Notify::new()));

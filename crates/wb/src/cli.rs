@@ -173,6 +173,15 @@ pub(crate) struct LinkCreate {
     /// Largest file, in bytes or as `20GB`, `512MiB`
     #[arg(long, value_name = "N", value_parser = bytes)]
     pub(crate) max_bytes: Option<u64>,
+    /// Most uploads open at a time
+    #[arg(long, value_name = "N")]
+    pub(crate) max_open: Option<u64>,
+    /// Most bytes of uploads that are not complete, together, in bytes or as `2TB`
+    #[arg(long, value_name = "N", value_parser = bytes)]
+    pub(crate) max_unfinished_bytes: Option<u64>,
+    /// Most requests in a minute
+    #[arg(long, value_name = "N")]
+    pub(crate) max_requests_per_minute: Option<u64>,
 }
 
 /// What a link allows.

@@ -118,6 +118,15 @@ pub(crate) struct LinkRequest {
     /// Bytes; the gateway's limit when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_bytes: Option<u64>,
+    /// Uploads at a time; the gateway's limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_open: Option<u64>,
+    /// Bytes of uploads that are not complete; the gateway's limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_unfinished_bytes: Option<u64>,
+    /// The gateway's limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_requests_per_minute: Option<u64>,
 }
 
 /// An upload link. The URL is a capability: whoever has it can send.

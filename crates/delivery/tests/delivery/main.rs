@@ -261,3 +261,45 @@ async fn what_was_removed_is_neither_told_nor_left_behind() {
     assert_eq!(world.notes("1003").await.len(), 0);
     assert_eq!(world.receipt(&world.ledger.upload(&other).await.unwrap()).await, None);
 }
+
+/// Removed while the desk is being given a file: the comment names and attaches the other one alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_after_its_batch_was_loaded_is_not_attached() {
+    let world = World::new().await;
+    for held in ["CreateUpload", "ListComments"] {
+        let gone = world.small("1001", &format!("gone-{held}")).await;
+        let kept = world.small("1001", &format!("kept-{held}")).await;
+        world.fault(json!({"service": "desk", "operation": held, "fault": "delay", "delay_ms": 600_000, "when": "after"}));
+        let delivery = world.delivery.clone();
+        let pass = tokio::spawn(async move { delivery.pass().await });
+        world.until_hit().await;
+        world.ledger.remove(&gone, "staff:x").await.unwrap();
+        world.sandbox.faults().clear();
+        pass.await.unwrap().unwrap();
+        assert_eq!(world.settle(&kept).await.delivery, Some(Done));
+        assert_eq!(world.notes_of("1001", &gone).await.len(), 0);
+        let notes = world.notes_of("1001", &kept).await;
+        assert_eq!(notes.len(), 1);
+        assert_eq!(world.content(&notes[0]).await, [format!("kept-{held}")]);
+    }
+}
+
+/// The worker dies while its receipt is on the way to the bucket: a sweep is not done before that can have arrived.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_on_its_way_when_its_upload_is_removed_is_looked_for_again() {
+    let world = World::new().await;
+    let id = world.large("1001", "gone").await;
+    world.fault(json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 600_000}));
+    let delivery = world.delivery.clone();
+    let pass = tokio::spawn(async move { delivery.pass().await });
+    world.until_hit().await;
+    world.ledger.remove(&id, "staff:x").await.unwrap();
+    pass.abort();
+    assert!(pass.await.unwrap_err().is_cancelled());
+    let waits = world.ledger.upload(&id).await.unwrap().attempts_until - now_ms();
+    assert!(waits > 60_000, "it may arrive for longer than the call takes, not {waits} ms");
+    assert!(
+        !world.ledger.attempt_receipt(&id, now_ms() + 1_000_000).await.unwrap(),
+        "and no other is written"
+    );
+}

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bucket::{Bucket, Buckets, Crc64Hasher, Payload};
 use delivery::{Config, Delivery};
 use desk::{Comment, Credentials, Desk};
-use ledger::{Completing, Destination, Ledger, NewLink, NewUpload, Token, Upload, new_id, now_ms};
+use ledger::{Completing, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
 use sandbox::desk::{DeskOptions, SeedTicket, SeedUser, Status};
 use sandbox::{Listen, Sandbox};
 use serde_json::Value;
@@ -113,6 +113,8 @@ impl World {
             rights: vec![],
             max_bytes: None,
             max_open: None,
+            max_unfinished_bytes: None,
+            max_requests_per_minute: None,
             created_by: "operator".into(),
             expires_at: None,
         };
@@ -129,7 +131,7 @@ impl World {
             object_key: format!("{ticket}/{id}/{name}"),
             length: None,
         };
-        self.ledger.create_upload(&new, 10).await.unwrap();
+        self.ledger.create_upload(&new, Room { open: 10, unfinished_bytes: i64::MAX }).await.unwrap();
         let epoch = self.ledger.begin_append(id, 0).await.unwrap().epoch;
         let mut crc64 = Crc64Hasher::new();
         crc64.update(name.as_bytes());
@@ -195,6 +197,20 @@ impl World {
 
     pub(crate) fn fault(&self, rule: Value) {
         self.sandbox.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
+    }
+
+    /// Waits until the one rule in force has begun its harm.
+    pub(crate) async fn until_hit(&self) {
+        let began = Instant::now();
+        loop {
+            let report = reqwest::get(&self.sandbox.faults_url).await.unwrap().bytes().await.unwrap();
+            let report: Value = serde_json::from_slice(&report).unwrap();
+            if report["rules"][0]["hit"] == 1 {
+                return;
+            }
+            assert!(began.elapsed() < DEADLINE, "the fault is never due");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// How often the desk was asked for this.

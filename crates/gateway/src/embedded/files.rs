@@ -55,6 +55,8 @@ impl Secrets {
                     rights: Right::ALL.to_vec(),
                     max_bytes: None,
                     max_open: None,
+                    max_unfinished_bytes: None,
+                    max_requests_per_minute: None,
                     created_by: "demo".into(),
                     expires_at: None,
                 };

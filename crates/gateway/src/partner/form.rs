@@ -43,14 +43,15 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
                  To send a file as it is, use PUT (`curl -T NAME`).",
             )
         })?;
-    if asking.link.ticket.is_some() || asking.query("ticket").is_some() {
+    let named = asking.query("ticket");
+    if (asking.link.ticket.is_some() || named.is_some())
+        && !idempotency::is_done(&asking, "", named.as_deref().unwrap_or_default()).await?
+    {
         ticket::resolve(&asking, None).await?;
     }
     let length = headers::content_length(&asking.headers);
     let key =
-        match idempotency::claim(&asking, ("", &asking.query("ticket").unwrap_or_default()), length, None)
-            .await?
-        {
+        match idempotency::claim(&asking, ("", named.as_deref().unwrap_or_default()), length, None).await? {
             Turn::Done(uploads) => {
                 let outcomes: Vec<_> = uploads
                     .into_iter()

@@ -21,6 +21,23 @@ pub(crate) enum Turn {
     Done(Vec<ledger::Upload>),
 }
 
+/// Whether a request with this key, link, name and ticket was done before. What has become of the ticket since does not
+/// concern its answer, so nobody need be asked about it.
+pub(crate) async fn is_done(asking: &Asking, name: &str, ticket: &str) -> Result<bool, Problem> {
+    let Some(text) = headers::text(&asking.headers, "idempotency-key")? else { return Ok(false) };
+    let since = ledger::now_ms() - KEPT_MS;
+    Ok(asking.app.ledger.key_is_done(&hash(asking, text), &file(name, ticket), since).await?)
+}
+
+/// What the key is for: it is the link's and the route's own.
+fn hash(asking: &Asking, key: &str) -> String {
+    ledger::hash_token(&format!("{}\n{}\n{key}", asking.link.id, asking.method))
+}
+
+fn file(name: &str, ticket: &str) -> String {
+    format!("{ticket}/{name}")
+}
+
 /// Claims the request's key, if it has one. A request still running under it is stopped.
 pub(crate) async fn claim(
     asking: &Asking,
@@ -33,8 +50,8 @@ pub(crate) async fn claim(
         return Err(problem::bad_request("An Idempotency-Key has 1 to 255 characters."));
     }
     let key = Key {
-        hash: ledger::hash_token(&format!("{}\n{}\n{text}", asking.link.id, asking.method)),
-        name: format!("{ticket}/{name}"),
+        hash: hash(asking, text),
+        name: file(name, ticket),
         length: length.and_then(|length| i64::try_from(length).ok()),
         digest: digest.map(str::to_owned),
         attempt: ledger::new_id(),

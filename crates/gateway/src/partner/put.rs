@@ -21,7 +21,10 @@ pub(crate) async fn put(
 ) -> Result<Response, Problem> {
     let declared_type = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let name = file_name(&asking, segment, declared_type)?;
-    let ticket = ticket::resolve(&asking, None).await?;
+    let ticket = match ticket::named(&asking) {
+        Some(named) if idempotency::is_done(&asking, &name, &named).await? => named,
+        _ => ticket::resolve(&asking, None).await?,
+    };
     let length = headers::content_length(&asking.headers);
     let length = begins_a_file(&asking, length)?;
     let digests = headers::digests(&asking.headers)?;

@@ -44,14 +44,36 @@ fn not_this_link(asking: &Asking) -> Problem {
     }
 }
 
+/// The ticket that the request names, or that its link is bound to, as far as that can be said without asking anybody.
+pub(super) fn named(asking: &Asking) -> Option<String> {
+    let named = asking.query("ticket").filter(|text| !text.trim().is_empty());
+    match (&asking.link.ticket, named) {
+        (Some(bound), None) => Some(bound.clone()),
+        (bound, Some(text)) => {
+            let number = desk::ticket_number(&text)?;
+            bound.as_ref().is_none_or(|bound| *bound == number).then_some(number)
+        }
+        (None, None) => None,
+    }
+}
+
 async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
     let app = &asking.app;
     // A partner without an organisation in the desk owns no ticket that could be named.
     let Some(organization) = asking.partner.organization_id else { return Err(problem::unknown_ticket()) };
     let known = app.ledger.ticket(&ticket).await?.filter(|known| known.checked_at > 0);
     let fresh = known.as_ref().is_some_and(|known| ledger::now_ms() - known.checked_at < FRESH_MS);
+    // Whatever is not known as this partner's own counts: were it only what the desk is asked about, the end of the budget
+    // would tell the tickets of others from those that nobody has.
+    if !fresh || known.as_ref().is_none_or(|known| known.organization_id != Some(organization)) {
+        let per_minute = app.limits.link_ticket_lookups_per_minute;
+        let taken = app.lookups.take(&asking.link.id, per_minute);
+        taken.map_err(|wait| problem::too_many_tickets(per_minute, wait))?;
+    }
     let seen = if fresh {
         None
+    } else if app.absent.holds(&ticket) {
+        return Err(problem::unknown_ticket());
     } else {
         match tokio::time::timeout(DESK_WAIT, app.desk.ticket(&ticket)).await {
             Ok(Ok(found)) => {
@@ -60,7 +82,10 @@ async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
                 app.ledger.saw_ticket(&ticket, owner, closed).await?;
                 Some((owner, closed))
             }
-            Ok(Err(desk::Error::NotFound)) => return Err(problem::unknown_ticket()),
+            Ok(Err(desk::Error::NotFound)) => {
+                app.absent.note(&ticket);
+                return Err(problem::unknown_ticket());
+            }
             Ok(Err(error)) => {
                 tracing::warn!(error = %error, "ask the desk for a ticket");
                 None

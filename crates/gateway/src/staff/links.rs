@@ -1,13 +1,15 @@
-//! Upload links made and revoked by support.
+//! Upload links made, shown and revoked by support. A link is bound only to a ticket that the desk says is the partner's
+//! own; a desk that does not answer keeps nobody from making one, and whoever does is told.
 
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ledger::{NewLink, Right, Token};
+use desk::Desk;
+use ledger::{Ledger, Link, NewLink, Partner, Right, Token};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -17,6 +19,8 @@ use crate::problem::{self, Problem};
 
 /// Longest life of a link.
 const LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// How long whoever makes a link waits for the desk.
+const DESK_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +32,8 @@ pub(crate) struct Wanted {
     expires_in_s: Option<u64>,
     max_bytes: Option<i64>,
     max_open: Option<i64>,
+    max_unfinished_bytes: Option<i64>,
+    max_requests_per_minute: Option<i64>,
 }
 
 pub(crate) async fn create(
@@ -49,18 +55,41 @@ pub(crate) async fn create(
         expires_in,
         max_bytes: wanted.max_bytes,
         max_open: wanted.max_open,
+        max_unfinished_bytes: wanted.max_unfinished_bytes,
+        max_requests_per_minute: wanted.max_requests_per_minute,
     };
-    let (link, token) = make(&app.ledger, &asked, app.limits.link_expiry, &staff.actor()).await?;
-    let body = json!({
-        "id": link.id,
-        "url": format!("{}/u/{}", app.public_url, token.reveal()),
-        "partner": link.partner_id,
-        "ticket": link.ticket,
-        "rights": link.rights.iter().map(|right| right.name()).collect::<Vec<_>>(),
-        "max_bytes": link.max_bytes,
-        "expires_at": link.expires_at.map(ledger::rfc3339),
-    });
+    let made = make((&app.ledger, &app.desk), &asked, app.limits.link_expiry, &staff.actor()).await?;
+    let mut body = describe(&made.link);
+    body["url"] = format!("{}/u/{}", app.public_url, made.token.reveal()).into();
+    if let Some(warning) = made.warning {
+        body["warning"] = warning.into();
+    }
     Ok((StatusCode::CREATED, [("cache-control", "no-store")], Json(body)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct From {
+    partner: Option<String>,
+}
+
+pub(crate) async fn list(
+    _: Staff,
+    State(app): State<App>,
+    from: Result<Query<From>, QueryRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let Query(from) =
+        from.map_err(|rejection| problem::bad_request(&format!("{}.", rejection.body_text())))?;
+    let links: Vec<_> = app.ledger.links(from.partner.as_deref()).await?.iter().map(describe).collect();
+    Ok(Json(json!({ "links": links })))
+}
+
+pub(crate) async fn show(
+    _: Staff,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    Ok(Json(describe(&app.ledger.link(&id).await?)))
 }
 
 pub(crate) async fn revoke(
@@ -69,7 +98,26 @@ pub(crate) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     app.ledger.revoke_link(&id, &staff.actor()).await?;
+    app.uploads.stop_withdrawn().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A link as it is shown: without its token. A limit that is null is the configuration's.
+pub(crate) fn describe(link: &Link) -> Value {
+    json!({
+        "id": link.id,
+        "partner": link.partner_id,
+        "ticket": link.ticket,
+        "rights": link.rights.iter().map(|right| right.name()).collect::<Vec<_>>(),
+        "max_bytes": link.max_bytes,
+        "max_open": link.max_open,
+        "max_unfinished_bytes": link.max_unfinished_bytes,
+        "max_requests_per_minute": link.max_requests_per_minute,
+        "created_by": link.created_by,
+        "created_at": ledger::rfc3339(link.created_at),
+        "expires_at": link.expires_at.map(ledger::rfc3339),
+        "revoked_at": link.revoked_at.map(ledger::rfc3339),
+    })
 }
 
 /// What somebody asks a link to be.
@@ -80,15 +128,26 @@ pub(crate) struct Asked<'a> {
     pub(crate) expires_in: Option<Duration>,
     pub(crate) max_bytes: Option<i64>,
     pub(crate) max_open: Option<i64>,
+    pub(crate) max_unfinished_bytes: Option<i64>,
+    pub(crate) max_requests_per_minute: Option<i64>,
 }
 
-/// Makes a link; the token is shown this once.
+/// A link that was just made.
+pub(crate) struct Made {
+    pub(crate) link: Link,
+    /// Shown this once.
+    pub(crate) token: Token,
+    /// What could not be checked.
+    pub(crate) warning: Option<String>,
+}
+
+/// Makes a link, after asking the desk whether its ticket is the partner's.
 pub(crate) async fn make(
-    ledger: &ledger::Ledger,
+    (ledger, desk): (&Ledger, &Desk),
     asked: &Asked<'_>,
     default_expiry: Duration,
     created_by: &str,
-) -> Result<(ledger::Link, Token), Problem> {
+) -> Result<Made, Problem> {
     let partner = match ledger.partner(asked.partner).await {
         Err(ledger::Error::NotFound) => {
             return Err(problem::bad_request(&format!(
@@ -110,15 +169,13 @@ pub(crate) async fn make(
         }
         None => None,
     };
-    let mut rights = Vec::with_capacity(asked.rights.len());
-    for name in asked.rights {
-        let right = Right::parse(name).ok_or_else(|| {
-            let known: Vec<_> = Right::ALL.iter().map(|right| right.name()).collect();
-            problem::bad_request(&format!("A right is one of {}.", known.join(", ")))
-        })?;
-        rights.push(right);
-    }
-    for (name, limit) in [("max_bytes", asked.max_bytes), ("max_open", asked.max_open)] {
+    let rights = rights(asked.rights)?;
+    for (name, limit) in [
+        ("max_bytes", asked.max_bytes),
+        ("max_open", asked.max_open),
+        ("max_unfinished_bytes", asked.max_unfinished_bytes),
+        ("max_requests_per_minute", asked.max_requests_per_minute),
+    ] {
         if limit.is_some_and(|limit| limit < 1) {
             return Err(problem::bad_request(&format!("`{name}` is at least 1.")));
         }
@@ -128,6 +185,10 @@ pub(crate) async fn make(
         return Err(problem::bad_request("A link works for at least a second and at most ten years."));
     }
     let lasts = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
+    let warning = match &ticket {
+        Some(ticket) => check_ticket((ledger, desk), &partner, ticket).await?,
+        None => None,
+    };
     let new = NewLink {
         partner_id: partner.id,
         contact_id: None,
@@ -135,9 +196,61 @@ pub(crate) async fn make(
         rights,
         max_bytes: asked.max_bytes,
         max_open: asked.max_open,
+        max_unfinished_bytes: asked.max_unfinished_bytes,
+        max_requests_per_minute: asked.max_requests_per_minute,
         created_by: created_by.to_owned(),
         expires_at: Some(ledger::now_ms().saturating_add(lasts)),
     };
     let token = Token::random();
-    Ok((ledger.create_link(&token, &new).await?, token))
+    Ok(Made { link: ledger.create_link(&token, &new).await?, token, warning })
+}
+
+fn rights(names: &[String]) -> Result<Vec<Right>, Problem> {
+    let known = || Right::ALL.map(Right::name).join(", ");
+    let parse = |name: &String| {
+        Right::parse(name).ok_or_else(|| {
+            let why = format!("`{}` is not a right; one of {}.", name.escape_debug(), known());
+            problem::bad_request(&why)
+        })
+    };
+    names.iter().map(parse).collect()
+}
+
+/// Refuses a ticket that is closed, is not there, or is not the partner's. Answers what could not be checked.
+async fn check_ticket(
+    (ledger, desk): (&Ledger, &Desk),
+    partner: &Partner,
+    ticket: &str,
+) -> Result<Option<String>, Problem> {
+    let unchecked =
+        |why: &str| Ok(Some(format!("Ticket {ticket} was not checked: {why}. The link is made.")));
+    let found = match tokio::time::timeout(DESK_WAIT, desk.ticket(ticket)).await {
+        Ok(Ok(found)) => found,
+        Ok(Err(desk::Error::NotFound)) => {
+            let why = format!("The desk knows no ticket {ticket}. Check the number.");
+            return Err(problem::unknown_ticket().saying(why));
+        }
+        Ok(Err(error)) => return unchecked(&error.to_string()),
+        Err(_) => return unchecked("the desk does not answer"),
+    };
+    let owner = found.organization_id.and_then(|id| i64::try_from(id).ok());
+    let closed = found.status == desk::Status::Closed;
+    ledger.saw_ticket(ticket, owner, closed).await?;
+    let whose = format!("partner `{}`", partner.id);
+    if partner.organization_id.is_some() && owner != partner.organization_id {
+        let why = format!(
+            "Ticket {ticket} does not belong to the organisation of {whose}. Check the number, or the partner."
+        );
+        return Err(problem::unknown_ticket().saying(why));
+    }
+    if closed {
+        let why = format!("Ticket {ticket} is closed. Open a follow-up ticket, and make the link for that.");
+        return Err(problem::ticket_closed(ticket).saying(why));
+    }
+    if partner.organization_id.is_none() {
+        return Ok(Some(format!(
+            "{whose} has no organization_id: nothing says that ticket {ticket} is its own."
+        )));
+    }
+    Ok(None)
 }

@@ -14,7 +14,16 @@ async fn a_key_from_first_use_to_its_end() {
     assert_eq!(world.claim_key(&key("2"), 0).await.unwrap(), Claim::Running(vec!["u1".into()]));
     assert!(!world.note_key(&key("1"), &["u1".into()], true).await.unwrap(), "the newer request has it");
     world.drop_key(&key("1")).await.unwrap();
+    assert!(!world.key_is_done("h", "a.bin", 0).await.unwrap(), "it still runs");
     assert!(world.note_key(&key("2"), &["u2".into(), "u3".into()], true).await.unwrap());
+    for (hash, name, since, done) in [
+        ("h", "a.bin", 0, true),
+        ("g", "a.bin", 0, false),
+        ("h", "b.bin", 0, false),
+        ("h", "a.bin", now_ms() + 1000, false),
+    ] {
+        assert_eq!(world.key_is_done(hash, name, since).await.unwrap(), done, "{hash} {name} {since}");
+    }
     let done = Claim::Done(vec!["u2".into(), "u3".into()]);
     assert_eq!(world.claim_key(&key("3"), 0).await.unwrap(), done);
     for other in [Key { name: "b.bin".into(), ..key("4") }, Key { length: Some(6), ..key("4") }] {

@@ -2,33 +2,38 @@
 
 use super::*;
 
+/// Room for so many uploads, however large.
+fn open(open: i64) -> Room {
+    Room { open, ..AMPLE }
+}
+
 #[tokio::test]
 async fn a_new_upload_is_as_it_was_given() {
     let world = World::open().await;
     let new = NewUpload { length: Some(5), ..world.new_upload() };
-    world.create_upload(&new, 1).await.unwrap();
+    world.create_upload(&new, open(1)).await.unwrap();
     let upload = world.upload(&new.id).await.unwrap();
     assert_eq!((upload.state, upload.epoch, upload.offset, upload.length), (State::Open, 0, 0, Some(5)));
     assert_eq!(upload.object_key, new.object_key);
     assert_eq!((upload.multipart_id, upload.sha256, upload.destination), (None, None, None));
     assert_eq!(upload.attempts_until, upload.created_at, "no attempt was made yet");
     assert!(matches!(world.upload("none").await, Err(Error::NotFound)));
-    assert!(matches!(world.create_upload(&new, 2).await, Err(Error::Conflict(_))));
+    assert!(matches!(world.create_upload(&new, open(2)).await, Err(Error::Conflict(_))));
     let unknown = NewUpload { link_id: "none".into(), ..world.new_upload() };
-    assert!(matches!(world.create_upload(&unknown, 2).await, Err(Error::Conflict(_))));
+    assert!(matches!(world.create_upload(&unknown, open(2)).await, Err(Error::Conflict(_))));
 }
 
 #[tokio::test]
 async fn a_link_has_at_most_so_many_open() {
     let world = World::open().await;
     let first = world.new_upload();
-    world.create_upload(&first, 1).await.unwrap();
-    assert!(superseded(world.create_upload(&world.new_upload(), 1).await));
+    world.create_upload(&first, open(1)).await.unwrap();
+    assert!(superseded(world.create_upload(&world.new_upload(), open(1)).await));
     let (new, other) = (world.new_upload(), world.new_upload());
-    let (one, two) = tokio::join!(world.create_upload(&new, 2), world.create_upload(&other, 2));
+    let (one, two) = tokio::join!(world.create_upload(&new, open(2)), world.create_upload(&other, open(2)));
     assert!(one.is_ok() != two.is_ok(), "one place is left, for one of two");
     world.cancel(&first.id, None).await.unwrap();
-    world.create_upload(&world.new_upload(), 2).await.unwrap();
+    world.create_upload(&world.new_upload(), open(2)).await.unwrap();
 }
 
 #[tokio::test]
@@ -231,7 +236,7 @@ async fn two_concurrent_writers() {
                     Err(error) => panic!("{error}"),
                 }
             }
-            ledger.create_upload(&new, i64::MAX).await.unwrap();
+            ledger.create_upload(&new, AMPLE).await.unwrap();
             epochs
         }));
     }

@@ -31,6 +31,9 @@ async fn create(api: &Api, arguments: cli::LinkCreate, output: &Output) -> anyho
         rights,
         expires_in_s: arguments.expires,
         max_bytes: arguments.max_bytes,
+        max_open: arguments.max_open,
+        max_unfinished_bytes: arguments.max_unfinished_bytes,
+        max_requests_per_minute: arguments.max_requests_per_minute,
     };
     let link = api.create_link(&request).await?;
     if output.is_json() {
@@ -38,6 +41,9 @@ async fn create(api: &Api, arguments: cli::LinkCreate, output: &Output) -> anyho
         return Ok(Status::Done);
     }
     output.line(&link.url)?;
+    if let Some(warning) = link.extra.get("warning").and_then(|warning| warning.as_str()) {
+        output.warn(warning);
+    }
     let partner = link.partner.as_deref().unwrap_or(&request.partner);
     let ticket =
         link.ticket.as_deref().map_or_else(|| "any ticket".to_owned(), |ticket| format!("ticket {ticket}"));

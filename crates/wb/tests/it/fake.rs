@@ -217,6 +217,7 @@ fn gateway(seen: &Seen, state: &mut State) -> Response<Body> {
             &json!({
                 "id": "L1", "url": "https://host/u/CAPABILITY", "partner": "acme", "ticket": seen.body["ticket"],
                 "rights": seen.body["rights"], "expires_at": "2026-11-24T10:00:00Z", "max_bytes": seen.body["max_bytes"],
+                "warning": (seen.body["ticket"] == "404").then_some("Ticket 404 was not checked"),
             }),
         ),
         ("DELETE", ["links", "L1"]) => empty(204),

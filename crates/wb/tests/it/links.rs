@@ -31,6 +31,20 @@ fn create_leaves_the_rest_to_the_gateway() {
 }
 
 #[test]
+fn create_hands_limits_on_and_shows_a_warning_beside_the_url() {
+    let desk = Desk::new();
+    let limits = ["--max-open", "3", "--max-unfinished-bytes", "2TB", "--max-requests-per-minute", "60"];
+    let link = ["link", "create", "--partner", "acme", "--ticket", "404"];
+    let run = desk.wb(&[&link[..], &limits].concat()).ends(0);
+    assert_eq!(run.text(), "https://host/u/CAPABILITY\n");
+    assert!(run.stderr.contains("Ticket 404 was not checked"), "{}", run.stderr);
+    let expected = json!({"partner": "acme", "ticket": "404", "rights": ["upload"], "max_open": 3,
+        "max_unfinished_bytes": 2_000_000_000_000_u64, "max_requests_per_minute": 60});
+    assert_eq!(desk.fake.seen(Place::Gateway)[0].body, expected);
+    desk.wb(&["link", "create", "--partner", "acme", "--max-open", "many"]).ends(2);
+}
+
+#[test]
 fn revoke() {
     let desk = Desk::new();
     desk.wb(&["link", "revoke", "L1"]).ends(0);
