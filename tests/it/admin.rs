@@ -125,7 +125,7 @@ fn mistakes_are_named_and_end_with_their_status() {
 
 #[tokio::test]
 async fn a_sweep_clears_what_is_ours_and_only_reports_what_is_not() {
-    let World { gateway, sandbox } = World::start();
+    let World { gateway, sandbox } = World::start_embedded();
     let bucket = sandbox.bucket(None).await;
     let kept = sandbox.sent(&sandbox.link("acme"), "kept.bin", &noise(9_000_000, 1));
     // Others' objects and uploads, one of them under a key as ours.

@@ -260,7 +260,10 @@ async fn note_of(sandbox: &Sandbox, ticket: &str, id: &str) -> Value {
 async fn a_note_says_all_and_its_commands_run_as_printed() {
     let sandbox = Sandbox::start();
     let gateway = sandbox.gateway();
-    let own = |partner: &str| if partner == "globex" { "globex-uploads" } else { "support-uploader" };
+    let own = |partner: &str| match partner {
+        "globex" => sandbox.text("/s3/partner_buckets/globex"),
+        _ => sandbox.text("/s3/support_uploader_bucket"),
+    };
     for (partner, size, shown) in [
         ("acme", SMALL, "40,000 bytes"),
         ("acme", LARGE, "20,000,001 bytes"),

@@ -30,7 +30,7 @@ fn terminate(world: &mut World) -> (Option<i32>, Duration) {
 async fn uploads_under_way_end_and_their_senders_get_receipts() {
     let mut world = World::start();
     let (small, large) = (noise(1_500_000, 1), noise(30_000_000, 2));
-    let senders = [begin(&world, "small.bin", &small, "1M"), begin(&world, "large.bin", &large, "15M")];
+    let senders = [begin(&world, "small.bin", &small, "250k"), begin(&world, "large.bin", &large, "5M")];
     world.until_open(2);
     let address = world.gateway.url.strip_prefix("http://").unwrap().to_owned();
     let refused = std::thread::spawn(move || {
@@ -85,7 +85,7 @@ async fn what_does_not_end_in_time_is_broken_off_and_leaves_nothing() {
 
 #[tokio::test]
 async fn storage_that_hangs_does_not_hold_the_end_up() {
-    let mut world = World::with(&["drain_time = \"2s\""]);
+    let mut world = World::embedded_with(&["drain_time = \"2s\""]);
     let hang =
         json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 60_000, "times": 0});
     world.sandbox.fault(hang).await;

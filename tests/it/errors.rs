@@ -312,7 +312,7 @@ fn too_many_open_uploads_on_a_link() {
 
 #[tokio::test]
 async fn storage_that_is_down_is_503_and_leaves_nothing() {
-    let world = World::start();
+    let world = World::start_embedded();
     let link = world.link("acme");
     for operation in ["PutObject", "UploadPart"] {
         let fault =

@@ -130,7 +130,7 @@ fn keys(receipt: &Value) -> [String; 2] {
 }
 
 async fn killed_at(step: &Step) {
-    let sandbox = Sandbox::start();
+    let sandbox = if step.service == "s3" { Sandbox::start_embedded() } else { Sandbox::start() };
     let mut gateway = sandbox.gateway();
     let bucket = sandbox.bucket(None).await;
     let bytes = noise(if step.large { LARGE_BYTES } else { SMALL_BYTES }, 1);
@@ -172,7 +172,7 @@ fn killed_at_any_step_nothing_is_lost_doubled_or_left() {
 
 #[tokio::test]
 async fn killed_under_eight_senders() {
-    let sandbox = Sandbox::start();
+    let sandbox = Sandbox::start_embedded();
     let mut gateway = sandbox.gateway();
     let bucket = sandbox.bucket(None).await;
     let mut sendings = Vec::new();
@@ -213,7 +213,7 @@ async fn killed_under_eight_senders() {
 #[tokio::test]
 async fn killed_while_it_recovers_from_being_killed() {
     for when in ["before", "after"] {
-        let sandbox = Sandbox::start();
+        let sandbox = Sandbox::start_embedded();
         let mut gateway = sandbox.gateway();
         let bucket = sandbox.bucket(None).await;
         let sending = Sending::new(&sandbox, &gateway, noise(LARGE_BYTES, 7), "core.bin").await;

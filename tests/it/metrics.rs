@@ -57,7 +57,7 @@ async fn metrics_tell_what_happened_and_come_back_to_zero() {
 
 #[tokio::test]
 async fn it_is_ready_while_storage_answers_whatever_the_desk_does() {
-    let world = World::start();
+    let world = World::start_embedded();
     let get = |path: &str| curl(&[&format!("{}{path}", world.gateway.url)]);
     assert_eq!((get("/healthz").status, get("/healthz").body.as_str()), (200, "ok\n"));
     assert_eq!((get("/readyz").status, get("/readyz").body.as_str()), (200, "ready\n"));

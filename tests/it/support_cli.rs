@@ -40,7 +40,7 @@ fn names(folder: &Path) -> Vec<String> {
 
 #[tokio::test]
 async fn a_large_file_comes_back_verified_by_either_way() {
-    let World { gateway: _gateway, sandbox } = World::start();
+    let World { gateway: _gateway, sandbox } = World::start_embedded();
     let bytes = noise(60_000_000, 1);
     let receipt = sandbox.sent(&sandbox.link("globex"), "core dump.bin", &bytes);
     let upload = id(&receipt);
@@ -71,7 +71,7 @@ async fn a_large_file_comes_back_verified_by_either_way() {
 
 #[tokio::test]
 async fn a_corrupted_object_is_a_mismatch_and_leaves_no_file() {
-    let World { gateway: _gateway, sandbox } = World::start();
+    let World { gateway: _gateway, sandbox } = World::start_embedded();
     let bytes = noise(25_000_000, 2);
     let upload = id(&sandbox.sent(&sandbox.link("acme"), "core.bin", &bytes));
     let corrupt = json!({"service": "s3", "operation": "GetObject", "times": 0, "fault": "corrupt"});
@@ -209,12 +209,21 @@ async fn a_local_file_is_compared_with_its_receipt() {
     let good = sandbox.file("good", "core.bin", &bytes);
     let damaged = sandbox.file("damaged", "core.bin", &bytes[1..]);
     let stranger = sandbox.file("stranger", "other.bin", b"other");
+    // The same file again is answered with the same receipt, as the text that curl shows.
+    let answer = sandbox.scratch().join("receipt.txt");
+    let (answer, link) = (answer.to_str().unwrap(), format!("{}/", sandbox.link("acme")));
+    let arguments = ["-sS", "--fail-with-body", "-T", good.to_str().unwrap(), "-o", answer, &link];
+    assert!(Command::new("curl").args(arguments).status().unwrap().success());
     let saved = sandbox.file("receipt", "receipt.json", receipt.to_string().as_bytes());
     let [good, damaged, stranger, saved] =
         [&good, &damaged, &stranger, &saved].map(|path| path.to_str().unwrap());
     for (status, arguments) in [
         (0, vec!["verify", good]),
         (0, vec!["verify", good, "--receipt", saved]),
+        (0, vec!["verify", good, "--receipt", answer]),
+        (5, vec!["verify", damaged, "--receipt", answer]),
+        (2, vec!["verify", good, "--receipt", good]),
+        (3, vec!["verify", good, "--receipt", "no-such-file"]),
         (0, vec!["verify", good, "--id", receipt["id"].as_str().unwrap()]),
         (5, vec!["verify", damaged]),
         (5, vec!["verify", damaged, "--receipt", saved]),
@@ -232,6 +241,8 @@ async fn every_way_to_fail_has_its_own_exit_status() {
     let World { mut gateway, sandbox } = World::start();
     let upload = id(&sandbox.sent(&sandbox.link("acme"), "a.log", b"a"));
     let unknown = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    let file = sandbox.file("here", "file", b"");
+    let file = file.to_str().unwrap();
     for (status, arguments) in [
         (2, vec![]),
         (2, vec!["fetch"]),
@@ -242,8 +253,11 @@ async fn every_way_to_fail_has_its_own_exit_status() {
         (3, vec!["rm", "--yes", unknown]),
         (3, vec!["link", "revoke", unknown]),
         (3, vec!["partner", "nobody"]),
-        (1, vec!["link", "create", "--partner", "nobody", "--ticket", "1"]),
-        (1, vec!["ls", "--state", "finished"]),
+        (2, vec!["link", "create", "--partner", "nobody", "--ticket", "1"]),
+        (2, vec!["ls", "--state", "finished"]),
+        (2, vec!["get", ""]),
+        (2, vec!["ls", "--ticket", ""]),
+        (2, vec!["get", &upload, "-o", file]),
         (0, vec!["--help"]),
         (0, vec!["--version"]),
     ] {

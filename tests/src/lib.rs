@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "as above")]
 
 mod curl;
+mod garage;
 mod gateway;
 mod look;
 mod raw;
@@ -12,6 +13,7 @@ mod support;
 mod world;
 
 pub use curl::{Answer, curl, curl_raw};
+pub use garage::Garage;
 pub use gateway::Gateway;
 pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
 pub use raw::Raw;

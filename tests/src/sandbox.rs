@@ -1,4 +1,5 @@
-//! The embedded S3 server, desk and Slack sink in a process of their own, which outlives any gateway.
+//! The embedded S3 server, desk and Slack sink in a process of their own, which outlives any gateway. Where the environment
+//! names a real S3 server, that one takes the place of the embedded one.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -6,19 +7,39 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Gateway, eventually, program};
+use crate::{Garage, Gateway, eventually, program};
 
 /// A running sandbox; dropping it kills it and removes its folder.
 pub struct Sandbox {
     child: Child,
     folder: TempDir,
+    /// Whether files rest in a real S3 server: then the embedded one must hear nothing.
+    is_real: bool,
     /// What `sandbox.json` says.
     pub description: Value,
 }
 
 impl Sandbox {
-    /// Starts one in a folder of its own.
+    /// Starts one in a folder of its own, with the S3 server that the environment names, else the embedded one.
     pub fn start() -> Self {
+        let sandbox = Self::start_embedded();
+        match Garage::from_environment() {
+            Some(garage) => sandbox.on(&garage),
+            None => sandbox,
+        }
+    }
+
+    fn on(mut self, garage: &Garage) -> Self {
+        let path = self.data().join("serve.toml");
+        let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
+        garage.take_over(&mut self.description, &mut config);
+        std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+        self.is_real = true;
+        self
+    }
+
+    /// Starts one with the embedded S3 server, whatever the environment says: for faults of it, and looks into it.
+    pub fn start_embedded() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let child = Command::new(program("weighbridge"))
@@ -31,7 +52,7 @@ impl Sandbox {
         let description = eventually("sandbox.json is written", || {
             serde_json::from_slice(&std::fs::read(&described).ok()?).ok()
         });
-        Self { child, folder, description }
+        Self { child, folder, is_real: false, description }
     }
 
     /// Starts a gateway against it, configured as the sandbox wrote it.
@@ -74,6 +95,8 @@ impl Sandbox {
 
     /// Adds a fault rule: see the sandbox's documentation.
     pub async fn fault(&self, rule: Value) {
+        let reaches_it = !self.is_real || rule["service"] != "s3";
+        assert!(reaches_it, "a real S3 server has no faults on demand: use `start_embedded`");
         let answer = reqwest::Client::new().post(self.text("/faults")).json(&rule).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
@@ -141,6 +164,12 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        if self.is_real && !std::thread::panicking() {
+            // Nothing that ran here may have spoken to the embedded store in secret.
+            let answer = Command::new("curl").args(["-sf", &self.text("/faults")]).output().unwrap();
+            let heard: Value = serde_json::from_slice(&answer.stdout).unwrap();
+            assert_eq!(heard["calls"]["s3"], Value::Null, "the embedded S3 server was called");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -22,7 +22,20 @@ impl World {
 
     /// One with other limits: the lines of the section `[limits]`.
     pub fn with(limits: &[&str]) -> Self {
-        let sandbox = Sandbox::start();
+        Self::on(Sandbox::start(), limits)
+    }
+
+    /// One with the embedded S3 server, whatever the environment says: see [`Sandbox::start_embedded`].
+    pub fn start_embedded() -> Self {
+        Self::embedded_with(&[])
+    }
+
+    /// The same with other limits.
+    pub fn embedded_with(limits: &[&str]) -> Self {
+        Self::on(Sandbox::start_embedded(), limits)
+    }
+
+    fn on(sandbox: Sandbox, limits: &[&str]) -> Self {
         let limits: toml::Table = limits.join("\n").parse().unwrap();
         let gateway = sandbox.gateway_with(|config| {
             config.insert("limits".into(), limits.into());

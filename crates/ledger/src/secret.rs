@@ -11,15 +11,21 @@ use subtle::ConstantTimeEq as _;
 pub struct Token(String);
 
 impl Token {
-    /// 256 random bits from the operating system, as 43 characters that fit into a URL.
+    /// 256 random bits from the operating system, as 43 characters that fit into a URL. The first is a letter or
+    /// digit: with `-` in front it would be an option on somebody's command line. That costs a twentieth of a bit.
     ///
     /// # Panics
     /// When the operating system has no randomness to give: nothing safe can be done then.
     pub fn random() -> Self {
-        let mut bytes = [0_u8; 32];
-        #[expect(clippy::expect_used, reason = "without randomness no token may be made")]
-        rand::rngs::SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
-        Self(URL_SAFE_NO_PAD.encode(bytes))
+        loop {
+            let mut bytes = [0_u8; 32];
+            #[expect(clippy::expect_used, reason = "without randomness no token may be made")]
+            rand::rngs::SysRng.try_fill_bytes(&mut bytes).expect("the operating system gives random bytes");
+            let text = URL_SAFE_NO_PAD.encode(bytes);
+            if !text.starts_with(['-', '_']) {
+                return Self(text);
+            }
+        }
     }
 
     /// A token that was made before and kept elsewhere.
@@ -60,4 +66,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// Compares two stored hashes in constant time, beside the database's own lookup.
 pub(crate) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_no_options() {
+        // One in 32 would begin otherwise, by chance.
+        for _ in 0..1_000 {
+            let token = Token::random();
+            let text = token.reveal().as_bytes();
+            assert_eq!(text.len(), 43);
+            assert!(text[0].is_ascii_alphanumeric());
+        }
+    }
 }

@@ -33,6 +33,9 @@ const DETAIL_CHARS_MAX: usize = 2_000;
 const CALL_TRIES_MAX: u32 = 5;
 /// A call asked to wait longer than this is given up: the person is told, and decides.
 const CALL_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// The media type of a problem (RFC 9457).
+const PROBLEM: &str = "application/problem+json";
+
 /// A gateway and the right to ask it.
 pub(crate) struct Api {
     base: Url,
@@ -239,6 +242,7 @@ struct Problem {
 async fn refusal(mut response: Response) -> Trouble {
     let status = response.status();
     let retry = retry_of(status, response.headers());
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM);
     let body = read_body(&mut response).await.unwrap_or_default();
     let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
     let text = problem.detail.or(problem.title).unwrap_or_else(|| {
@@ -249,7 +253,10 @@ async fn refusal(mut response: Response) -> Trouble {
         }
     });
     let text: String = text.chars().take(DETAIL_CHARS_MAX).collect();
-    Trouble { error: failure(status_for(status), text), retry }
+    // Only the gateway says so of what was asked here; a bucket says it of much else.
+    let is_usage = is_problem && matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
+    let ends_with = if is_usage { Status::Usage } else { status_for(status) };
+    Trouble { error: failure(ends_with, text), retry }
 }
 
 fn status_for(status: StatusCode) -> Status {

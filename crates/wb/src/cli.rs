@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
 use crate::s3::Location;
@@ -85,10 +85,10 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
     /// Only this ticket
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = given())]
     pub(crate) ticket: Option<String>,
     /// Only this partner
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = given())]
     pub(crate) partner: Option<String>,
     /// Not before: `2026-11-22`, `2026-11-22T10:00:00Z`, or an age such as `48h` or `7d`
     #[arg(long, value_name = "WHEN", value_parser = when)]
@@ -109,7 +109,7 @@ pub(crate) struct Ls {
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// Upload ids, or ticket numbers (digits only) for all files of a ticket; with --s3 also keys
-    #[arg(required = true, value_name = "ID|TICKET|KEY")]
+    #[arg(required = true, value_name = "ID|TICKET|KEY", value_parser = given())]
     pub(crate) what: Vec<String>,
     /// Folder to write to, created if missing; `-` is standard output, for one file
     #[arg(long, short, value_name = "DIR", default_value = ".")]
@@ -150,7 +150,7 @@ pub(crate) enum Link {
     /// Revoke upload links at once
     Revoke {
         /// Ids of the links
-        #[arg(required = true, value_name = "ID")]
+        #[arg(required = true, value_name = "ID", value_parser = given())]
         ids: Vec<String>,
     },
 }
@@ -159,10 +159,10 @@ pub(crate) enum Link {
 #[derive(Debug, Args)]
 pub(crate) struct LinkCreate {
     /// The partner who will send
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = given())]
     pub(crate) partner: String,
     /// Bind the link to this ticket
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = given())]
     pub(crate) ticket: Option<String>,
     /// What the link allows; `upload` is always among it
     #[arg(long, value_enum, value_delimiter = ',', default_value = "upload")]
@@ -211,6 +211,7 @@ impl Right {
 #[derive(Debug, Args)]
 pub(crate) struct Partner {
     /// Show this partner instead of the list
+    #[arg(value_parser = given())]
     pub(crate) id: Option<String>,
     /// List everything in the partner's bucket
     #[arg(long, requires = "id")]
@@ -221,7 +222,7 @@ pub(crate) struct Partner {
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     /// Ids of the uploads
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", value_parser = given())]
     pub(crate) ids: Vec<String>,
     /// Do not ask
     #[arg(long, short)]
@@ -233,22 +234,27 @@ pub(crate) struct Rm {
 pub(crate) struct Verify {
     /// Local files; or ids of uploads, whose stored bytes are then fetched and compared but not kept. With --s3 the
     /// stored bytes of ids, tickets or keys; local files only with --id or --receipt
-    #[arg(required = true, value_name = "FILE|ID|KEY")]
+    #[arg(required = true, value_name = "FILE|ID|KEY", value_parser = given())]
     pub(crate) what: Vec<String>,
     /// Compare the file with this upload; otherwise its receipt is looked for by digest, then by name
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = given())]
     pub(crate) id: Option<String>,
-    /// Compare the file with a saved receipt (JSON); needs no gateway
+    /// Compare the file with a saved receipt, its JSON or the text that `curl -o receipt.txt` saved; needs no gateway
     #[arg(long, value_name = "FILE", conflicts_with = "id")]
     pub(crate) receipt: Option<PathBuf>,
     /// Look for receipts on this ticket only
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = given())]
     pub(crate) ticket: Option<String>,
     /// Look for receipts of this partner only
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", value_parser = given())]
     pub(crate) partner: Option<String>,
     #[command(flatten)]
     pub(crate) transfer: Transfer,
+}
+
+/// A text that is not empty: `wb get "$ID"` with nothing in `ID` must not mean something else.
+fn given() -> NonEmptyStringValueParser {
+    NonEmptyStringValueParser::new()
 }
 
 /// A point in time: RFC 3339, a date (midnight UTC), or an age counted back from now.

@@ -43,6 +43,54 @@ impl Receipt {
     }
 }
 
+/// The receipts in what somebody has saved: JSON, one object or several or a form's answer, or the short text that curl gets.
+/// None where there is no receipt.
+pub(crate) fn saved(text: &str) -> Vec<Receipt> {
+    let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+    match values {
+        Ok(values) => values
+            .into_iter()
+            .flat_map(|mut value| match value.get_mut("uploads").map(Value::take) {
+                Some(Value::Array(uploads)) => uploads,
+                _ => vec![value],
+            })
+            // A form's answer may hold problems among the receipts.
+            .filter_map(|value| serde_json::from_value(value).ok())
+            .collect(),
+        Err(_) => from_text(text),
+    }
+}
+
+/// `NAME, SIZE bytes`, and `SHA-256 DIGEST` on the next line; `for ticket TICKET, …` and `Receipt …/ID` may follow.
+fn from_text(text: &str) -> Vec<Receipt> {
+    let mut found: Vec<Receipt> = Vec::new();
+    let mut before = "";
+    for line in text.lines().map(str::trim_end) {
+        if let (Some((name, size)), Some(sha256)) = (name_and_size(before), digest(line)) {
+            let fields = serde_json::json!({"id": "", "name": name, "size": size, "sha256": sha256});
+            found.extend(serde_json::from_value::<Receipt>(fields));
+        } else if let Some(receipt) = found.last_mut() {
+            if let Some(location) = line.strip_prefix("Receipt ") {
+                receipt.id = location.rsplit('/').next().unwrap_or_default().to_owned();
+            } else if let Some(place) = line.strip_prefix("for ticket ") {
+                receipt.ticket = place.split(',').next().map(str::to_owned);
+            }
+        }
+        before = line;
+    }
+    found
+}
+
+fn name_and_size(line: &str) -> Option<(&str, u64)> {
+    let (name, size) = line.strip_suffix(" bytes")?.rsplit_once(", ")?;
+    Some((name, size.parse().ok()?))
+}
+
+fn digest(line: &str) -> Option<&str> {
+    let digest = line.strip_prefix("SHA-256 ")?;
+    (digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(digest)
+}
+
 /// A page of `GET /api/v1/uploads`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct UploadsPage {
@@ -144,4 +192,49 @@ pub(crate) struct Link {
     pub(crate) expires_at: Option<String>,
     #[serde(flatten)]
     pub(crate) extra: Map<String, Value>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<(String, Option<u64>, String)> {
+        let one = |receipt: Receipt| (receipt.id, receipt.size, receipt.name);
+        saved(text).into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn saved_receipts() {
+        let digest = "ab".repeat(32);
+        let first =
+            format!("a, 2 bytes, b.log, 12 bytes\nSHA-256 {digest}\nfor ticket 1001, as an attachment\n");
+        let first = format!("{first}Receipt https://host/u/T/uploads/01A\n");
+        let second =
+            format!("b.log, 0 bytes\r\nSHA-256 {digest}\r\nReceipt https://host/u/T/uploads/01B\r\n");
+        let of_a = ("01A".to_owned(), Some(12), "a, 2 bytes, b.log".to_owned());
+        let of_b = ("01B".to_owned(), Some(0), "b.log".to_owned());
+        assert_eq!(shown(&first), std::slice::from_ref(&of_a));
+        assert_eq!(saved(&first)[0].ticket.as_deref(), Some("1001"));
+        assert_eq!(saved(&first)[0].sha256.as_deref(), Some(digest.as_str()));
+        assert_eq!(shown(&format!("{first}\n{second}")), [of_a, of_b]);
+
+        let json = |id: &str| {
+            format!("{{\"id\": \"{id}\", \"name\": \"n\", \"size\": 1, \"sha256\": \"{digest}\"}}")
+        };
+        let (a, b) = (json("01A"), json("01B"));
+        for (text, ids) in [
+            (a.clone(), vec!["01A"]),
+            (format!("{a}\n{b}\n"), vec!["01A", "01B"]),
+            (format!("{{\"uploads\": [{a}, {{\"status\": 413}}, {b}]}}"), vec!["01A", "01B"]),
+            ("{\"type\": \"/problems/too-large\", \"status\": 413}".to_owned(), vec![]),
+            ("{".to_owned(), vec![]),
+            (String::new(), vec![]),
+            (format!("SHA-256 {digest}\n"), vec![]),
+            ("a.log, 1 bytes\nSHA-256 abc\n".to_owned(), vec![]),
+            (format!("a.log, many bytes\nSHA-256 {digest}\n"), vec![]),
+        ] {
+            let found: Vec<_> = saved(&text).into_iter().map(|receipt| receipt.id).collect();
+            assert_eq!(found, ids, "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use clap::CommandFactory;
 
 use crate::{
     cli::Cli,
-    failure::Status,
+    failure::{Status, usage},
     output::{self, Output},
 };
 
@@ -19,6 +19,9 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> anyhow::Result<Status>
 }
 
 pub(crate) fn manual(folder: &Path, output: &Output) -> anyhow::Result<Status> {
+    if folder.is_file() {
+        return Err(usage(format!("`{}` is a file: name a folder", folder.display())));
+    }
     let written =
         std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
     written.with_context(|| format!("write the manual to `{}`", folder.display()))?;

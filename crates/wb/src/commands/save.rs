@@ -34,6 +34,10 @@ pub(super) fn check(arguments: &cli::Get, output: &Output) -> anyhow::Result<()>
     if arguments.is_to_stdout() && output.is_json() {
         return Err(usage("`-o -` and `--json` both want standard output"));
     }
+    if arguments.output.is_file() {
+        let shown = arguments.output.display();
+        return Err(usage(format!("`{shown}` is a file: `-o` takes a folder, or `-` for standard output")));
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `wb verify`: does a local file, or what is stored, have the bytes of the receipt?
 //! A file without `--id` or `--receipt` is looked for by its digest; a receipt of its name only counts as a mismatch.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::{
     failure::{Status, mismatch, not_found, usage},
     names,
     output::{self, Output},
-    receipt::Receipt,
+    receipt::{self, Receipt},
 };
 
 /// A local file and what it holds.
@@ -50,9 +50,13 @@ async fn verify(
     let path = Path::new(what);
     let is_file = path.is_file();
     if let Some(saved) = &arguments.receipt {
-        let text = std::fs::read(saved).with_context(|| format!("read `{}`", saved.display()))?;
-        let receipt = serde_json::from_slice(&text).with_context(|| format!("read `{}`", saved.display()))?;
-        return compare(&hash(path).await?, &receipt, output);
+        let receipts = read_receipts(saved)?;
+        let local = hash(path).await?;
+        let receipt = match <[Receipt; 1]>::try_from(receipts) {
+            Ok([only]) => only,
+            Err(several) => pick(&local, several)?,
+        };
+        return compare(&local, &receipt, output);
     }
     if !is_file && (arguments.id.is_some() || !is_id(what)) {
         return Err(not_found("no such file"));
@@ -86,11 +90,34 @@ pub(super) async fn hash(path: &Path) -> anyhow::Result<Local<'_>> {
     Ok(Local { path, sums: sums.with_context(|| format!("read `{}`", path.display()))? })
 }
 
-/// The receipt with the file's digest, else the newest of its name.
+/// The receipts that somebody has saved, at least one.
+fn read_receipts(path: &Path) -> anyhow::Result<Vec<Receipt>> {
+    let shown = path.display();
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(not_found(format!("`{shown}`: no such file")));
+        }
+        Err(error) => return Err(usage(format!("read `{shown}`: {error}"))),
+    };
+    let receipts = receipt::saved(&String::from_utf8_lossy(&text));
+    if receipts.is_empty() {
+        return Err(usage(format!(
+            "`{shown}` holds no receipt: expected its JSON, or the text that curl was answered"
+        )));
+    }
+    Ok(receipts)
+}
+
+/// The same among all that the gateway has.
 async fn find(api: &Api, local: &Local<'_>, arguments: &cli::Verify) -> anyhow::Result<Receipt> {
     let filter =
         Filter { ticket: arguments.ticket.clone(), partner: arguments.partner.clone(), ..Filter::default() };
-    let receipts = api.all_uploads(&filter).await?;
+    pick(local, api.all_uploads(&filter).await?)
+}
+
+/// The receipt with the file's digest, else the newest of its name.
+fn pick(local: &Local<'_>, receipts: Vec<Receipt>) -> anyhow::Result<Receipt> {
     let proof = (local.sums.size_bytes, local.sums.sha256.as_str());
     if let Some(same) = receipts.iter().find(|receipt| receipt.proof() == Some(proof)) {
         return Ok(same.clone());

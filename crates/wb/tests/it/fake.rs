@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) presigned: bool,
     /// How often a presigned URL is good; 0 means always.
     pub(crate) uses: usize,
+    /// Presigned URLs of another store, handed out one after the other instead of our bucket's.
+    pub(crate) locations: VecDeque<String>,
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) partners: Vec<Value>,
     pub(crate) objects: Vec<Value>,
@@ -247,6 +249,9 @@ fn content(seen: &Seen, state: &mut State, id: &str, query: &str) -> Response<Bo
     let Some(bytes) = state.contents.get(id).cloned() else {
         return problem(404, "no such upload");
     };
+    if let Some(location) = state.locations.pop_front() {
+        return Response::builder().status(302).header(header::LOCATION, location).body(full("")).unwrap();
+    }
     if state.presigned && query != "via=gateway" {
         let signature = state.signatures.len();
         let uses = state.uses;

@@ -5,6 +5,7 @@
 
 mod bare;
 mod config;
+mod expiry;
 mod fake;
 mod get;
 mod links;

@@ -36,23 +36,14 @@ impl Store {
             runtime.block_on(Sandbox::start(&folder.path().join("sandbox"), Listen::any_port(), &seed));
         let sandbox = sandbox.unwrap();
         let access = sandbox.s3.clone();
-        let config = Config {
-            bucket: BUCKET.to_owned(),
-            prefix: PREFIX.to_owned(),
-            endpoint: Some(access.endpoint.clone()),
-            public_endpoint: None,
-            region: access.region.clone(),
-            path_style: true,
-            credentials: Credentials::Static {
-                access_key_id: access.access_key_id.clone(),
-                secret_access_key: access.secret_access_key.clone(),
-            },
-            expected_owner: None,
-            kms_key: None,
-        };
-        let bucket = runtime.block_on(Bucket::new(config));
+        let bucket = runtime.block_on(Bucket::new(config(&access, None)));
         std::fs::create_dir(folder.path().join("work")).unwrap();
         Self { sandbox: Some(sandbox), access, runtime, bucket, folder }
+    }
+
+    /// How to reach the bucket; with a public endpoint it hands out presigned URLs.
+    pub(crate) fn config(&self, public_endpoint: Option<String>) -> Config {
+        config(&self.access, public_endpoint)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -138,6 +129,23 @@ impl Drop for Store {
         if let Some(sandbox) = self.sandbox.take() {
             self.runtime.block_on(sandbox.stop());
         }
+    }
+}
+
+fn config(access: &S3Access, public_endpoint: Option<String>) -> Config {
+    Config {
+        bucket: BUCKET.to_owned(),
+        prefix: PREFIX.to_owned(),
+        endpoint: Some(access.endpoint.clone()),
+        public_endpoint,
+        region: access.region.clone(),
+        path_style: true,
+        credentials: Credentials::Static {
+            access_key_id: access.access_key_id.clone(),
+            secret_access_key: access.secret_access_key.clone(),
+        },
+        expected_owner: None,
+        kms_key: None,
     }
 }
 

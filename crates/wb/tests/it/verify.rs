@@ -61,6 +61,30 @@ fn a_saved_receipt_needs_no_gateway() {
     std::fs::write(desk.path("a.log"), "changed").unwrap();
     offline("a.log").ends(5);
     desk.wb(&["verify", "a.log", "b.log", "--receipt", "a.json"]).ends(2);
+    // As curl was answered, for one file or for several of a form; and what is no receipt.
+    std::fs::write(desk.path("a.log"), fake::bytes(5_000)).unwrap();
+    let text = |name: &str, length: usize| {
+        let sha256 = fake::sha256(&fake::bytes(length));
+        format!(
+            "{name}, {length} bytes\nSHA-256 {sha256}\nfor ticket 1001\nReceipt https://host/u/T/uploads/01{name}\n"
+        )
+    };
+    let [one, other] = [text("a.log", 5_000), text("b.log", 6_000)];
+    for (status, saved) in [
+        (0, one.clone()),
+        (5, other.clone()),
+        (0, format!("{other}{one}")),
+        (5, other.replace("b.log", "a.log")),
+        (3, format!("{other}{}", other.replace("b.log", "c.log"))),
+        (2, "{\"type\": \"/problems/too-large\", \"status\": 413}".to_owned()),
+        (2, String::new()),
+    ] {
+        std::fs::write(desk.path("a.json"), &saved).unwrap();
+        let run = offline("a.log").ends(status);
+        assert!(status != 0 || run.text().contains("verified, upload 01a.log"), "{}", run.text());
+    }
+    std::fs::remove_file(desk.path("a.json")).unwrap();
+    offline("a.log").ends(3);
 }
 
 #[test]

@@ -25,5 +25,5 @@ fn every_command_has_a_manual_page() {
     }
     let page = std::fs::read_to_string(desk.path("share/man1/wb.1")).unwrap();
     assert!(page.contains("integrity mismatch") && page.contains("s3://BUCKET/PREFIX"), "{page}");
-    desk.wb(&["man", "share/man1/wb.1"]).ends(1);
+    desk.wb(&["man", "share/man1/wb.1"]).ends(2);
 }
