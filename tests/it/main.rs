@@ -25,6 +25,8 @@ mod observe;
 mod page;
 mod put;
 mod routing;
+mod s3_conventions;
+mod s3_real;
 mod secrets_in_logs;
 mod staff;
 mod staff_links;

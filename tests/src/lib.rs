@@ -9,6 +9,7 @@ mod gateway;
 mod look;
 mod raw;
 mod sandbox;
+mod store;
 mod support;
 mod world;
 
@@ -18,6 +19,7 @@ pub use gateway::Gateway;
 pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
 pub use raw::Raw;
 pub use sandbox::Sandbox;
+pub use store::{Asked, Checking, Habits, Store, abort_after};
 pub use support::{noise, object, printed, side_by_side};
 pub use world::{Shared, World, piped};
 

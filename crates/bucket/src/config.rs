@@ -1,11 +1,10 @@
 //! A bucket, how to reach it, and as whom.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{Region, SdkConfig};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -15,33 +14,10 @@ use aws_sdk_s3::config::{
 };
 use aws_types::service_config::ServiceConfigKey;
 
+use crate::Credentials;
+use crate::identity::{self, Identity};
 use crate::observe::Watch;
-
-/// As whom to speak to a bucket.
-#[derive(Clone)]
-pub enum Credentials {
-    /// The ordinary AWS chain: environment, profile, web identity, container, instance.
-    Chain,
-    /// A named profile of the AWS configuration files.
-    Profile(String),
-    /// A fixed key pair.
-    Static {
-        /// Access key id.
-        access_key_id: String,
-        /// Secret access key.
-        secret_access_key: String,
-    },
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Chain => f.write_str("Chain"),
-            Self::Profile(name) => f.debug_tuple("Profile").field(name).finish(),
-            Self::Static { access_key_id, .. } => f.debug_tuple("Static").field(access_key_id).finish(),
-        }
-    }
-}
+use crate::probe::Checks;
 
 /// Where a bucket is and how it is to be used.
 #[derive(Debug, Clone)]
@@ -50,11 +26,11 @@ pub struct Config {
     pub bucket: String,
     /// Put before every key; empty, or ending in `/`.
     pub prefix: String,
-    /// Endpoint URL; none for AWS itself.
+    /// Endpoint URL; none: as the AWS conventions say, else AWS itself.
     pub endpoint: Option<String>,
     /// Endpoint that staff can reach, for presigned URLs; none: content goes through the gateway.
     pub public_endpoint: Option<String>,
-    /// Region.
+    /// Region; empty: as the AWS conventions say.
     pub region: String,
     /// Bucket in the path rather than in the host name.
     pub path_style: bool,
@@ -70,8 +46,12 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Bucket {
     pub(crate) client: Client,
+    /// Signs URLs and sends nothing.
     pub(crate) public: Option<Client>,
+    pub(crate) identity: Identity,
     pub(crate) config: Arc<Config>,
+    /// What the store was seen to check; unknown until it was examined.
+    pub(crate) checks: Arc<OnceLock<Checks>>,
 }
 
 impl fmt::Debug for Bucket {
@@ -83,8 +63,6 @@ impl fmt::Debug for Bucket {
 /// One attempt that takes longer is broken off and tried again: a store that takes a request and stays silent would
 /// hang for ever otherwise.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Where no region is named, as with AWS's own S3 commands.
-const FALLBACK_REGION: &str = "us-east-1";
 /// Attempts in all, the first included.
 const ATTEMPTS_MAX: u32 = 4;
 /// The SDK's 5 s is too short for a store that pauses to write.
@@ -94,37 +72,48 @@ impl Bucket {
     /// No call to a bucket, retries included, lasts longer than this.
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-    /// Prepares clients; nothing is sent yet.
-    pub async fn new(config: Config) -> Self {
-        let client = client(&config, config.endpoint.as_deref()).await;
-        let public = match config.public_endpoint.as_deref() {
-            Some(endpoint) => Some(self::client(&config, Some(endpoint)).await),
-            None => None,
-        };
-        Self { client, public, config: Arc::new(config) }
+    /// Prepares clients; nothing is sent to the bucket yet.
+    pub async fn new(mut config: Config) -> Self {
+        let sdk = identity::load(&config.credentials, &config.region).await;
+        if let Some(region) = sdk.region() {
+            config.region = region.as_ref().to_owned();
+        }
+        if config.endpoint.is_none() && !matches!(config.credentials, Credentials::Static { .. }) {
+            config.endpoint = configured_endpoint(&sdk);
+            config.path_style |= config.endpoint.is_some();
+        }
+        Self::with(config, &sdk)
     }
 
     /// A bucket as a person's AWS tools see it: credentials, region and endpoint come from the environment
     /// (`AWS_ENDPOINT_URL_S3`, `AWS_PROFILE`, …) and the AWS configuration files. Nothing is sent to the bucket yet.
     pub async fn from_environment(bucket: String, prefix: String) -> Self {
-        // Stores behind an endpoint of their own seldom care; AWS says so when another region is right.
-        let region = RegionProviderChain::default_provider().or_else(FALLBACK_REGION);
-        let sdk = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-        let endpoint = configured_endpoint(&sdk);
-        let config = Config {
+        Self::new(Config {
             bucket,
             prefix,
-            // Such stores rarely have a host name for each bucket.
-            path_style: endpoint.is_some(),
-            endpoint,
+            path_style: false,
+            endpoint: None,
             public_endpoint: None,
-            region: sdk.region().map_or(FALLBACK_REGION, Region::as_ref).to_owned(),
+            region: String::new(),
             credentials: Credentials::Chain,
             expected_owner: None,
             kms_key: None,
+        })
+        .await
+    }
+
+    fn with(config: Config, sdk: &SdkConfig) -> Self {
+        let identity = Identity::new(sdk.credentials_provider());
+        let client = |endpoint: Option<&str>| {
+            let mut builder = aws_sdk_s3::config::Builder::from(sdk)
+                .region(Region::new(config.region.clone()))
+                .credentials_provider(SharedCredentialsProvider::new(identity.clone()));
+            builder.set_endpoint_url(endpoint.map(str::to_owned));
+            tuned(builder, &config.bucket, config.path_style)
         };
-        let client = tuned(aws_sdk_s3::config::Builder::from(&sdk), &config.bucket, config.path_style);
-        Self { client, public: None, config: Arc::new(config) }
+        let own = client(config.endpoint.as_deref());
+        let public = config.public_endpoint.as_deref().map(|endpoint| client(Some(endpoint)));
+        Self { client: own, public, identity, config: Arc::new(config), checks: Arc::default() }
     }
 
     /// The bucket's name.
@@ -145,34 +134,6 @@ impl Bucket {
     pub(crate) fn owner(&self) -> Option<String> {
         self.config.expected_owner.clone()
     }
-}
-
-async fn client(config: &Config, endpoint: Option<&str>) -> Client {
-    let region = Region::new(config.region.clone());
-    let mut builder = match &config.credentials {
-        Credentials::Static { access_key_id, secret_access_key } => {
-            let credentials = aws_credential_types::Credentials::new(
-                access_key_id,
-                secret_access_key,
-                None,
-                None,
-                "configuration",
-            );
-            aws_sdk_s3::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .credentials_provider(SharedCredentialsProvider::new(credentials))
-                .region(region)
-        }
-        chain => {
-            let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
-            if let Credentials::Profile(name) = chain {
-                loader = loader.profile_name(name);
-            }
-            aws_sdk_s3::config::Builder::from(&loader.load().await)
-        }
-    };
-    builder.set_endpoint_url(endpoint.map(str::to_owned));
-    tuned(builder, &config.bucket, config.path_style)
 }
 
 /// The endpoint that environment or profile name for S3, or for every service; none for AWS itself.

@@ -69,15 +69,23 @@ where
         ("NoSuchUpload", _) => Error::NotFound("multipart upload"),
         ("NoSuchBucket", _) => Error::NoSuchBucket(text),
         ("NoSuchKey" | "NotFound", _) | (_, Some(404)) => Error::NotFound("object"),
-        ("BadDigest" | "InvalidPart" | "InvalidPartOrder" | "EntityTooSmall" | "InvalidDigest", _) => {
-            Error::Damaged(text)
-        }
+        (
+            "BadDigest"
+            | "InvalidPart"
+            | "InvalidPartOrder"
+            | "EntityTooSmall"
+            | "InvalidDigest"
+            | "XAmzContentChecksumMismatch",
+            _,
+        ) => Error::Damaged(text),
         ("PreconditionFailed", _) | (_, Some(412)) => Error::Changed,
         // An expired session is a 400.
         ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, Some(401 | 403)) => {
             Error::Forbidden(text)
         }
         _ if lacks_credentials(error) => Error::NoCredentials(chain(error)),
+        // Not a matter of time, though a 5xx.
+        ("NotImplemented", _) | (_, Some(501)) => Error::Refused(text),
         // A complete may answer one of these behind a status of 200.
         ("InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout" | "IncompleteBody", _)
         | (_, None | Some(408 | 409 | 429 | 500..)) => Error::Unavailable(text),
@@ -90,7 +98,8 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(<dyn std::error::Error>::is::<CredentialsError>)
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+/// An error with its causes.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

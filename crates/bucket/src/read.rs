@@ -191,13 +191,23 @@ impl Bucket {
         }
     }
 
-    /// A URL on the public endpoint that serves the object as an attachment for `expires_in`, at most 7 days.
+    /// A URL on the public endpoint that serves the object as an attachment for `expires_in`, at most 7 days; for less
+    /// where the credentials end before.
     ///
     /// # Errors
-    /// [`Error::Refused`] without a public endpoint; [`Error::Unavailable`] when no credentials can be had.
+    /// [`Error::Refused`] without a public endpoint; [`Error::NoCredentials`] when none can be had; with an expected
+    /// owner, what S3 says when the bucket is another's.
     pub async fn presign(&self, key: &str, disposition: &str, expires_in: Duration) -> Result<String> {
         let client =
             self.public.as_ref().ok_or_else(|| Error::Refused("there is no public endpoint".into()))?;
+        // A browser that follows a URL sends no `x-amz-expected-bucket-owner`: S3 is asked now.
+        if self.config.expected_owner.is_some() && self.head(key).await?.is_none() {
+            return Err(Error::NotFound("object"));
+        }
+        let (credentials, expires_in) = self.identity.lasting(expires_in).await?;
+        if expires_in < Duration::from_secs(1) {
+            return Err(Error::NoCredentials("those that there are have expired".into()));
+        }
         let config =
             PresigningConfig::expires_in(expires_in).map_err(|error| Error::Refused(error.to_string()))?;
         let request = client
@@ -206,6 +216,8 @@ impl Bucket {
             .key(key)
             .response_content_disposition(disposition)
             .response_content_type("application/octet-stream")
+            .customize()
+            .config_override(aws_sdk_s3::Config::builder().credentials_provider(credentials))
             .presigned(config)
             .await
             .map_err(|error| sort(&error))?;

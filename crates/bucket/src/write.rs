@@ -3,11 +3,13 @@
 use std::future::Future;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 
 use crate::error::sort;
+use crate::probe::Checks;
 use crate::{Bucket, Crc64, Error, Payload, Result};
 
 /// What is written with an object, so that a bucket explains itself. Keys and values are ASCII: callers encode.
@@ -37,28 +39,46 @@ impl Bucket {
         payload: &Payload,
     ) -> Result<()> {
         let request = || {
-            let mut request = self
-                .client
-                .put_object()
-                .bucket(self.name())
-                .key(key)
-                .content_type(content_type)
-                .set_metadata(Some(
-                    metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-                ))
-                .set_expected_bucket_owner(self.owner())
-                .checksum_crc64_nvme(payload.crc64().to_base64())
-                .body(payload.stream());
-            if let Some(key) = &self.config.kms_key {
-                request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(key);
-            }
+            let request = self.put_request(key, content_type, metadata, payload);
             Box::pin(request.customize().disable_payload_signing().send())
         };
         bounded(resent(request)).await?;
         Ok(())
     }
 
-    /// Opens a multipart upload whose whole-object checksum the store will verify. Returns its id.
+    pub(crate) fn put_request(
+        &self,
+        key: &str,
+        content_type: &str,
+        metadata: &Metadata,
+        payload: &Payload,
+    ) -> PutObjectFluentBuilder {
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(self.name())
+            .key(key)
+            .content_type(content_type)
+            .set_metadata(Some(
+                metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            ))
+            .set_expected_bucket_owner(self.owner())
+            .body(payload.stream());
+        request = match self.checks() {
+            Checks::Whole | Checks::Parts => request.checksum_crc64_nvme(payload.crc64().to_base64()),
+            Checks::Md5 => request.content_md5(payload.md5_base64()),
+        };
+        if let Some(key) = &self.config.kms_key {
+            request = request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(key)
+                // Else S3 asks KMS for every object and part.
+                .bucket_key_enabled(true);
+        }
+        request
+    }
+
+    /// Opens a multipart upload whose whole-object checksum the store will verify, if it can. Returns its id.
     ///
     /// # Errors
     /// As [`Error`]. After a lost answer one may exist that nobody knows: see [`Bucket::multiparts`].
@@ -77,11 +97,17 @@ impl Bucket {
             .set_metadata(Some(
                 metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             ))
-            .set_expected_bucket_owner(self.owner())
-            .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
-            .checksum_type(ChecksumType::FullObject);
+            .set_expected_bucket_owner(self.owner());
+        if self.checks() == Checks::Whole {
+            request = request
+                .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
+                .checksum_type(ChecksumType::FullObject);
+        }
         if let Some(key) = &self.config.kms_key {
-            request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(key);
+            request = request
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(key)
+                .bucket_key_enabled(true);
         }
         let answer = bounded(Box::pin(request.send())).await?;
         answer.upload_id.ok_or_else(|| Error::Unavailable("no id for the multipart upload was given".into()))
@@ -108,15 +134,19 @@ impl Bucket {
                 .upload_id(multipart_id)
                 .part_number(number)
                 .set_expected_bucket_owner(self.owner())
-                .checksum_crc64_nvme(payload.crc64().to_base64())
                 .body(payload.stream());
+            let request = match self.checks() {
+                Checks::Whole | Checks::Parts => request.checksum_crc64_nvme(payload.crc64().to_base64()),
+                Checks::Md5 => request.content_md5(payload.md5_base64()),
+            };
             Box::pin(request.customize().disable_payload_signing().send())
         };
         let answer = bounded(resent(request)).await?;
         answer.e_tag.ok_or_else(|| Error::Unavailable("no tag for the part was given".into()))
     }
 
-    /// Publishes the object made of these parts, asserting size and checksum of the whole.
+    /// Publishes the object made of these parts, asserting size and checksum of the whole. A store that does not check
+    /// the whole has checked each part, and is asked for the size afterwards.
     ///
     /// # Errors
     /// As [`Error`]; [`Error::NotFound`] also when a repeated call comes after one whose answer was lost.
@@ -128,29 +158,38 @@ impl Bucket {
         size: i64,
         crc64: Crc64,
     ) -> Result<()> {
+        let whole = self.checks() == Checks::Whole;
         let mut list = CompletedMultipartUpload::builder();
         for part in parts {
-            list = list.parts(
-                CompletedPart::builder()
-                    .part_number(part_number(part.number)?)
-                    .e_tag(&part.etag)
-                    .checksum_crc64_nvme(part.crc64.to_base64())
-                    .build(),
-            );
+            let entry = CompletedPart::builder().part_number(part_number(part.number)?).e_tag(&part.etag);
+            let checksum = whole.then(|| part.crc64.to_base64());
+            list = list.parts(entry.set_checksum_crc64_nvme(checksum).build());
         }
-        let request = self
+        let mut request = self
             .client
             .complete_multipart_upload()
             .bucket(self.name())
             .key(key)
             .upload_id(multipart_id)
             .multipart_upload(list.build())
-            .checksum_type(ChecksumType::FullObject)
-            .checksum_crc64_nvme(crc64.to_base64())
-            .mpu_object_size(size)
             .set_expected_bucket_owner(self.owner());
+        if whole {
+            request = request
+                .checksum_type(ChecksumType::FullObject)
+                .checksum_crc64_nvme(crc64.to_base64())
+                .mpu_object_size(size);
+        }
         bounded(Box::pin(request.send())).await?;
-        Ok(())
+        if whole {
+            return Ok(());
+        }
+        match self.head(key).await? {
+            Some(found) if found.size == size => Ok(()),
+            Some(found) => {
+                Err(Error::Damaged(format!("{size} bytes were sent, the object has {}", found.size)))
+            }
+            None => Err(Error::Unavailable("the object is not there yet".into())),
+        }
     }
 
     /// Drops a multipart upload and its parts; one that is gone already is fine.

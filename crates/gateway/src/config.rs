@@ -1,5 +1,6 @@
 //! The configuration of `serve`: read, checked as a whole, every mistake named with line, key and mend.
 
+mod buckets;
 mod log;
 mod reader;
 #[cfg(test)]
@@ -10,7 +11,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bucket::{Credentials, SUPPORT_UPLOADER};
+use bucket::SUPPORT_UPLOADER;
+use buckets::bucket_config;
 use ipnet::IpNet;
 pub(crate) use reader::parse_duration;
 use reader::{Mistake, Section};
@@ -50,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) max_upload_bytes: u64,
     pub(crate) ticket_attachment_bytes: u64,
     pub(crate) link_expiry: Duration,
+    /// How long an interrupted upload may be resumed. No bucket may drop its parts before.
+    pub(crate) resume_window: Duration,
     /// A body slower than this over a window is ended with 408. Bytes per second.
     pub(crate) min_rate: u64,
     pub(crate) min_rate_window: Duration,
@@ -75,6 +79,7 @@ impl Default for Limits {
             max_upload_bytes: 500_000_000_000,
             ticket_attachment_bytes: 20_000_000,
             link_expiry: Duration::from_secs(48 * 60 * 60),
+            resume_window: Duration::from_secs(48 * 60 * 60),
             min_rate: 1_000,
             min_rate_window: Duration::from_secs(30),
             // A script that sends 32 files side by side is not an attack.
@@ -110,6 +115,20 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
         vec![format!("{shown}: cannot be read ({error}); name another with --config FILE")]
     })?;
     parse(&text).map_err(|mistakes| mistakes.iter().map(|mistake| format!("{shown}: {mistake}")).collect())
+}
+
+/// The line where a bucket's section begins, by the bucket's name; 1 when it cannot be told.
+pub(crate) fn bucket_line(path: &Path, bucket: &str) -> usize {
+    let Ok(text) = std::fs::read_to_string(path) else { return 1 };
+    let Ok(table) = toml::de::DeTable::parse(&text) else { return 1 };
+    let mut root = Section::root(&text, &table);
+    let mistakes = &mut Vec::new();
+    if bucket == SUPPORT_UPLOADER {
+        return root.section("support_uploader", mistakes).line();
+    }
+    let partners = root.sections("partners", mistakes);
+    let own = partners.into_iter().find(|(id, _)| id == bucket);
+    own.map_or(1, |(_, mut partner)| partner.section("bucket", mistakes).line())
 }
 
 /// Checks the text of a configuration that is in no file.
@@ -149,13 +168,17 @@ fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
             found,
         );
     }
-    let support_uploader = bucket_config(uploader, found);
+    let support_uploader = bucket_config(SUPPORT_UPLOADER, uploader, found);
     let partners = root
         .sections("partners", found)
         .into_iter()
         .map(|(id, section)| partner(id, section, found))
         .collect();
     root.finish(found);
+    if let Err(text) = bucket::ca_bundle() {
+        let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
+        found.push(Mistake { line: 1, key: "environment".into(), what: what.into(), mend: mend.into() });
+    }
     if mistakes.is_empty() {
         Ok(Config { server, log, ledger_url, limits, desk, attachments_public, support_uploader, partners })
     } else {
@@ -223,6 +246,7 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
             .number("ticket_attachment_bytes", found)
             .unwrap_or(default.ticket_attachment_bytes),
         link_expiry: section.duration("link_expiry", found).unwrap_or(default.link_expiry),
+        resume_window: section.duration("resume_window", found).unwrap_or(default.resume_window),
         min_rate: section.number("min_rate", found).unwrap_or(default.min_rate),
         min_rate_window: section.duration("min_rate_window", found).unwrap_or(default.min_rate_window),
         link_open_uploads: count(&mut section, "link_open_uploads", found)
@@ -242,8 +266,6 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
             .map_or(default.form_files, |n| usize::try_from(n).unwrap_or(usize::MAX)),
         drain_time: section.duration("drain_time", found).unwrap_or(default.drain_time),
     };
-    // Uploads that break off are resumed by a later version; the key is accepted so that one file serves both.
-    section.duration("resume_window", found);
     check_limits(&section, &limits, found);
     section.finish(found);
     limits
@@ -333,48 +355,6 @@ fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Con
     (desk::Config::new(url, credentials), public)
 }
 
-fn bucket_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> bucket::Config {
-    let bucket =
-        if section.is_there() { section.required("bucket", "\"NAME\"", found) } else { String::new() };
-    let mut prefix = section.string("prefix", found).unwrap_or_default();
-    if !prefix.is_empty() && !prefix.ends_with('/') {
-        prefix.push('/');
-    }
-    let pair = (section.secret("access_key_id", found), section.secret("secret_access_key", found));
-    let profile = section.string("profile", found);
-    let credentials = match (pair, profile) {
-        ((Some(access_key_id), Some(secret_access_key)), None) => {
-            Credentials::Static { access_key_id, secret_access_key }
-        }
-        ((None, None), Some(profile)) => Credentials::Profile(profile),
-        ((None, None), None) => Credentials::Chain,
-        _ => {
-            let mend = "give access_key_id and secret_access_key, or profile alone, or none of them";
-            section.wrong("access_key_id", "the credentials are not complete, or given twice", mend, found);
-            Credentials::Chain
-        }
-    };
-    for key in ["role_arn", "external_id"] {
-        if section.string(key, found).is_some() {
-            let mend = "give `profile` with a role in the AWS configuration file, and remove it";
-            section.wrong(key, "is not served by this version", mend, found);
-        }
-    }
-    let config = bucket::Config {
-        bucket,
-        prefix,
-        endpoint: url(&mut section, "endpoint", found),
-        public_endpoint: url(&mut section, "public_endpoint", found),
-        region: section.string("region", found).unwrap_or_else(|| "us-east-1".into()),
-        path_style: section.boolean("path_style", found).unwrap_or(false),
-        credentials,
-        expected_owner: section.string("expected_owner", found),
-        kms_key: section.string("kms_key", found),
-    };
-    section.finish(found);
-    config
-}
-
 fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (String, Partner) {
     if !crate::partners::is_partner_id(&id) || id == SUPPORT_UPLOADER {
         let mend = "use 1 to 63 lower-case letters, digits and `-`, and not `support-uploader`";
@@ -384,7 +364,7 @@ fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (S
     let organization_id =
         section.number("organization_id", found).and_then(|number| i64::try_from(number).ok());
     let own = section.section("bucket", found);
-    let bucket = if own.is_there() { Some(bucket_config(own, found)) } else { None };
+    let bucket = if own.is_there() { Some(bucket_config(&id, own, found)) } else { None };
     section.finish(found);
     (id, Partner { name, organization_id, bucket })
 }

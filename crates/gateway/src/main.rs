@@ -7,6 +7,7 @@ mod body;
 mod config;
 #[cfg(feature = "sandbox")]
 mod embedded;
+mod examine;
 mod headers;
 mod listen;
 mod name;
@@ -74,7 +75,11 @@ enum Command {
 #[derive(Subcommand)]
 enum ConfigCommand {
     /// Name file, line, key and mend of every mistake.
-    Check,
+    Check {
+        /// Also try every bucket: whether it can be reached, what is allowed, what its store can do.
+        #[arg(long)]
+        online: bool,
+    },
 }
 
 /// The configuration does not allow the program to run: the exit status of a wrong command line.
@@ -119,7 +124,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     observe::log::start(&config.log)?;
     match arguments.command {
-        Command::Config(ConfigCommand::Check) => say("The configuration is good.")?,
+        Command::Config(ConfigCommand::Check { online: true }) => {
+            return examine::check(&config, &arguments.config).await;
+        }
+        Command::Config(ConfigCommand::Check { online: false }) => say("The configuration is good.")?,
         Command::Migrate => {
             serve::open_ledger(&config).await?.close().await;
             say("The ledger is up to date.")?;

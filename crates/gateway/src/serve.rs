@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::listen::Listen;
 use crate::rate::{Absent, Rates};
 use crate::tls::Tls;
-use crate::{observe, ops};
+use crate::{examine, observe, ops};
 
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -106,6 +106,8 @@ pub(crate) async fn start(
         recovered.context("recover uploads")?;
     }
     ledger.release_claims().await.context("release claims")?;
+    let resume_window = config.limits.resume_window;
+    let unexamined = examine::all(&buckets, resume_window).await;
     let delivery = Delivery::new(
         ledger.clone(),
         buckets.clone(),
@@ -136,6 +138,7 @@ pub(crate) async fn start(
         async move { delivery.run(completed, stop).await }
     });
     running.tasks.spawn(housekeeping(app.clone(), stop.clone()));
+    running.tasks.spawn(examine::again(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener =
             TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;

@@ -38,13 +38,13 @@ locals {
       {
         Sid      = "Bucket"
         Effect   = "Allow"
-        Action   = ["s3:ListBucket", "s3:ListBucketMultipartUploads"]
+        Action   = ["s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
         Resource = [for id in ids : local.arns[id]]
       },
       {
         Sid    = "Objects"
         Effect = "Allow"
-        Action = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
+        Action = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObject"]
         Resource = [
           for id in ids : "${local.arns[id]}/${var.key_prefix}*"
         ]

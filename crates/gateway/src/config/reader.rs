@@ -86,6 +86,11 @@ impl<'a> Section<'a> {
         found
     }
 
+    /// The line where it begins.
+    pub(crate) fn line(&self) -> usize {
+        line(self.text, self.span.start)
+    }
+
     pub(crate) fn is_there(&self) -> bool {
         self.table.is_some()
     }

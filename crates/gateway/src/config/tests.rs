@@ -68,6 +68,28 @@ fn mistakes_name_line_key_and_mend() {
         ("url = \"https://example.zendesk.com\"", "", 10, "desk.url", "zendesk.com"),
         ("bucket = \"shared\"", "", 14, "support_uploader.bucket", "bucket = "),
         ("[partners.globex]", "[partners.Globex_]", 17, "partners.Globex_", "lower-case"),
+        ("prefix = \"in\"", "external_id = \"x\"", 16, "support_uploader.external_id", "add `role_arn`"),
+        (
+            "prefix = \"in\"",
+            "role_arn = \"admin\"",
+            16,
+            "support_uploader.role_arn",
+            "arn:aws:iam::123456789012:role/NAME",
+        ),
+        (
+            "prefix = \"in\"",
+            "expected_owner = \"globex\"",
+            16,
+            "support_uploader.expected_owner",
+            "12 digits",
+        ),
+        (
+            "prefix = \"in\"",
+            "profile = \"a\"\naccess_key_id = \"k\"\nsecret_access_key = \"s\"",
+            17,
+            "support_uploader.access_key_id",
+            "profile alone",
+        ),
         ("organization_id = 7", "organization_id = \"x\"", 19, "partners.globex.organization_id", "digits"),
     ] {
         let mistakes = parse(&GOOD.replacen(from, to, 1)).unwrap_err();
@@ -87,4 +109,33 @@ fn every_mistake_is_named_at_once() {
         assert!(keys.contains(&key), "{key} in {keys:?}");
     }
     assert_eq!(parse("[server\n").unwrap_err()[0].line, 1);
+}
+
+#[test]
+fn a_role_is_assumed_as_whom_the_section_names() {
+    let role = "role_arn = \"arn:aws-cn:iam::123456789012:role/team/r\"\nexternal_id = \"hush-3\"";
+    let with = |text: &str| parse(&text.replace("bucket = \"globex\"", &format!("bucket = \"b\"\n{role}")));
+    let config = with(GOOD).unwrap();
+    assert!(!format!("{config:?}").contains("hush-3"), "an external id is shown");
+    let own = config.partners["globex"].bucket.as_ref().unwrap();
+    let bucket::Credentials::Role { base, role_arn, external_id, session_name } = &own.credentials else {
+        panic!("{own:?}")
+    };
+    assert!(matches!(**base, bucket::Credentials::Static { .. }), "{base:?}");
+    assert_eq!(role_arn, "arn:aws-cn:iam::123456789012:role/team/r");
+    assert_eq!((external_id.as_deref(), session_name.as_str()), (Some("hush-3"), "weighbridge-globex"));
+    let chain = GOOD.replace("access_key_id = \"k\"\nsecret_access_key = \"s\"", "");
+    let config = with(&chain).unwrap();
+    let own = config.partners["globex"].bucket.as_ref().unwrap();
+    let bucket::Credentials::Role { base, .. } = &own.credentials else { panic!("{own:?}") };
+    assert!(matches!(**base, bucket::Credentials::Chain), "{base:?}");
+}
+
+#[test]
+fn a_bucket_is_found_in_the_file_by_its_name() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), GOOD).unwrap();
+    for (bucket, line) in [(SUPPORT_UPLOADER, 14), ("globex", 20), ("nobody", 1)] {
+        assert_eq!(bucket_line(file.path(), bucket), line, "{bucket}");
+    }
 }

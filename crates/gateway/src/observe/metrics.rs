@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Name and meaning of every metric; where it has a unit, the name ends with it. Documented with what to do in
 /// `deploy/README.md`.
-const ALL: [(&str, &str); 29] = [
+const ALL: [(&str, &str); 30] = [
     ("weighbridge_build_info", "1; the version is in the label."),
     ("weighbridge_start_time_seconds", "When the process began, seconds since 1970."),
     ("weighbridge_requests_total", "Requests by method, pattern of the path and class of the status."),
@@ -37,6 +37,7 @@ const ALL: [(&str, &str); 29] = [
     ("weighbridge_delivery_seconds", "Time from an upload's end until its ticket was told."),
     ("weighbridge_delivery_failures_total", "Attempts to deliver that are made again, by reason."),
     ("weighbridge_notes_total", "Notes written."),
+    ("weighbridge_bucket_capability", "What a bucket was seen to do: 1, or 0."),
     (
         "weighbridge_foreign_multipart_uploads",
         "Multipart uploads in our buckets that this ledger did not make.",

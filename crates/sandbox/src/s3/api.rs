@@ -6,7 +6,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
 use super::store::Store;
-use super::{REGION, multipart, objects};
+use super::{ABORT_AFTER_DAYS, REGION, multipart, objects};
 
 /// The operations over a store.
 pub(super) struct Api {
@@ -68,7 +68,22 @@ impl S3 for Api {
         req: S3Request<GetBucketLifecycleConfigurationInput>,
     ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
         self.store.bucket_exists(&req.input.bucket)?;
-        Err(s3_error!(NoSuchLifecycleConfiguration, "The lifecycle configuration does not exist"))
+        answer(GetBucketLifecycleConfigurationOutput {
+            rules: Some(vec![LifecycleRule {
+                id: Some("abort-incomplete-multipart-uploads".into()),
+                status: ExpirationStatus::from_static(ExpirationStatus::ENABLED),
+                filter: Some(LifecycleRuleFilter { prefix: Some(String::new()), ..Default::default() }),
+                abort_incomplete_multipart_upload: Some(AbortIncompleteMultipartUpload {
+                    days_after_initiation: Some(ABORT_AFTER_DAYS),
+                }),
+                expiration: None,
+                noncurrent_version_expiration: None,
+                noncurrent_version_transitions: None,
+                prefix: None,
+                transitions: None,
+            }]),
+            ..Default::default()
+        })
     }
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {

@@ -111,3 +111,30 @@ async fn one_sandbox_a_folder_and_loopback_only() {
     let error = sandbox::Sandbox::start(elsewhere.path(), open, &sandbox::Seed::default()).await.unwrap_err();
     assert!(error.to_string().contains("loopback"), "{error}");
 }
+
+#[tokio::test]
+async fn incomplete_uploads_end_as_the_lifecycle_rule_says() {
+    let dir = TempDir::new().unwrap();
+    let sandbox = start(dir.path()).await.unwrap();
+    let remote = client(&sandbox.s3, 1);
+    let rules = remote.get_bucket_lifecycle_configuration().bucket(BUCKET).send().await.unwrap();
+    let abort = rules.rules()[0].abort_incomplete_multipart_upload().unwrap();
+    assert_eq!(abort.days_after_initiation(), Some(7));
+    let begin = || remote.create_multipart_upload().bucket(BUCKET).key("k").send();
+    let old = begin().await.unwrap().upload_id.unwrap();
+    let young = begin().await.unwrap().upload_id.unwrap();
+    let call = remote.upload_part().bucket(BUCKET).key("k").upload_id(&old).part_number(1);
+    call.body(pattern(MIB, 1).into()).send().await.unwrap();
+    sandbox.stop().await;
+    let record = dir.path().join("s3/uploads").join(format!("{old}.json"));
+    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&record).unwrap()).unwrap();
+    json["started_ms"] = (json["started_ms"].as_i64().unwrap() - 8 * 24 * 60 * 60 * 1000).into();
+    std::fs::write(&record, json.to_string()).unwrap();
+
+    let sandbox = start(dir.path()).await.unwrap();
+    let left = client(&sandbox.s3, 1).list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
+    let left: Vec<_> = left.uploads().iter().filter_map(|upload| upload.upload_id()).collect();
+    assert_eq!(left, [young]);
+    assert_eq!(std::fs::read_dir(dir.path().join("s3/blobs")).unwrap().count(), 0, "its parts are gone");
+    sandbox.stop().await;
+}

@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub(super) async fn run(location: Location, command: Command, output: &Output) -> anyhow::Result<Status> {
+    bucket::ca_bundle().map_err(usage)?;
     match command {
         Command::Ls(arguments) => ls::run(&Store::open(location).await, arguments, output).await,
         Command::Get(arguments) => {

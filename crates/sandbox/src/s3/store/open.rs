@@ -1,5 +1,5 @@
 //! Start: the index rebuilt from what lies on disk, leftovers of an unclean end removed.
-//! Invariant: only files that nothing durable refers to are removed; a record that cannot be read stops the start.
+//! Invariant: only files that nothing durable refers to, and uploads past the lifecycle rule, are removed; a record that cannot be read stops the start.
 
 use std::collections::HashSet;
 use std::fs;
@@ -15,7 +15,10 @@ use super::files::{self, Files};
 use super::object::Object;
 use super::records::{Bucket, Manifest, Part, UploadRecord};
 use super::upload::Upload;
-use super::{BucketIndex, Index, Inner, PUBLISH_LOCKS, Store};
+use super::{BucketIndex, Index, Inner, PUBLISH_LOCKS, Store, now_ms};
+use crate::s3::ABORT_AFTER_DAYS;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Store {
     /// Opens the store in a folder, creating it if needed. One process at a time; the caller holds the lock.
@@ -73,6 +76,11 @@ fn load_uploads(index: &mut Index, files: &Files, ended: &HashSet<String>) -> an
     for record in records::<UploadRecord>(&files.uploads)? {
         if ended.contains(&record.id) {
             // The process ended between publishing the object and removing this record.
+            files::remove(&files.uploads, &format!("{}.json", record.id))?;
+            continue;
+        }
+        if record.started_ms < now_ms() - i64::from(ABORT_AFTER_DAYS) * DAY_MS {
+            // Its parts are orphans from now on.
             files::remove(&files.uploads, &format!("{}.json", record.id))?;
             continue;
         }

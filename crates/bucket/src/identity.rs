@@ -1,0 +1,295 @@
+//! As whom a bucket is spoken to: the AWS conventions, a role assumed where one is named, and which certificates are trusted.
+//! Invariant: what is signed for later (a presigned URL) never claims to live longer than the credentials it is signed with.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::sts::AssumeRoleProvider;
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::{Error, Result};
+
+/// As whom to speak to a bucket.
+#[derive(Clone)]
+pub enum Credentials {
+    /// The ordinary AWS chain: environment, profile, web identity, container, instance.
+    Chain,
+    /// A named profile of the AWS configuration files.
+    Profile(String),
+    /// A fixed key pair.
+    Static {
+        /// Access key id.
+        access_key_id: String,
+        /// Secret access key.
+        secret_access_key: String,
+    },
+    /// A role, assumed with STS and again before the session ends.
+    Role {
+        /// As whom to ask STS.
+        base: Box<Self>,
+        /// The role's ARN.
+        role_arn: String,
+        /// What the role's owner asks for, so that nobody else can make us use it.
+        external_id: Option<String>,
+        /// Under what name the session stands in the owner's CloudTrail; shortened to what STS takes.
+        session_name: String,
+    },
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chain => f.write_str("Chain"),
+            Self::Profile(name) => f.debug_tuple("Profile").field(name).finish(),
+            Self::Static { access_key_id, .. } => f.debug_tuple("Static").field(access_key_id).finish(),
+            Self::Role { base, role_arn, .. } => f.debug_tuple("Role").field(role_arn).field(base).finish(),
+        }
+    }
+}
+
+/// Where no region is named, as with AWS's own S3 commands. Stores behind an endpoint of their own seldom care; AWS says so
+/// when another region is right.
+const FALLBACK_REGION: &str = "us-east-1";
+/// STS takes no longer name for a session.
+const SESSION_NAME_MAX: usize = 64;
+/// Credentials that name no end are asked for again after this, as the SDK does.
+const UNDATED_FOR: Duration = Duration::from_secs(15 * 60);
+/// Names a file of PEM certificates to trust, as with AWS's own tools.
+const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+
+/// Credentials, region and endpoints as section and AWS conventions say. Nothing is sent but what the chain asks for the
+/// region; credentials are fetched with the first call.
+pub(crate) async fn load(credentials: &Credentials, region: &str) -> SdkConfig {
+    let region = (!region.is_empty()).then(|| Region::new(region.to_owned()));
+    match credentials {
+        // Complete in itself: no file and no variable of this machine has a say.
+        Credentials::Static { .. } => {
+            let mut sdk = SdkConfig::builder()
+                .behavior_version(BehaviorVersion::latest())
+                .credentials_provider(fixed(credentials))
+                .region(region.unwrap_or(Region::from_static(FALLBACK_REGION)));
+            sdk.set_http_client(http_client());
+            sdk.build()
+        }
+        Credentials::Role { base, role_arn, external_id, session_name } => {
+            let sdk = loader(base, region).load().await;
+            let mut role = AssumeRoleProvider::builder(role_arn)
+                .configure(&sdk)
+                .session_name(session_name.chars().take(SESSION_NAME_MAX).collect::<String>());
+            if let Some(region) = sdk.region() {
+                role = role.region(region.clone());
+            }
+            if let Some(external_id) = external_id {
+                role = role.external_id(external_id);
+            }
+            let assumed = SharedCredentialsProvider::new(role.build().await);
+            sdk.into_builder().credentials_provider(assumed).build()
+        }
+        Credentials::Chain | Credentials::Profile(_) => loader(credentials, region).load().await,
+    }
+}
+
+fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
+    let conventions = DefaultRegionChain::builder();
+    let conventions = match base {
+        Credentials::Profile(name) => conventions.profile_name(name),
+        _ => conventions,
+    };
+    let region = RegionProviderChain::first_try(region).or_else(conventions.build()).or_else(FALLBACK_REGION);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
+    if let Some(client) = http_client() {
+        loader = loader.http_client(client);
+    }
+    match base {
+        Credentials::Profile(name) => loader.profile_name(name),
+        Credentials::Static { .. } => loader.credentials_provider(fixed(base)),
+        // A role is assumed as what the configuration names, never as another role of it.
+        Credentials::Chain | Credentials::Role { .. } => loader,
+    }
+}
+
+fn fixed(credentials: &Credentials) -> SharedCredentialsProvider {
+    let (id, secret) = match credentials {
+        Credentials::Static { access_key_id, secret_access_key } => {
+            (access_key_id.as_str(), secret_access_key.as_str())
+        }
+        _ => ("", ""),
+    };
+    SharedCredentialsProvider::new(aws_credential_types::Credentials::new(
+        id,
+        secret,
+        None,
+        None,
+        "configuration",
+    ))
+}
+
+/// A provider that remembers what it gave last, so that something can be signed without asking again.
+#[derive(Clone)]
+pub(crate) struct Identity(Arc<Remembering>);
+
+struct Remembering {
+    provider: Option<SharedCredentialsProvider>,
+    last: Mutex<Option<(aws_credential_types::Credentials, Instant)>>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    pub(crate) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
+        Self(Arc::new(Remembering { provider, last: Mutex::new(None) }))
+    }
+
+    /// Credentials that last for `time`, or for as much of it as can be had; and for how long they do.
+    pub(crate) async fn lasting(
+        &self,
+        time: Duration,
+    ) -> Result<(aws_credential_types::Credentials, Duration)> {
+        let last = self.last().clone();
+        if let Some((credentials, since)) = last
+            && since.elapsed() < UNDATED_FOR
+            && left(&credentials, time) >= time
+        {
+            return Ok((credentials, time));
+        }
+        let fresh = self
+            .provide_credentials()
+            .await
+            .map_err(|error| Error::NoCredentials(crate::error::chain(&error)))?;
+        let left = left(&fresh, time);
+        Ok((fresh, left))
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<(aws_credential_types::Credentials, Instant)>> {
+        // One value, replaced whole: a panic elsewhere leaves nothing half done in it.
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For how much of `time` they last.
+fn left(credentials: &aws_credential_types::Credentials, time: Duration) -> Duration {
+    credentials
+        .expiry()
+        .map_or(time, |end| end.duration_since(SystemTime::now()).unwrap_or_default().min(time))
+}
+
+impl ProvideCredentials for Identity {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async move {
+            let provider =
+                self.0.provider.as_ref().ok_or_else(|| CredentialsError::not_loaded("there are none"))?;
+            let credentials = provider.provide_credentials().await?;
+            *self.last() = Some((credentials.clone(), Instant::now()));
+            Ok(credentials)
+        })
+    }
+}
+
+/// The certificates of the file that `AWS_CA_BUNDLE` names, as PEM; none when it is not set. They are trusted beside those
+/// of the system, by every bucket and by STS.
+///
+/// # Errors
+/// What is wrong with the file and what to do, in words. Without a good one nothing of it is trusted.
+pub fn ca_bundle() -> std::result::Result<Option<Vec<u8>>, String> {
+    let Some(path) = std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) else { return Ok(None) };
+    let wrong = |what: &str| {
+        format!("{CA_BUNDLE}={}: {what}; name a file of PEM certificates, or unset it", path.display())
+    };
+    let pem = std::fs::read(&path).map_err(|error| wrong(&format!("cannot be read ({error})")))?;
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| wrong(&format!("is not PEM ({error})")))?;
+        roots.add(certificate).map_err(|error| wrong(&format!("holds no usable certificate ({error})")))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong("holds no certificate"));
+    }
+    Ok(Some(pem))
+}
+
+/// A client that trusts the bundle; none when there is no good one: then the SDK's own does.
+fn http_client() -> Option<SharedHttpClient> {
+    let pem = ca_bundle().ok().flatten()?;
+    let trust = TrustStore::default().with_pem_certificate(pem);
+    let context = TlsContext::builder().with_trust_store(trust).build().ok()?;
+    // As the SDK makes its own, but for the context: proxies of the environment are obeyed.
+    Some(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = ConnectorBuilder::default()
+            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+            .tls_context(context.clone());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Gives credentials that end after so many seconds each; none: that name no end.
+    #[derive(Debug)]
+    struct Giving {
+        seconds: Vec<Option<u64>>,
+        given: AtomicUsize,
+    }
+
+    impl ProvideCredentials for Giving {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.given.fetch_add(1, Ordering::Relaxed);
+            let end = self.seconds[number].map(|seconds| SystemTime::now() + Duration::from_secs(seconds));
+            let id = number.to_string();
+            let made = aws_credential_types::Credentials::new(id, "s", None, end, "test");
+            future::ProvideCredentials::ready(Ok(made))
+        }
+    }
+
+    /// Which of the credentials given sign for 300 s each time, and for how long they do.
+    async fn check(seconds: &[Option<u64>], signed: &[(&str, std::ops::RangeInclusive<u64>)]) {
+        let giving = Giving { seconds: seconds.to_vec(), given: AtomicUsize::new(0) };
+        let identity = Identity::new(Some(SharedCredentialsProvider::new(giving)));
+        for (id, lives) in signed {
+            let (credentials, time) = identity.lasting(Duration::from_secs(300)).await.unwrap();
+            assert_eq!(credentials.access_key_id(), *id, "{seconds:?}");
+            assert!(lives.contains(&time.as_secs()), "{seconds:?}: {time:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_signed_outlives_its_credentials() {
+        let full = || 300..=300;
+        check(&[Some(3600)], &[("0", full()), ("0", full())]).await;
+        check(&[None], &[("0", full()), ("0", full())]).await;
+        check(&[Some(120), Some(3600)], &[("0", 110..=120), ("1", full()), ("1", full())]).await;
+        check(&[Some(120), Some(90)], &[("0", 110..=120), ("1", 80..=90)]).await;
+        check(&[Some(0)], &[("0", 0..=0)]).await;
+        assert!(Identity::new(None).lasting(Duration::from_secs(1)).await.is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! What lifecycle rules mean for us, and the words a report finds for what it saw.
+
+use aws_sdk_s3::types::{
+    AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleRule, LifecycleRuleFilter,
+    NoncurrentVersionExpiration,
+};
+
+use super::*;
+use crate::{Config, Credentials};
+
+const TWO_DAYS: Duration = Duration::from_secs(48 * 3600);
+
+fn rule(prefix: &str, days: i32) -> LifecycleRule {
+    LifecycleRule::builder()
+        .status(ExpirationStatus::Enabled)
+        .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+        .abort_incomplete_multipart_upload(
+            AbortIncompleteMultipartUpload::builder().days_after_initiation(days).build(),
+        )
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn rules_that_touch_our_keys() {
+    for (rules, all, first) in [
+        (vec![], None, None),
+        (vec![rule("", 7)], Some(7), Some(7)),
+        (vec![rule("in/", 3), rule("", 7)], Some(3), Some(3)),
+        (vec![rule("i", 3)], Some(3), Some(3)),
+        (vec![rule("in/1001/", 1), rule("", 7)], Some(7), Some(1)),
+        (vec![rule("other/", 1)], None, None),
+    ] {
+        let shown = format!("{rules:?}");
+        let Rules::Read { aborts_all_after, aborts_first_after, any, .. } = Rules::read(&rules, "in/") else {
+            panic!("{shown}")
+        };
+        assert_eq!((aborts_all_after, aborts_first_after), (all, first), "{shown}");
+        assert_eq!(any, !rules.is_empty());
+    }
+    let disabled =
+        LifecycleRule::builder().status(ExpirationStatus::Disabled).abort_incomplete_multipart_upload(
+            AbortIncompleteMultipartUpload::builder().days_after_initiation(1).build(),
+        );
+    let old = LifecycleRule::builder()
+        .status(ExpirationStatus::Enabled)
+        .noncurrent_version_expiration(NoncurrentVersionExpiration::builder().noncurrent_days(3).build());
+    let read = Rules::read(&[disabled.build().unwrap(), old.build().unwrap()], "in/");
+    assert_eq!(
+        read,
+        Rules::Read { any: true, aborts_all_after: None, aborts_first_after: None, old_versions_end: true }
+    );
+}
+
+#[test]
+fn days_and_the_resume_window() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for (days, window, short) in [(1, 24, false), (1, 25, true), (7, 48, false), (7, 169, true)] {
+        assert_eq!(lifecycle::is_too_short(days, hours(window)), short, "{days} days, {window} h");
+    }
+    for (window, days) in [(1, 7), (168, 7), (169, 8), (24 * 30, 30)] {
+        assert_eq!(lifecycle::advised_days(hours(window)), days, "{window} h");
+    }
+}
+
+fn report(outcome: Result<()>) -> Report {
+    let config = Config {
+        bucket: "b".into(),
+        prefix: "it's/".into(),
+        endpoint: Some("https://s3.example.com".into()),
+        public_endpoint: None,
+        region: "us-east-1".into(),
+        path_style: false,
+        credentials: Credentials::Chain,
+        expected_owner: None,
+        kms_key: None,
+    };
+    let mut report = Report::of(&config, outcome);
+    // As AWS S3 is, with a good rule.
+    report.checks = Some(Checks::Whole);
+    (report.parts, report.whole, report.conditional) = (Seen::Yes, Seen::Yes, Seen::Yes);
+    (report.tagging, report.versioned) = (Seen::Yes, Seen::No);
+    report.lifecycle = Rules::read(&[rule("", 7)], "it's/");
+    report
+}
+
+/// The findings that a change of a good report makes.
+fn check(change: impl FnOnce(&mut Report), weight: Weight, parts: &[&str]) {
+    let mut report = report(Ok(()));
+    change(&mut report);
+    let found = report.findings(TWO_DAYS);
+    let [finding] = found.as_slice() else { panic!("{parts:?}: {found:?}") };
+    assert_eq!(finding.weight, weight, "{finding:?}");
+    for part in parts {
+        assert!(finding.text.contains(part), "{part} in {}", finding.text);
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_store_that_does_everything() {
+    let report = report(Ok(()));
+    assert_eq!(report.findings(TWO_DAYS), []);
+    assert_eq!(
+        report.summary(),
+        "has reached, permissions, part_checksum, object_checksum, conditional_write, tagging, abort_rule; lacks \
+         versioning"
+    );
+}
+
+#[test]
+fn each_lack_comes_with_what_follows_and_a_mend() {
+    use Weight::{Error as Bad, Note, Warning};
+    check(|r| r.conditional = Seen::No, Note, &["If-None-Match", "Nothing here relies"]);
+    check(|r| r.tagging = Seen::No, Note, &["tags"]);
+    check(|r| r.versioned = Seen::Yes, Warning, &["NoncurrentVersionExpiration"]);
+    check(|r| r.checks = Some(Checks::Parts), Warning, &["each part", "size"]);
+    check(|r| r.checks = Some(Checks::Md5), Warning, &["Content-MD5"]);
+    check(|r| r.parts = Seen::No, Warning, &["only as a whole"]);
+    check(|r| (r.checks, r.parts) = (Some(Checks::Parts), Seen::No), Warning, &["not noticed", "https"]);
+    check(|r| r.lifecycle = Rules::NotServed("x".into()), Note, &["sweep"]);
+    let unreadable = |r: &mut Report| r.lifecycle = Rules::Unreadable("denied".into());
+    check(unreadable, Warning, &["s3:GetLifecycleConfiguration", "denied"]);
+    let short = |r: &mut Report| r.lifecycle = Rules::read(&[rule("", 1)], "it's/");
+    check(short, Bad, &["after 1 days", "48 h (limits.resume_window)", "raise it to 7 days"]);
+    check(
+        |r| r.lifecycle = Rules::read(&[], "it's/"),
+        Warning,
+        &[
+            "aws s3api put-bucket-lifecycle-configuration --endpoint-url 'https://s3.example.com' --bucket 'b'",
+            r#"'{"Rules":[{"ID":"weighbridge-abort","Status":"Enabled","Filter":{"Prefix":"it'\''s/"},"#,
+            r#""AbortIncompleteMultipartUpload":{"DaysAfterInitiation":7}}]}'"#,
+        ],
+    );
+    check(
+        |r| r.lifecycle = Rules::read(&[rule("x", 1)], "it's/"),
+        Warning,
+        &["Add to the rules there are: {"],
+    );
+    for (action, _) in [("s3:PutObject", ()), ("s3:GetObject", ()), ("s3:DeleteObject", ())] {
+        check(|r| r.allow(action, Err(Error::Forbidden("denied".into()))), Bad, &[action, "denied"]);
+    }
+    check(
+        |r| r.allow("s3:PutObject", Err(Error::Unavailable("reset".into()))),
+        Warning,
+        &["to the end", "reset"],
+    );
+}
+
+#[test]
+fn a_bucket_out_of_reach_is_told_with_the_reason() {
+    for (error, part) in [
+        (Error::NoSuchBucket(String::new()), "mend `bucket`"),
+        (Error::Forbidden("denied".into()), "s3:ListBucket"),
+        (Error::NoCredentials("none".into()), "access_key_id"),
+        (Error::Unavailable("client error: dns error: no such host".into()), "path_style = true"),
+        (Error::Unavailable("invalid peer certificate: UnknownIssuer".into()), "AWS_CA_BUNDLE"),
+        (Error::Unavailable("connection refused".into()), "check `endpoint`"),
+        (Error::Refused("it is in region eu-west-1".into()), "eu-west-1"),
+    ] {
+        let report = report(Err(error));
+        let [finding] = report.findings(TWO_DAYS).try_into().unwrap();
+        assert!(finding.weight == Weight::Error && finding.text.contains(part), "{finding:?}");
+        assert_eq!((report.capabilities(), report.is_complete()), (vec![("reached", false)], false));
+    }
+}

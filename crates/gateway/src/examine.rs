@@ -1,0 +1,90 @@
+//! What each bucket can do, found out at the start and by `config check --online`, told in words and as metrics.
+//! Invariant: no bucket, however broken, stops the start or holds it up for longer than one examination takes.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bucket::{Bucket, Buckets, Report, Weight};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Config};
+use crate::{MISCONFIGURED, say, serve};
+
+/// A bucket that could not be examined is looked at again after this.
+const AGAIN_EVERY: Duration = Duration::from_secs(60);
+
+/// Examines every bucket, all at once, and tells what was found.
+pub(crate) async fn all(buckets: &Buckets, resume_window: Duration) -> Vec<(String, Bucket)> {
+    let wanted = buckets.all().map(|(name, bucket)| (name.to_owned(), bucket.clone())).collect();
+    some(wanted, resume_window).await
+}
+
+/// Examines these; answers those that it has to be tried with again.
+async fn some(buckets: Vec<(String, Bucket)>, resume_window: Duration) -> Vec<(String, Bucket)> {
+    let reports = join_all(buckets.iter().map(|(_, bucket)| Box::pin(bucket.examine()))).await;
+    let mut left = Vec::new();
+    for ((name, bucket), report) in buckets.into_iter().zip(reports) {
+        tell(&name, &bucket, &report, resume_window);
+        if !report.is_complete() {
+            left.push((name, bucket));
+        }
+    }
+    left
+}
+
+fn tell(name: &str, bucket: &Bucket, report: &Report, resume_window: Duration) {
+    tracing::info!(bucket = name, s3_bucket = bucket.name(), "bucket {}", report.summary());
+    for finding in report.findings(resume_window) {
+        match finding.weight {
+            Weight::Note => tracing::info!(bucket = name, "{}", finding.text),
+            Weight::Warning | Weight::Error => tracing::warn!(bucket = name, "{}", finding.text),
+        }
+    }
+    for (capability, has) in report.capabilities() {
+        metrics::gauge!(
+            "weighbridge_bucket_capability", "bucket" => name.to_owned(), "capability" => capability
+        )
+        .set(u8::from(has));
+    }
+}
+
+/// Looks again at the buckets that could not be examined, until each of them was.
+pub(crate) async fn again(mut left: Vec<(String, Bucket)>, resume_window: Duration, stop: CancellationToken) {
+    while !left.is_empty() {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AGAIN_EVERY) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            still = some(left, resume_window) => left = still,
+        }
+    }
+}
+
+/// `config check --online`: says what every bucket can do; what will fail is a mistake of the configuration.
+pub(crate) async fn check(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
+    let buckets = serve::open_buckets(config).await;
+    let wanted: Vec<_> = buckets.all().collect();
+    let reports = join_all(wanted.iter().map(|(_, bucket)| Box::pin(bucket.examine()))).await;
+    let mut good = true;
+    for ((name, _), report) in wanted.iter().zip(reports) {
+        let line = config::bucket_line(path, name);
+        say(&format!("{}: line {line}: bucket `{name}` {}", path.display(), report.summary()))?;
+        for finding in report.findings(config.limits.resume_window) {
+            let weight = match finding.weight {
+                Weight::Note => "note",
+                Weight::Warning => "warning",
+                Weight::Error => "error",
+            };
+            good &= finding.weight != Weight::Error;
+            say(&format!("{}: line {line}: bucket `{name}`: {weight}: {}", path.display(), finding.text))?;
+        }
+    }
+    if good {
+        say("The configuration is good.")?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(MISCONFIGURED) })
+}
