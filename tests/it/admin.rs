@@ -140,8 +140,7 @@ async fn a_sweep_clears_what_is_ours_and_only_reports_what_is_not() {
     sandbox.fault(refuse).await;
     let path = sandbox.file("gone", "gone.bin", &noise(30_000_000, 2));
     let url = format!("{}/gone.bin", sandbox.link("acme"));
-    let part = std::process::Command::new("curl")
-        .args(["-sS", "--max-time", "60", "--limit-rate", "12M", "-T", path.to_str().unwrap(), &url])
+    let part = tests::curl_command(&["-sS", "--limit-rate", "12M", "-T", path.to_str().unwrap(), &url])
         .stderr(std::process::Stdio::null())
         .stdout(std::process::Stdio::null())
         .spawn();
@@ -188,7 +187,7 @@ fn one_gateway_at_a_time_runs_on_a_ledger() {
     let config = sandbox.data().join("serve.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let other = text.replace(gateway.url.strip_prefix("http://").unwrap(), &free);
+    let other = text.replace(gateway.address(), &free);
     assert_ne!(text, other);
     let path = sandbox.scratch().join("other.toml");
     std::fs::write(&path, other).unwrap();

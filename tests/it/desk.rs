@@ -299,8 +299,7 @@ async fn a_note_says_all_and_its_commands_run_as_printed() {
         // The address works, too, for whoever has a token.
         let url = body.split_whitespace().find(|word| word.contains("/api/v1/uploads/")).unwrap();
         let header = format!("Authorization: Bearer {}", sandbox.text("/staff_token"));
-        let fetched =
-            std::process::Command::new("curl").args(["-sSfL", "-H", &header, url]).output().unwrap();
+        let fetched = tests::curl_command(&["-sSfL", "-H", &header, url]).output().unwrap();
         assert!(fetched.status.success() && fetched.stdout == bytes, "{url}");
     }
 }

@@ -1,13 +1,13 @@
 //! SIGTERM: no new connection, what is under way ends if it can within the drain time, and the process is gone in time.
 
-use std::io::Write as _;
 use std::net::TcpStream;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::{
-    Answer, World, comments_naming, curl, eventually, eventually_async, noise, object, objects, unfinished,
+    Answer, Raw, World, comments_naming, curl, eventually, eventually_async, noise, object, objects,
+    unfinished,
 };
 
 /// Scheduling and process end on a loaded machine.
@@ -32,7 +32,7 @@ async fn uploads_under_way_end_and_their_senders_get_receipts() {
     let (small, large) = (noise(1_500_000, 1), noise(30_000_000, 2));
     let senders = [begin(&world, "small.bin", &small, "250k"), begin(&world, "large.bin", &large, "5M")];
     world.until_open(2);
-    let address = world.gateway.url.strip_prefix("http://").unwrap().to_owned();
+    let address = world.gateway.address().to_owned();
     let refused = std::thread::spawn(move || {
         eventually("new connections are refused", || TcpStream::connect(&address).is_err().then_some(()));
         Instant::now()
@@ -124,15 +124,11 @@ async fn a_desk_that_hangs_does_not_hold_the_end_up_and_is_told_once_later() {
 #[test]
 fn connections_that_ask_for_nothing_are_closed() {
     let mut world = World::start();
-    let address = world.gateway.url.strip_prefix("http://").unwrap().to_owned();
-    let connect = || TcpStream::connect(&address).unwrap();
-    let idle: Vec<_> = (0..5).map(|_| connect()).collect();
+    let address = world.gateway.address().to_owned();
+    let idle: Vec<_> = (0..5).map(|_| TcpStream::connect(&address).unwrap()).collect();
     // Kept alive after an answer.
-    let mut kept = connect();
-    kept.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut answer = [0; 12];
-    std::io::Read::read_exact(&mut kept, &mut answer).unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    let mut kept = Raw::request("GET", &format!("{}/healthz", world.gateway.url), &[]);
+    assert_eq!(kept.answer().unwrap().status, 200);
     let (code, took) = terminate(&mut world);
     assert!(code == Some(0) && took < SLACK, "{code:?} {took:?}");
     drop(idle);

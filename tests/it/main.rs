@@ -32,3 +32,7 @@ mod staff;
 mod staff_links;
 mod support_cli;
 mod tidy;
+mod transports;
+mod wire;
+mod wire_abuse;
+mod wire_tls;

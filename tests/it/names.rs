@@ -105,7 +105,9 @@ fn names_that_cannot_be_used_are_refused_before_the_body() {
         let url = format!("{}/{segment}", world.link("globex"));
         // Not `-T`: that tidies `..` up before it sends.
         let body = format!("@{file}");
+        // Waiting for an answer before the body is of HTTP/1.1.
         let arguments = [
+            "--http1.1",
             "--path-as-is",
             "-X",
             "PUT",

@@ -5,6 +5,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::transport;
+
+/// curl's exit status for a stream of HTTP/2 that was not closed as it should be.
+const HTTP2_STREAM: i32 = 92;
+
 /// What curl got.
 #[derive(Debug)]
 pub struct Answer {
@@ -30,20 +35,35 @@ impl Answer {
     }
 }
 
+/// curl with these arguments, and what it must be told besides to reach a gateway over the transport in use.
+pub fn curl_command(arguments: &[&str]) -> Command {
+    let mut command = Command::new("curl");
+    command.args(transport::curl_arguments(arguments)).args(arguments);
+    command
+}
+
 /// Runs curl with these arguments and a JSON receipt wanted.
+///
+/// A refusal whose body was lost over HTTP/2 is asked for again: when an answer comes while it is writing, curl 7 ends its
+/// stream short of the length it announced, and takes the reset that follows for an error although the body has come.
 pub fn curl(arguments: &[&str]) -> Answer {
     let mut all = vec!["-H", "Accept: application/json"];
     all.extend(arguments);
+    for _ in 0..20 {
+        let answer = curl_raw(&all, Stdio::null());
+        if answer.exit != HTTP2_STREAM || answer.status < 400 || !answer.body.is_empty() {
+            return answer;
+        }
+    }
     curl_raw(&all, Stdio::null())
 }
 
 /// Runs curl with these arguments and this standard input.
 pub fn curl_raw(arguments: &[&str], input: Stdio) -> Answer {
     let heads = tempfile::NamedTempFile::new().unwrap();
-    let output = Command::new("curl")
+    let output = curl_command(arguments)
         .args(["-sS", "--max-time", "120", "-D"])
         .arg(heads.path())
-        .args(arguments)
         .stdin(input)
         .output()
         .unwrap();

@@ -6,13 +6,13 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::{eventually, program};
+use crate::{curl_command, eventually, program};
 
 /// A running gateway; dropping it kills it.
 pub struct Gateway {
     child: Child,
     config: PathBuf,
-    /// `http://ADDRESS:PORT`.
+    /// `http://ADDRESS:PORT`, or `https`.
     pub url: String,
 }
 
@@ -43,7 +43,7 @@ impl Gateway {
         let health = format!("{}/healthz", self.url);
         eventually("the gateway accepts requests", || {
             assert!(self.child.try_wait().unwrap().is_none(), "the gateway ended: {}", self.log());
-            let answer = Command::new("curl").args(["-sf", "--max-time", "5", &health]).output().unwrap();
+            let answer = curl_command(&["-sf", "--max-time", "5", &health]).output().unwrap();
             answer.status.success().then_some(())
         });
     }

@@ -11,9 +11,11 @@ mod raw;
 mod sandbox;
 mod store;
 mod support;
+mod transport;
+pub mod wire;
 mod world;
 
-pub use curl::{Answer, curl, curl_raw};
+pub use curl::{Answer, curl, curl_command, curl_raw};
 pub use garage::Garage;
 pub use gateway::Gateway;
 pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
@@ -21,6 +23,7 @@ pub use raw::Raw;
 pub use sandbox::Sandbox;
 pub use store::{Asked, Checking, Habits, Store, abort_after};
 pub use support::{noise, object, printed, side_by_side};
+pub use transport::{Authority, Transport};
 pub use world::{Shared, World, piped};
 
 use std::path::PathBuf;

@@ -1,18 +1,22 @@
 //! A client that does what curl cannot: write everything before it reads, stop in the middle, send what is not HTTP.
+//! It speaks HTTP/1.1, over TLS where the gateway does; never HTTP/2.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use crate::Answer;
+use rustls::{ClientConnection, StreamOwned};
+
+use crate::transport::authority;
+use crate::{Answer, Authority, Transport};
 
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection.
 pub struct Raw {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     /// Whether `100 Continue` came.
     pub continued: bool,
 }
@@ -20,10 +24,11 @@ pub struct Raw {
 impl Raw {
     /// Connects to the host of this URL.
     pub fn connect(url: &str) -> Self {
-        let stream = TcpStream::connect(host(url)).unwrap();
+        let stream = TcpStream::connect(authority(url)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        let stream = if Transport::to(url).is_tls() { Stream::tls(stream) } else { Stream::Plain(stream) };
         Self { stream: BufReader::new(stream), continued: false }
     }
 
@@ -35,7 +40,7 @@ impl Raw {
         let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
         let head = format!(
             "{method} /{path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n{lines}\r\n",
-            host(url)
+            authority(url)
         );
         assert!(raw.send(head.as_bytes()));
         raw
@@ -55,7 +60,14 @@ impl Raw {
     /// Says that nothing more comes, and goes on reading.
     pub fn half_close(&mut self) {
         // The other side may be gone already.
-        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+        let _ = self.stream.get_mut().half_close();
+    }
+
+    /// Waits for `100 Continue`.
+    pub fn until_continued(&mut self) {
+        let (status, _) = self.head().unwrap();
+        assert_eq!(status, 100);
+        self.continued = true;
     }
 
     /// The answer; none when the connection ended without one.
@@ -74,13 +86,24 @@ impl Raw {
         }
     }
 
+    /// Goes away. What was sent arrives: TLS first reads the tickets that a server sends for a next time, since a socket
+    /// that is closed with something unread takes back what is on its way.
+    pub fn leave(mut self) {
+        if let Stream::Tls(stream) = self.stream.get_mut() {
+            while stream.conn.tls13_tickets_received() < 2 {
+                stream.conn.read_tls(&mut stream.sock).unwrap();
+                stream.conn.process_new_packets().unwrap();
+            }
+        }
+    }
+
     /// Waits until the other side has closed the connection.
     pub fn closed(&mut self) {
         let mut rest = Vec::new();
         let end = self.stream.read_to_end(&mut rest);
-        let waited_in_vain = end.as_ref().is_err_and(|error| {
-            matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
-        });
+        let waited_in_vain = end
+            .as_ref()
+            .is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
         assert!(!waited_in_vain, "the connection stays open after {:?}", String::from_utf8_lossy(&rest));
     }
 
@@ -101,15 +124,76 @@ impl Raw {
             Ok(0) => None,
             Ok(_) => Some(line.trim_end().to_owned()),
             Err(error) => {
-                assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "waited in vain for an answer");
+                assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "waited in vain for an answer");
                 None
             }
         }
     }
 }
 
-/// Host and port of a URL.
-fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split_once('/').map_or(rest, |(host, _)| host)
+/// What bytes go through. TLS begins with the first of them.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn tls(stream: TcpStream) -> Self {
+        let name = "127.0.0.1".try_into().unwrap();
+        let client = ClientConnection::new(Authority::get().client(&[b"http/1.1"]), name).unwrap();
+        Self::Tls(Box::new(StreamOwned::new(client, stream)))
+    }
+
+    fn half_close(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tls(stream) => {
+                stream.conn.send_close_notify();
+                stream.flush()?;
+                stream.sock.shutdown(Shutdown::Write)
+            }
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Tls(stream) => read_tls(stream, buffer),
+        }
+    }
+}
+
+/// Reads what has come even where the other side takes no more of what is still to be written, which `StreamOwned` does
+/// not: a plain connection does so, too.
+fn read_tls(stream: &mut StreamOwned<ClientConnection, TcpStream>, buffer: &mut [u8]) -> io::Result<usize> {
+    let StreamOwned { conn, sock } = stream;
+    loop {
+        if conn.is_handshaking() {
+            conn.complete_io(sock)?;
+        }
+        match conn.reader().read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+        conn.read_tls(sock)?;
+        conn.process_new_packets().map_err(io::Error::other)?;
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
 }

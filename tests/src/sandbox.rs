@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Garage, Gateway, eventually, program};
+use crate::{Garage, Gateway, Transport, eventually, program};
 
 /// A running sandbox; dropping it kills it and removes its folder.
 pub struct Sandbox {
@@ -15,6 +15,7 @@ pub struct Sandbox {
     folder: TempDir,
     /// Whether files rest in a real S3 server: then the embedded one must hear nothing.
     is_real: bool,
+    pub(crate) transport: Transport,
     /// What `sandbox.json` says.
     pub description: Value,
 }
@@ -52,7 +53,8 @@ impl Sandbox {
         let description = eventually("sandbox.json is written", || {
             serde_json::from_slice(&std::fs::read(&described).ok()?).ok()
         });
-        Self { child, folder, is_real: false, description }
+        Self { child, folder, is_real: false, transport: Transport::Http1, description }
+            .over(Transport::of_run())
     }
 
     /// Starts a gateway against it, configured as the sandbox wrote it.
@@ -65,6 +67,7 @@ impl Sandbox {
         let path = self.data().join("serve.toml");
         let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         change(&mut config);
+        self.secure(&mut config);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         Gateway::start(&path, self.text("/url"))
     }

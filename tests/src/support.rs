@@ -99,7 +99,7 @@ impl Sandbox {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let all =
             std::env::join_paths(std::iter::once(programs).chain(std::env::split_paths(&path))).unwrap();
-        command
+        self.reachable_from(command)
             .env("PATH", all)
             .env("HOME", self.scratch())
             .env_remove("XDG_CONFIG_HOME")

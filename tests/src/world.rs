@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::{Gateway, Sandbox, eventually};
+use crate::{Gateway, Sandbox, Transport, eventually};
 
 /// A sandbox and a gateway that runs against it.
 pub struct World {
@@ -33,6 +33,11 @@ impl World {
     /// The same with other limits.
     pub fn embedded_with(limits: &[&str]) -> Self {
         Self::on(Sandbox::start_embedded(), limits)
+    }
+
+    /// One spoken to over this, whatever the environment says.
+    pub fn over(transport: Transport, limits: &[&str]) -> Self {
+        Self::on(Sandbox::start().over(transport), limits)
     }
 
     fn on(sandbox: Sandbox, limits: &[&str]) -> Self {
@@ -111,19 +116,25 @@ impl World {
 pub struct Shared {
     world: Mutex<Weak<World>>,
     limits: &'static [&'static str],
+    transport: Option<Transport>,
 }
 
 impl Shared {
     /// None yet. The lines are those of the section `[limits]`.
     pub const fn with(limits: &'static [&'static str]) -> Self {
-        Self { world: Mutex::new(Weak::new()), limits }
+        Self { world: Mutex::new(Weak::new()), limits, transport: None }
+    }
+
+    /// The same, spoken to over this.
+    pub const fn over(transport: Transport, limits: &'static [&'static str]) -> Self {
+        Self { world: Mutex::new(Weak::new()), limits, transport: Some(transport) }
     }
 
     /// The world as it is, or a new one when no test uses it.
     pub fn world(&self) -> Arc<World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(World::with(self.limits));
+            let new = Arc::new(World::over(self.transport.unwrap_or_else(Transport::of_run), self.limits));
             *world = Arc::downgrade(&new);
             new
         })

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 pub(crate) use reader::parse_duration;
 use reader::{Mistake, Section};
 
-use crate::tls::Tls;
+use crate::tls::{self, Unusable};
 
 /// What `serve` needs to know.
 #[derive(Debug)]
@@ -200,9 +200,19 @@ fn server(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
     let tls = match (section.string("tls_cert", found), section.string("tls_key", found)) {
         (Some(chain), Some(key)) => {
             let pair = (PathBuf::from(chain), PathBuf::from(key));
-            if let Err(error) = Tls::open(&pair.0, &pair.1) {
-                let mend = "give a PEM certificate chain and its private key, readable for this process";
-                section.wrong("tls_cert", &format!("cannot be used ({error:#})"), mend, found);
+            let mistake = match tls::check(&pair.0, &pair.1) {
+                Ok(()) => None,
+                Err(Unusable::Chain(what)) => {
+                    let mend = "name a PEM file that this process can read, the server's certificate first";
+                    Some(("tls_cert", what, mend))
+                }
+                Err(Unusable::Key(what)) => {
+                    let mend = "name the PEM file of tls_cert's private key, readable for this process";
+                    Some(("tls_key", what, mend))
+                }
+            };
+            if let Some((key, what, mend)) = mistake {
+                section.wrong(key, &format!("cannot be used ({what})"), mend, found);
             }
             Some(pair)
         }

@@ -2,10 +2,11 @@
 //! Invariant: what a connection may make us hold is bounded before it is served: its head by size and time, its place by
 //! `max_connections`, its HTTP/2 window by a share of the byte budget. When the share is spent, clients get HTTP/1.1.
 
+mod watch;
+
+use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,15 +15,17 @@ use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use upload::{Budget, Window};
+use watch::{Watch, drive};
 
+use crate::config::Limits;
 use crate::proxy::Connection;
 use crate::tls::Tls;
 
@@ -35,20 +38,28 @@ const WINDOW_BYTES: u32 = 4 << 20;
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Requests at a time on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 32;
-/// Streams a client may open and reset before the connection is ended (rapid reset, CVE-2023-44487).
+/// Streams a client may open and reset unseen before the connection is ended (rapid reset, CVE-2023-44487).
 const RESETS_MAX: usize = 20;
+/// Streams we may have to reset before the connection is ended. A client may assume room for 100 streams until it has read
+/// our settings (RFC 9113 section 6.5.2); what is over `STREAMS_MAX` is refused, and safe to send again.
+const REFUSALS_MAX: usize = 128;
 /// An HTTP/2 connection whose peer does not answer a ping for so long is gone.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// After an error of `accept` (no descriptors left, say), wait before the next: the error comes at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A TLS handshake takes no longer.
+/// A TLS handshake takes no longer, the wait for its first byte included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a part of the preface has come, wait before the next look; each time twice as long.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client is told that speaks plain HTTP where TLS is spoken.
-const PLAIN_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\
-    content-length: 60\r\n\r\nThis address speaks TLS. Write https:// instead of http://.\n";
+/// What an HTTP/2 client is told when the share for windows is spent: empty SETTINGS, and GOAWAY with the error
+/// `HTTP_1_1_REQUIRED` (RFC 9113 sections 3.4, 6.8 and 7).
+const HTTP1_REQUIRED: &[u8] =
+    &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13];
+/// Of what a client still sends after it was refused here, so much is read, that it may see the refusal.
+const REFUSED_BYTES_MAX: u64 = 64 << 20;
 
 /// How to serve connections.
 #[derive(Clone)]
@@ -58,8 +69,8 @@ pub(crate) struct Listen {
     pub(crate) connections_max: usize,
     /// What the windows of HTTP/2 connections are charged to; none: they are not served.
     pub(crate) budget: Option<Budget>,
-    /// For a request head, and for an idle connection.
-    pub(crate) header_timeout: Duration,
+    /// For a request head and an idle connection, and for what is read on after a refusal.
+    pub(crate) limits: Limits,
     pub(crate) stop: CancellationToken,
 }
 
@@ -90,46 +101,77 @@ impl Listen {
 
     async fn connection(self, stream: TcpStream, peer: SocketAddr) {
         let _ = stream.set_nodelay(true);
-        let http2 = self.budget.as_ref().and_then(|budget| budget.window(WINDOW_BYTES as usize));
-        match &self.tls {
-            Some(tls) => {
-                let first = tokio::time::timeout(self.header_timeout, first_byte(&stream)).await;
-                if matches!(first, Ok(Ok(Some(byte))) if byte.is_ascii_uppercase()) {
-                    return refuse_plain(stream).await;
-                }
-                let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream, http2.is_some()));
-                let Ok(Ok((stream, is_http2))) = handshake.await else { return };
-                let connection = Connection { peer, tls: true };
-                self.serve(stream, connection, http2.filter(|_| is_http2)).await;
+        if let Some(tls) = &self.tls {
+            let patience = HANDSHAKE_TIMEOUT.min(self.limits.header_timeout);
+            if let Some((stream, window)) = self.begun(patience, self.secured(tls, stream)).await {
+                self.serve(stream, Connection { peer, tls: true }, window).await;
             }
-            None => {
-                let begun = tokio::time::timeout(self.header_timeout, begins_with_preface(&stream));
-                let Ok(Ok(is_http2)) = begun.await else { return };
-                if is_http2 && http2.is_none() {
-                    return;
-                }
-                let connection = Connection { peer, tls: false };
-                self.serve(stream, connection, http2.filter(|_| is_http2)).await;
-            }
+        } else if let Some((stream, window)) =
+            self.begun(self.limits.header_timeout, self.plain(stream)).await
+        {
+            self.serve(stream, Connection { peer, tls: false }, window).await;
         }
     }
 
-    async fn serve<S>(self, stream: S, connection: Connection, window: Option<Window>)
+    /// What a connection begins with, if it begins in time. At a stop, one that has asked for nothing yet is closed.
+    async fn begun<T>(&self, patience: Duration, begin: impl Future<Output = Option<T>>) -> Option<T> {
+        tokio::select! {
+            biased;
+            begun = tokio::time::timeout(patience, begin) => begun.ok()?,
+            () = self.stop.cancelled() => None,
+        }
+    }
+
+    /// The connection after the handshake, with a window if it is HTTP/2. One is charged when a client asks for it, so
+    /// that connections which say nothing take none.
+    async fn secured(&self, tls: &Tls, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Option<Window>)> {
+        if first_byte(&stream).await.ok()??.is_ascii_uppercase() {
+            refuse(stream, &plain_refused()).await;
+            return None;
+        }
+        let mut window = None;
+        let room = || {
+            window = self.window();
+            window.is_some()
+        };
+        let (stream, is_http2) = tls.accept(stream, room).await.ok()?;
+        Some((stream, window.filter(|_| is_http2)))
+    }
+
+    /// The connection, with a window if it is HTTP/2.
+    async fn plain(&self, stream: TcpStream) -> Option<(TcpStream, Option<Window>)> {
+        if !begins_with_preface(&stream).await.ok()? {
+            return Some((stream, None));
+        }
+        let window = self.window();
+        if window.is_none() {
+            refuse(stream, HTTP1_REQUIRED).await;
+            return None;
+        }
+        Some((stream, window))
+    }
+
+    fn window(&self) -> Option<Window> {
+        self.budget.as_ref()?.window(WINDOW_BYTES as usize)
+    }
+
+    async fn serve<S>(&self, stream: S, connection: Connection, window: Option<Window>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let active = Arc::new(AtomicUsize::new(0));
-        let router = self.router.clone();
-        let counted = Arc::clone(&active);
+        let watch = Arc::new(Watch::default());
+        let (router, watched) = (self.router.clone(), Arc::clone(&watch));
+        // Of HTTP/1.1, `body::linger` reads on where that is due.
+        let linger = window.is_some().then(|| self.limits.clone());
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let under_way = UnderWay::new(&counted);
-            let mut request = request.map(Body::new);
+            let (at_work, watch) = (watched.handler(), Arc::clone(&watched));
+            let mut request = request.map(|body| Body::new(watch.incoming(body, linger.clone())));
             request.extensions_mut().insert(connection);
             let answer = router.clone().oneshot(request);
             async move {
                 let answer = answer.await;
-                drop(under_way);
-                answer
+                drop(at_work);
+                answer.map(|answer| answer.map(|body| watch.outgoing(body)))
             }
         });
         let io = TokioIo::new(stream);
@@ -140,79 +182,24 @@ impl Listen {
                 .initial_connection_window_size(WINDOW_BYTES)
                 .max_concurrent_streams(STREAMS_MAX)
                 .max_pending_accept_reset_streams(RESETS_MAX)
-                .max_local_error_reset_streams(RESETS_MAX)
+                .max_local_error_reset_streams(REFUSALS_MAX)
                 .max_send_buf_size(SEND_BYTES_MAX)
                 .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
                 .keep_alive_interval(PING_EVERY)
                 .keep_alive_timeout(PING_EVERY)
                 .serve_connection(io, service);
-            drive(connection, &self.stop, Some((self.header_timeout, active))).await;
+            drive(connection, &self.stop, &watch, self.limits.header_timeout, true).await;
         } else {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(self.header_timeout)
+                .header_read_timeout(self.limits.header_timeout)
                 // A client that has sent everything and shut its side down still gets its answer.
                 .half_close(true)
                 .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(io, service);
-            drive(connection, &self.stop, None).await;
+            drive(connection, &self.stop, &watch, self.limits.header_timeout, false).await;
         }
         drop(window);
-    }
-}
-
-/// A request under way on a connection.
-struct UnderWay(Arc<AtomicUsize>);
-
-impl UnderWay {
-    fn new(active: &Arc<AtomicUsize>) -> Self {
-        active.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(active))
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Serves one connection to its end. At a stop it takes no more requests. An HTTP/2 connection that had no request at the
-/// beginning and at the end of an idle time is ended: hyper bounds that for HTTP/1.1 only.
-async fn drive<C>(connection: C, stop: &CancellationToken, idle: Option<(Duration, Arc<AtomicUsize>)>)
-where
-    C: GracefulConnection,
-    C::Error: std::fmt::Display,
-{
-    let mut connection = pin!(connection);
-    let (mut stopping, mut was_idle) = (false, false);
-    loop {
-        let idle_time = async {
-            match &idle {
-                Some((time, _)) if !stopping => tokio::time::sleep(*time).await,
-                _ => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(error = %error, "connection ended");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = idle_time => {
-                let is_idle = idle.as_ref().is_some_and(|(_, active)| active.load(Ordering::Relaxed) == 0);
-                if is_idle && was_idle {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                was_idle = is_idle;
-            }
-        }
     }
 }
 
@@ -236,21 +223,34 @@ async fn first_byte(stream: &TcpStream) -> std::io::Result<Option<u8>> {
     Ok((stream.peek(&mut first).await? > 0).then_some(first[0]))
 }
 
-/// Tells a client that begins with the name of a method, where a TLS client begins with a handshake (22).
-async fn refuse_plain(mut stream: TcpStream) {
-    let said = tokio::time::timeout(HANDSHAKE_TIMEOUT, async {
-        stream.write_all(PLAIN_REFUSED).await?;
+/// What a client is told that begins with the name of a method, where a TLS client begins with a handshake (22).
+fn plain_refused() -> Vec<u8> {
+    let problem = "{\"type\":\"/problems/bad-request\",\"title\":\"TLS is spoken here\",\"status\":400,\
+        \"detail\":\"This address speaks TLS: write https:// instead of http://.\"}\n";
+    let length = problem.len();
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n{problem}"
+    )
+    .into_bytes()
+}
+
+/// Says this and closes. What the client sends meanwhile is thrown away: closing with something unread would take the
+/// answer away from it.
+async fn refuse(mut stream: TcpStream, answer: &[u8]) {
+    let said = async {
+        stream.write_all(answer).await?;
         stream.shutdown().await?;
-        // Closing with something unread would take the answer away from the client.
-        tokio::io::copy(&mut (&mut stream).take(HEAD_BYTES_MAX as u64), &mut tokio::io::sink()).await
-    });
+        tokio::io::copy(&mut (&mut stream).take(REFUSED_BYTES_MAX), &mut tokio::io::sink()).await
+    };
+    // A client that has left needs no answer.
     let _ = said.await;
 }
 
 /// Whether the client speaks HTTP/2 without being asked (prior knowledge). Looks without taking.
 async fn begins_with_preface(stream: &TcpStream) -> std::io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
-    let mut before = 0;
+    let (mut before, mut pause) = (0, PREFACE_PAUSE);
     loop {
         let got = stream.peek(&mut seen).await?;
         if got == PREFACE.len() || got == 0 || seen[..got] != PREFACE[..got] {
@@ -258,7 +258,8 @@ async fn begins_with_preface(stream: &TcpStream) -> std::io::Result<bool> {
         }
         // `peek` answers at once while there is something: wait for more without turning in circles.
         if got == before {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
         before = got;
     }

@@ -152,7 +152,7 @@ pub(crate) async fn start(
         tls,
         connections_max: config.server.max_connections,
         budget: Some(app.uploads.budget().clone()),
-        header_timeout: app.limits.header_timeout,
+        limits: app.limits.clone(),
         stop: stop.clone(),
     };
     running.tasks.spawn(listen.run(listener));
@@ -183,7 +183,7 @@ fn serve_metrics(app: &App, handle: PrometheusHandle, stop: &CancellationToken) 
         tls: None,
         connections_max: METRICS_CONNECTIONS_MAX,
         budget: None,
-        header_timeout: app.limits.header_timeout,
+        limits: app.limits.clone(),
         stop: stop.clone(),
     }
 }

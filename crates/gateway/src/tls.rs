@@ -2,60 +2,63 @@
 //! connection, without a restart; one that cannot be read leaves the old one in place.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 /// How often the files are looked at.
-const RELOAD_EVERY: Duration = Duration::from_secs(5);
+const RELOAD_EVERY: Duration = Duration::from_secs(2);
+
+/// Names of protocols in ALPN (RFC 9113 section 3.1, RFC 7301 section 6).
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Ready to accept TLS connections; clones share the certificate.
 #[derive(Clone)]
 pub(crate) struct Tls {
     certificates: Arc<Certificates>,
-    with_http2: TlsAcceptor,
-    without_http2: TlsAcceptor,
+    with_http2: Arc<ServerConfig>,
+    without_http2: Arc<ServerConfig>,
 }
 
 impl Tls {
     /// Reads a certificate chain and its key, both PEM.
     pub(crate) fn open(chain: &Path, key: &Path) -> anyhow::Result<Self> {
         let certificates = Arc::new(Certificates::open(chain, key)?);
-        let acceptor = |protocols: &[&[u8]]| -> anyhow::Result<TlsAcceptor> {
-            let mut config =
-                rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                    .with_safe_default_protocol_versions()?
-                    .with_no_client_auth()
-                    .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
+        let speaking = |protocols: &[&[u8]]| -> anyhow::Result<Arc<ServerConfig>> {
+            let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()?
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
             config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-            Ok(TlsAcceptor::from(Arc::new(config)))
+            Ok(Arc::new(config))
         };
-        Ok(Self {
-            with_http2: acceptor(&[b"h2", b"http/1.1"])?,
-            without_http2: acceptor(&[b"http/1.1"])?,
-            certificates,
-        })
+        Ok(Self { with_http2: speaking(&[HTTP2, HTTP1])?, without_http2: speaking(&[HTTP1])?, certificates })
     }
 
-    /// Shakes hands. Says whether the client chose HTTP/2, which is offered only if there is room for it.
+    /// Shakes hands. Says whether HTTP/2 was agreed on: it is offered only to a client that asks for it, and if `room`,
+    /// which is called then, says that there is some.
     pub(crate) async fn accept(
         &self,
         stream: TcpStream,
-        http2: bool,
+        room: impl FnOnce() -> bool,
     ) -> std::io::Result<(TlsStream<TcpStream>, bool)> {
-        let acceptor = if http2 { &self.with_http2 } else { &self.without_http2 };
-        let stream = acceptor.accept(stream).await?;
-        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let asked = hello.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == HTTP2));
+        let config = if asked && room() { &self.with_http2 } else { &self.without_http2 };
+        let stream = hello.into_stream(Arc::clone(config)).await?;
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(HTTP2);
         Ok((stream, is_http2))
     }
 
@@ -85,54 +88,85 @@ impl Tls {
 struct Certificates {
     chain: PathBuf,
     key: PathBuf,
-    current: RwLock<(Arc<CertifiedKey>, Stamp)>,
+    current: RwLock<Arc<CertifiedKey>>,
+    /// How the files looked when they were last read; none: they could not be looked at.
+    seen: Mutex<Option<Stamp>>,
 }
 
-/// When both files were last written.
-type Stamp = (SystemTime, SystemTime);
+/// When both files were last written, and how long they are.
+type Stamp = [(SystemTime, u64); 2];
 
 impl Certificates {
-    fn open(chain: &Path, key: &Path) -> anyhow::Result<Self> {
-        let current = RwLock::new((Arc::new(read(chain, key)?), stamp(chain, key)?));
-        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), current })
+    fn open(chain: &Path, key: &Path) -> Result<Self, Unusable> {
+        // Looked at before they are read: what changes in between is read again.
+        let seen = Mutex::new(stamp(chain, key).ok());
+        let current = RwLock::new(Arc::new(read(chain, key)?));
+        Ok(Self { chain: chain.to_owned(), key: key.to_owned(), current, seen })
     }
 
+    /// Says whether there was a new certificate. A pair that cannot be used is an error once, and is tried again when it
+    /// changes: it may be half written.
     fn reload(&self) -> anyhow::Result<bool> {
-        let stamp = stamp(&self.chain, &self.key)?;
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).1 == stamp {
+        let stamp = stamp(&self.chain, &self.key);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if *seen == stamp.as_ref().ok().copied() {
             return Ok(false);
         }
-        let certified = read(&self.chain, &self.key);
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        // A pair that does not fit is tried again only when it changes: it may be half written.
-        current.1 = stamp;
-        current.0 = Arc::new(certified?);
+        *seen = stamp.as_ref().ok().copied();
+        stamp?;
+        let certified = Arc::new(read(&self.chain, &self.key)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = certified;
         Ok(true)
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).0))
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
 fn stamp(chain: &Path, key: &Path) -> anyhow::Result<Stamp> {
     let written = |path: &Path| {
         std::fs::metadata(path)
-            .and_then(|data| data.modified())
+            .and_then(|data| Ok((data.modified()?, data.len())))
             .with_context(|| format!("look at {}", path.display()))
     };
-    Ok((written(chain)?, written(key)?))
+    Ok([written(chain)?, written(key)?])
 }
 
-fn read(chain: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
+/// Why a pair cannot be used, by the file that must be mended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unusable {
+    /// The certificate chain.
+    #[error("{0}")]
+    Chain(String),
+    /// The private key.
+    #[error("{0}")]
+    Key(String),
+}
+
+fn read(chain: &Path, key: &Path) -> Result<CertifiedKey, Unusable> {
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| format!("read certificate chain {}", chain.display()))?;
-    anyhow::ensure!(!certificates.is_empty(), "{} holds no certificate", chain.display());
+        .map_err(|error| Unusable::Chain(format!("{}: {error}", chain.display())))?;
+    if certificates.is_empty() {
+        return Err(Unusable::Chain(format!("{} holds no certificate", chain.display())));
+    }
+    let shown = key.display();
     let key =
-        PrivateKeyDer::from_pem_file(key).with_context(|| format!("read private key {}", key.display()))?;
-    CertifiedKey::from_der(certificates, key, &aws_lc_rs::default_provider())
-        .with_context(|| format!("use the key with {}", chain.display()))
+        PrivateKeyDer::from_pem_file(key).map_err(|error| Unusable::Key(format!("{shown}: {error}")))?;
+    let provider = aws_lc_rs::default_provider();
+    CertifiedKey::from_der(certificates, key, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            Unusable::Key(format!("{shown} is not the key of the first certificate in {}", chain.display()))
+        }
+        rustls::Error::InvalidCertificate(_) => Unusable::Chain(format!("{}: {error}", chain.display())),
+        error => Unusable::Key(format!("{shown}: {error}")),
+    })
+}
+
+/// Checks a pair.
+pub(crate) fn check(chain: &Path, key: &Path) -> Result<(), Unusable> {
+    read(chain, key).map(drop)
 }
