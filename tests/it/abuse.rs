@@ -229,7 +229,7 @@ fn the_command_in_the_detail_of_an_interrupted_upload_works_as_it_is() {
         raw.send(b"01234");
         raw.half_close();
         let detail = raw.answer().unwrap().json()["detail"].as_str().unwrap().to_owned();
-        let command = &detail[detail.find("curl ").unwrap()..];
+        let command = &detail[detail.find("tail ").unwrap()..];
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("FILE"), b"0123456789").unwrap();
         // Who keeps the token out of addresses fills it in here too.

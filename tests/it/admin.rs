@@ -151,6 +151,7 @@ async fn a_sweep_clears_what_is_ours_and_only_reports_what_is_not() {
     .await;
     sender.kill().unwrap();
     sender.wait().unwrap();
+    sandbox.give_up_unfinished("");
     tests::eventually_async("the upload is given up", async || {
         let given_up =
             sandbox.staff("/uploads?state=cancelled", &[]).json()["uploads"].as_array().unwrap().len();

@@ -24,6 +24,7 @@ mod names;
 mod observe;
 mod page;
 mod put;
+mod resume;
 mod routing;
 mod s3_conventions;
 mod s3_real;

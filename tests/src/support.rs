@@ -88,6 +88,15 @@ impl Sandbox {
         answer.json()["uploads"].as_array().unwrap().clone()
     }
 
+    /// Cancels what is unfinished, of a ticket (`ticket=NUMBER`) or of all: it would wait for its sender.
+    pub fn give_up_unfinished(&self, of: &str) {
+        let open = self.staff(&format!("/uploads?state=open&{of}"), &[]);
+        for upload in open.json()["uploads"].as_array().unwrap_or(&Vec::new()) {
+            let gone = self.staff(&format!("/uploads/{}", upload["id"].as_str().unwrap()), &["-X", "DELETE"]);
+            assert!(matches!(gone.status, 204 | 404), "{gone:?}");
+        }
+    }
+
     /// `wb ARGUMENTS` as one of the staff runs it, in this folder.
     pub fn wb(&self, arguments: &[&str]) -> Output {
         self.shell_environment(Command::new(program("wb")).args(arguments)).output().unwrap()

@@ -86,8 +86,11 @@ impl World {
         });
     }
 
-    /// Waits until no upload is under way and no memory is taken.
+    /// Waits until nothing is sent any more, gives up what its senders left, and waits until nothing is under way and no
+    /// memory is taken.
     pub fn until_at_rest(&self) {
+        eventually("nobody sends", || (self.metric("weighbridge_memory_used_bytes") == 0.0).then_some(()));
+        self.sandbox.give_up_unfinished("");
         eventually("no upload is under way, no memory is taken", || {
             let busy = [
                 "weighbridge_memory_used_bytes",

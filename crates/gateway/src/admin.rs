@@ -293,7 +293,7 @@ async fn sweep(dry_run: bool, ledger: &Ledger, config: &Config) -> anyhow::Resul
     let swept = uploads.sweep(dry_run).await.context("sweep")?;
     print(&json!({
         "dry_run": dry_run, "cleared": swept.cleared, "waiting": swept.waiting, "failed": swept.failed,
-        "stray": swept.stray, "foreign": swept.foreign,
+        "stray": swept.stray, "expired": swept.expired, "foreign": swept.foreign,
     }))?;
     Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,14 +1,16 @@
 //! Request headers turned into values. Pure functions with tables of tests; what is malformed is refused here and never
 //! reaches the engine.
 
+use ::upload::{Algorithm, Digest};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use upload::{Algorithm, Digest};
 
 use crate::problem::{self, Problem};
+
+pub(crate) mod upload;
 
 /// In which form an answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +76,7 @@ pub(crate) fn digests(headers: &HeaderMap) -> Result<Vec<Digest>, Problem> {
         for digest in digests_of(headers, name)? {
             match found.iter().find(|other| other.algorithm == digest.algorithm) {
                 Some(other) if *other != digest => {
-                    return Err(upload::Error::DigestMismatch {
+                    return Err(::upload::Error::DigestMismatch {
                         algorithm: digest.algorithm,
                         announced: other.hex.clone(),
                         actual: digest.hex,
@@ -90,7 +92,7 @@ pub(crate) fn digests(headers: &HeaderMap) -> Result<Vec<Digest>, Problem> {
     Ok(found)
 }
 
-fn digests_of(headers: &HeaderMap, name: &'static str) -> Result<Vec<Digest>, Problem> {
+pub(super) fn digests_of(headers: &HeaderMap, name: &'static str) -> Result<Vec<Digest>, Problem> {
     let form = if name == "Content-MD5" { "BASE64" } else { "sha-256=:BASE64:" };
     let malformed = || {
         problem::bad_request(&format!(

@@ -1,12 +1,15 @@
 //! The partner's side, below `/u/{link}`: who asks, for which ticket, and what for. Everything that can be refused
 //! without the body is refused before it is read.
 
+mod append;
+mod draft;
 mod form;
 mod idempotency;
 mod put;
 mod resource;
 mod route;
 mod ticket;
+mod tus;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -41,8 +44,9 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
     let wanted = headers::wanted(&parts.headers);
     let mut body = Some(body);
     let result = async {
-        let (token, route) = route::of(&parts.method, parts.uri.path())?;
-        let (link, partner, address) = authenticate(&app, token, &parts.headers).await?;
+        let method = method(&parts.method, &parts.headers)?;
+        let (token, route) = route::of(&method, parts.uri.path())?;
+        let (link, partner, address) = authenticate(&app, token, &route, &parts.headers).await?;
         let per_minute = app.requests_per_minute(&link);
         app.requests
             .take(&link.id, per_minute)
@@ -52,7 +56,7 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
             link,
             partner,
             address,
-            method: parts.method.clone(),
+            method,
             uri: parts.uri.clone(),
             headers: parts.headers.clone(),
             wanted,
@@ -60,7 +64,11 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
         answer(asking, route, &mut body).await
     }
     .await;
-    let response = result.unwrap_or_else(|problem| problem.answer(wanted));
+    let mut response = result.unwrap_or_else(|problem| problem.answer(wanted));
+    if parts.headers.contains_key("tus-resumable") {
+        tus::sign(&mut response);
+    }
+    tus::share(&mut response);
     match body {
         Some(unread) => body::linger(response, unread, &parts.headers, &app.limits),
         None => response,
@@ -72,6 +80,22 @@ async fn answer(asking: Asking, route: Route<'_>, body: &mut Option<Body>) -> Re
         Route::Page => Ok(page(&asking)),
         Route::Options => Ok(options(&asking)),
         Route::Put { name } => put::put(asking, name, body).await,
+        Route::Create | Route::Append { .. } => {
+            tus::check_version(&asking)?;
+            match (route, append::Dialect::of(&asking)?) {
+                (Route::Append { id }, _) => Box::pin(append::append(asking, id, body)).await,
+                (_, append::Dialect::Tus) => Box::pin(tus::create(asking, body)).await,
+                (_, append::Dialect::Draft) => Box::pin(draft::create(asking, None, body)).await,
+                (_, append::Dialect::Plain) => Err(problem::bad_request(
+                    "Say which protocol you speak: `Tus-Resumable: 1.0.0` (tus) or `Upload-Complete: ?0` (IETF \
+                     resumable uploads). To send a file as it is, use PUT (`curl -T NAME`).",
+                )),
+            }
+        }
+        Route::HeadNamed { name } => resource::head_named(&asking, name).await,
+        Route::Form if asking.headers.contains_key("upload-complete") => {
+            Box::pin(draft::create(asking, None, body)).await
+        }
         Route::Form => form::form(asking, body).await,
         Route::Show { id } => resource::show(&asking, id).await,
         Route::Head { id } => resource::head(&asking, id).await,
@@ -84,6 +108,7 @@ async fn answer(asking: Asking, route: Route<'_>, body: &mut Option<Body>) -> Re
 async fn authenticate(
     app: &App,
     segment: &str,
+    route: &Route<'_>,
     headers: &HeaderMap,
 ) -> Result<(Link, Partner, String), Problem> {
     let hint = "Send it as `Authorization: Bearer TOKEN`, or as the password of basic authentication (`curl -u any:TOKEN`).";
@@ -102,7 +127,12 @@ async fn authenticate(
     if link.revoked_at.is_some() || partner.disabled_at.is_some() {
         return Err(problem::link_expired(true));
     }
-    if link.expires_at.is_some_and(|at| at <= ledger::now_ms()) {
+    // What was admitted before may still be finished, and asked about.
+    let of_an_upload = matches!(
+        route,
+        Route::Show { .. } | Route::Head { .. } | Route::Append { .. } | Route::Delete { .. }
+    );
+    if !of_an_upload && link.expires_at.is_some_and(|at| at <= ledger::now_ms()) {
         return Err(problem::link_expired(false));
     }
     let address = format!("{}/u/{segment}/", app.public_url);
@@ -136,19 +166,34 @@ fn options(asking: &Asking) -> Response {
         "max_requests_per_minute": asking.app.requests_per_minute(&asking.link),
         "expires_at": asking.link.expires_at.map(ledger::rfc3339),
         "rights": rights,
-        "methods": ["PUT", "POST multipart/form-data"],
+        "methods": ["PUT", "POST multipart/form-data", "tus 1.0.0", "IETF resumable uploads"],
+        "resume_window_seconds": asking.app.limits.resume_window.as_secs(),
         "digests": upload::Algorithm::ALL.map(upload::Algorithm::name),
     });
-    (
+    let mut response = (
         [
-            ("allow", "GET, HEAD, PUT, POST, OPTIONS".to_owned()),
-            ("upload-limit", format!("max-size={max}")),
+            ("allow", "GET, HEAD, PUT, POST, PATCH, DELETE, OPTIONS".to_owned()),
+            ("accept-patch", "application/offset+octet-stream, application/partial-upload".to_owned()),
+            ("upload-limit", draft::limits(asking, None)),
             ("want-repr-digest", "sha-256=10, sha-512=3, md5=1, sha=1".to_owned()),
             ("cache-control", "no-store".to_owned()),
         ],
         axum::Json(body),
     )
-        .into_response()
+        .into_response();
+    tus::abilities(&mut response, max);
+    tus::share_ahead(&mut response);
+    response
+}
+
+/// The method, or the one that a client says it means, behind a proxy that lets no other through.
+fn method(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
+    match headers::text(headers, tus::METHOD_OVERRIDE.as_str())? {
+        Some(name @ ("PATCH" | "DELETE" | "HEAD")) if *method == Method::POST => {
+            Method::from_bytes(name.as_bytes()).map_err(|_| problem::not_found())
+        }
+        Some(_) | None => Ok(method.clone()),
+    }
 }
 
 impl Asking {
@@ -196,19 +241,5 @@ impl Asking {
                 (status, headers, Html(html)).into_response()
             }
         }
-    }
-
-    /// The command that sends the file again, for the detail of an interrupted upload.
-    pub(crate) fn send_again(&self, name: &str) -> String {
-        let encoded: String =
-            url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20");
-        // The command stands in single quotes.
-        let query =
-            self.uri.query().map_or_else(String::new, |query| format!("?{}", query.replace('\'', "%27")));
-        let user = if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" };
-        format!(
-            "Send it again: curl --fail-with-body --retry 5 {user}-T FILE -o receipt.txt '{}{encoded}{query}'",
-            self.address
-        )
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
@@ -11,6 +11,10 @@ use upload::{Algorithm, SideFile};
 
 use crate::headers::Wanted;
 use crate::observe;
+
+/// A restart, or another gateway, takes about this long.
+const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(2);
+const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
 /// A refusal.
 #[derive(Debug, Clone)]
@@ -55,6 +59,20 @@ impl Problem {
     pub(crate) fn saying(mut self, detail: String) -> Self {
         self.detail = detail;
         self
+    }
+
+    /// Names the durable offset, and the command that goes on from there.
+    pub(crate) fn going_on(mut self, offset: i64, location: &str, command: &str) -> Self {
+        self.headers.retain(|(name, _)| *name != UPLOAD_OFFSET);
+        self.next(command)
+            .with("offset", offset)
+            .header(UPLOAD_OFFSET, &offset.to_string())
+            .header(LOCATION, location)
+    }
+
+    /// Whether bytes are not those announced.
+    pub(crate) fn is_digest_mismatch(&self) -> bool {
+        self.kind == "/problems/digest-mismatch"
     }
 
     /// What a person should do now.
@@ -204,6 +222,36 @@ pub(crate) fn method_not_allowed(allow: &str) -> Problem {
     .header(ALLOW, allow)
 }
 
+pub(crate) fn ambiguous_name(name: &str) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "/problems/ambiguous-name",
+        "Several unfinished uploads of that name",
+        format!(
+            "Several unfinished uploads are called `{name}`. Go on with one of them by its own address, under `uploads`."
+        ),
+    )
+}
+
+pub(crate) fn unsupported_media_type(wanted: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "/problems/unsupported-media-type",
+        "Unsupported media type",
+        format!("Bytes of an upload are sent as `Content-Type: {wanted}` in this protocol."),
+    )
+}
+
+pub(crate) fn unsupported_tus(version: &str) -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "/problems/unsupported-version",
+        "Unsupported version of tus",
+        format!("This server speaks tus {version}. Send `Tus-Resumable: {version}`."),
+    )
+    .header(HeaderName::from_static("tus-version"), version)
+}
+
 pub(crate) fn idempotency_mismatch() -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -313,7 +361,7 @@ impl From<upload::Error> for Problem {
                 "Wrong offset",
                 format!("The upload is at offset {expected}. Go on from there."),
             )
-            .header(HeaderName::from_static("upload-offset"), &expected.to_string()),
+            .header(UPLOAD_OFFSET, &expected.to_string()),
             E::TooLarge { max } => too_large(max),
             E::LengthMismatch { declared, actual } => Self::new(
                 StatusCode::BAD_REQUEST,
@@ -323,28 +371,29 @@ impl From<upload::Error> for Problem {
                     "The lengths differ: {declared} bytes were announced, {actual} came. Send the file again."
                 ),
             ),
-            E::DigestMismatch { algorithm, announced, actual, side_file } => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "/problems/digest-mismatch",
-                "Digest mismatch",
-                mismatch(algorithm, side_file),
-            )
-            .with("algorithm", algorithm.name())
-            .with("announced", announced)
-            .with("actual", actual),
+            E::DigestMismatch { algorithm, announced, actual, side_file } => {
+                digest_mismatch(&mismatch(algorithm, side_file), algorithm, announced, actual)
+            }
+            E::ContentMismatch { algorithm, announced, actual } => {
+                let name = algorithm.name();
+                let detail =
+                    format!("The bytes of this request do not have the {name} announced. None was kept.");
+                digest_mismatch(&detail, algorithm, announced, actual)
+            }
+            E::Draining => {
+                unavailable("The gateway is being restarted; what came is kept.", DRAINING_RETRY_AFTER)
+            }
             E::Interrupted { received } => Self::new(
                 StatusCode::BAD_REQUEST,
                 "/problems/interrupted",
                 "Interrupted",
-                format!("The body ended after {received} bytes, before its end. Send the file again."),
+                format!("The body ended after {received} bytes, before its end."),
             ),
             E::TooSlow { received } => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "/problems/too-slow",
                 "Too slow",
-                format!(
-                    "The body came slower than the minimum rate ({received} bytes so far). Send the file again."
-                ),
+                format!("The body came slower than the minimum rate ({received} bytes so far)."),
             ),
             E::Malformed(why) => bad_request(&why),
             E::Superseded => Self::new(
@@ -385,6 +434,13 @@ impl From<bucket::Error> for Problem {
     }
 }
 
+fn digest_mismatch(detail: &str, algorithm: Algorithm, announced: String, actual: String) -> Problem {
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/digest-mismatch", "Digest mismatch", detail)
+        .with("algorithm", algorithm.name())
+        .with("announced", announced)
+        .with("actual", actual)
+}
+
 /// What a sender should do about a digest that is not the file's.
 fn mismatch(algorithm: Algorithm, side_file: Option<SideFile>) -> String {
     let name = algorithm.name();
@@ -404,36 +460,5 @@ fn mismatch(algorithm: Algorithm, side_file: Option<SideFile>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_logs_and_metrics_call_it_is_what_the_sender_sees() {
-        use upload::Error as E;
-        for error in [
-            E::Gone,
-            E::OffsetMismatch { expected: 1 },
-            E::TooLarge { max: 1 },
-            E::LengthMismatch { declared: 1, actual: 2 },
-            E::DigestMismatch {
-                algorithm: Algorithm::Sha256,
-                announced: String::new(),
-                actual: String::new(),
-                side_file: None,
-            },
-            E::Interrupted { received: 1 },
-            E::TooSlow { received: 1 },
-            E::Malformed(String::new()),
-            E::Superseded,
-            E::Revoked,
-            E::TooManyOpen,
-            E::TooMuchUnfinished { max: 1 },
-            E::Unavailable(String::new()),
-            E::Internal(String::new()),
-        ] {
-            let reason = error.reason();
-            let kind = Problem::from(error).kind;
-            assert!(kind.rsplit(['/', '#']).next() == Some(reason), "{kind} is called {reason}");
-        }
-    }
-}
+#[path = "problem_tests.rs"]
+mod tests;

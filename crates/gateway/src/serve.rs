@@ -36,6 +36,9 @@ const STOP_EVERY: Duration = Duration::from_secs(2);
 /// How often uploads that nobody works on are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
 
+/// Of the time that a stop may take, so much is for storing what came of uploads that do not end by themselves.
+const KEEP_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// A gateway that is accepting requests.
 pub(crate) struct Running {
     pub(crate) app: App,
@@ -81,6 +84,7 @@ pub(crate) fn engine(
         ticket_attachment_bytes: config.limits.ticket_attachment_bytes,
         link_open_uploads_max: config.limits.link_open_uploads,
         link_unfinished_bytes_max: config.limits.link_unfinished_bytes,
+        resume_window: config.limits.resume_window,
     };
     upload::Uploads::new(ledger.clone(), buckets.clone(), limits, completed)
 }
@@ -165,11 +169,18 @@ impl Running {
         self.app.draining.store(true, Ordering::Relaxed);
         self.stop.cancel();
         self.tasks.close();
-        let wait = async {
+        let mut wait = std::pin::pin!(async {
             self.tasks.wait().await;
             self.app.uploads.drain().await;
-        };
-        let in_time = tokio::time::timeout(self.app.limits.drain_time, wait).await.is_ok();
+        });
+        let drain_time = self.app.limits.drain_time;
+        let keep_time = KEEP_TIME_MAX.min(drain_time / 2);
+        let mut in_time = tokio::time::timeout(drain_time - keep_time, &mut wait).await.is_ok();
+        if !in_time {
+            // What came is stored, and its senders are told where to go on.
+            self.app.uploads.stop();
+            in_time = tokio::time::timeout(keep_time, &mut wait).await.is_ok();
+        }
         self.app.ledger.close().await;
         in_time
     }

@@ -185,6 +185,10 @@ impl Ledger {
         let mut tx = self.begin().await?;
         sqlx::query("UPDATE jobs SET lease_until = 0 WHERE lease_until > 0").execute(&mut *tx).await?;
         sqlx::query("UPDATE tickets SET lease_until = 0 WHERE lease_until > 0").execute(&mut *tx).await?;
+        // No part is on its way from a process that is gone.
+        sqlx::query("UPDATE parts SET deadline = 0 WHERE etag IS NULL AND deadline > 0")
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }

@@ -14,6 +14,7 @@ mod open;
 mod partners;
 mod parts;
 mod secret;
+mod tails;
 mod tickets;
 mod uploads;
 
@@ -30,6 +31,7 @@ pub use open::{Error, Hold, Ledger, Result, migrations};
 pub use partners::{Contact, Partner};
 pub use parts::{Part, PartCommit, Reservation};
 pub use secret::{Token, hash_token};
+pub use tails::Tail;
 pub use tickets::Ticket;
 pub use uploads::{Appending, Delivery, Destination, Filter, NewUpload, State, Upload};
 

@@ -1,5 +1,6 @@
 //! Parts: reserved before they are sent, committed in order after they are stored.
-//! Invariant: the offset is the gap-free prefix of committed parts, and moves only under the epoch that owns it.
+//! Invariant: the offset is the gap-free prefix of committed parts and the tail after them, and moves only under the epoch
+//! that owns it.
 
 use sqlx::Row as _;
 
@@ -49,7 +50,7 @@ pub struct PartCommit<'a> {
     pub epoch: i64,
     /// Part number.
     pub number: i64,
-    /// Its first byte, which must be the upload's offset.
+    /// Its first byte, which must be the end of the parts before.
     pub offset: i64,
     /// Bytes.
     pub size: i64,
@@ -114,8 +115,9 @@ impl Ledger {
     pub async fn commit_part(&self, part: &PartCommit<'_>) -> Result<()> {
         let mut tx = self.begin().await?;
         let moved = sqlx::query(
-            "UPDATE uploads SET offset_bytes = offset_bytes + $4, sha256_state = $5, crc64 = $6, updated_at = $7 \
-             WHERE id = $1 AND epoch = $2 AND state = 'open' AND offset_bytes = $3",
+            "UPDATE uploads SET offset_bytes = parts_bytes + $4, parts_bytes = parts_bytes + $4, sha256_state = $5, \
+             crc64 = $6, updated_at = $7 \
+             WHERE id = $1 AND epoch = $2 AND state = 'open' AND parts_bytes = $3 AND offset_bytes <= parts_bytes + $4",
         )
         .bind(part.upload_id)
         .bind(part.epoch)
@@ -139,6 +141,8 @@ impl Ledger {
             tx.rollback().await?;
             return Err(Error::Superseded);
         }
+        // The part begins with whatever tail there was.
+        sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(part.upload_id).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -61,13 +61,16 @@ impl World {
             object_key: format!("1001/{id}/a.bin"),
             length: None,
             id,
+            resumable: false,
+            announced: String::new(),
+            tus_metadata: None,
         }
     }
 
     /// An upload at its first append.
     async fn begun(&self) -> String {
         let id = self.create().await;
-        assert_eq!(self.begin_append(&id, 0).await.unwrap().epoch, 1);
+        assert_eq!(self.begin_append(&id, 0, None).await.unwrap().epoch, 1);
         id
     }
 

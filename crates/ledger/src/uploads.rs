@@ -109,6 +109,14 @@ pub struct Upload {
     pub delivery_detail: Option<String>,
     /// The desk's token for an attachment that no comment has used yet, and until when it is good, ms.
     pub desk_token: Option<(String, i64)>,
+    /// Whether it is kept for the resume window when nobody sends.
+    pub resumable: bool,
+    /// How often a piece of a tail was begun.
+    pub tails_written: i64,
+    /// Digests of the whole file that were announced: `md5 HEX,sha-256 HEX`.
+    pub announced: String,
+    /// What a tus client said of the file.
+    pub tus_metadata: Option<String>,
     /// When it began, ms.
     pub created_at: i64,
     /// When it last moved, ms.
@@ -140,6 +148,12 @@ pub struct NewUpload {
     pub object_key: String,
     /// Bytes in all, where known.
     pub length: Option<i64>,
+    /// Whether it is kept for the resume window when nobody sends.
+    pub resumable: bool,
+    /// Digests of the whole file that were announced: `md5 HEX,sha-256 HEX`.
+    pub announced: String,
+    /// What a tus client said of the file.
+    pub tus_metadata: Option<String>,
 }
 
 /// What an append may begin with.
@@ -162,6 +176,8 @@ pub struct Filter {
     pub ticket: Option<String>,
     /// Of this partner.
     pub partner_id: Option<String>,
+    /// Of this name.
+    pub name: Option<String>,
     /// In this state.
     pub state: Option<State>,
     /// Complete, and its ticket told so far.
@@ -187,8 +203,8 @@ impl Ledger {
         let most_before = room.unfinished_bytes.saturating_sub(new.length.unwrap_or(1));
         let done = sqlx::query(
             "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, \
-             epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10 \
+             epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until, resumable, announced, \
+             tus_metadata) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10, $13, $14, $15 \
              WHERE (SELECT COUNT(*) FROM uploads WHERE link_id = $2 AND state = 'open') < $11 \
              AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
              WHERE link_id = $2 AND state IN ('open', 'completing')) <= $12",
@@ -205,6 +221,9 @@ impl Ledger {
         .bind(now)
         .bind(room.open)
         .bind(most_before)
+        .bind(i64::from(new.resumable))
+        .bind(&new.announced)
+        .bind(&new.tus_metadata)
         .execute(&self.write)
         .await?;
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
@@ -219,18 +238,19 @@ impl Ledger {
         upload(&row)
     }
 
-    /// Takes the upload over at `offset`: bumps its epoch, so that every older writer is refused from now on.
+    /// Takes the upload over at `offset`, and keeps its length where that was unknown: bumps its epoch, so that every older writer is refused from now on.
     ///
     /// # Errors
     /// [`Error::Superseded`] when it is not open at that offset.
-    pub async fn begin_append(&self, id: &str, offset: i64) -> Result<Appending> {
+    pub async fn begin_append(&self, id: &str, offset: i64, length: Option<i64>) -> Result<Appending> {
         let row = sqlx::query(
-            "UPDATE uploads SET epoch = epoch + 1, updated_at = $3 \
+            "UPDATE uploads SET epoch = epoch + 1, updated_at = $3, length_bytes = COALESCE(length_bytes, $4) \
              WHERE id = $1 AND state = 'open' AND offset_bytes = $2 RETURNING *",
         )
         .bind(id)
         .bind(offset)
         .bind(now_ms())
+        .bind(length)
         .fetch_optional(&self.write)
         .await?
         .ok_or(Error::Superseded)?;
@@ -297,7 +317,7 @@ impl Ledger {
     pub async fn remove(&self, id: &str, actor: &str) -> Result<()> {
         let mut tx = self.begin().await?;
         let done = sqlx::query(
-            "UPDATE uploads SET state = 'removed', updated_at = $2 WHERE id = $1 AND state = 'complete'",
+            "UPDATE uploads SET state = 'removed', swept_at = NULL, updated_at = $2 WHERE id = $1 AND state = 'complete'",
         )
         .bind(id)
         .bind(now_ms())
@@ -370,7 +390,8 @@ impl Ledger {
              AND (CAST($2 AS TEXT) IS NULL OR partner_id = $2) AND (CAST($3 AS TEXT) IS NULL OR state = $3) \
              AND (CAST($4 AS BIGINT) IS NULL OR created_at >= $4) AND (CAST($5 AS BIGINT) IS NULL OR created_at < $5) \
              AND (CAST($6 AS TEXT) IS NULL OR id < $6) AND (CAST($7 AS TEXT) IS NULL OR link_id = $7) \
-             AND (CAST($8 AS TEXT) IS NULL OR delivery = $8) ORDER BY id DESC LIMIT $9",
+             AND (CAST($8 AS TEXT) IS NULL OR delivery = $8) \
+             AND (CAST($10 AS TEXT) IS NULL OR name = $10) ORDER BY id DESC LIMIT $9",
         )
         .bind(&filter.ticket)
         .bind(&filter.partner_id)
@@ -381,6 +402,7 @@ impl Ledger {
         .bind(&filter.link_id)
         .bind(filter.delivery.map(Delivery::name))
         .bind(filter.limit)
+        .bind(&filter.name)
         .fetch_all(&self.read)
         .await?;
         rows.iter().map(upload).collect()
@@ -434,6 +456,10 @@ pub(crate) fn upload(row: &AnyRow) -> Result<Upload> {
         mismatch: row.try_get("mismatch")?,
         delivery_detail: row.try_get("delivery_detail")?,
         desk_token: desk_token.zip(desk_token_until),
+        resumable: row.try_get::<i64, _>("resumable")? != 0,
+        tails_written: row.try_get("tails_written")?,
+        announced: row.try_get("announced")?,
+        tus_metadata: row.try_get("tus_metadata")?,
         created_at: row.try_get("created_at")?,
         updated_at: row.try_get("updated_at")?,
         completed_at: row.try_get("completed_at")?,

@@ -7,10 +7,10 @@ use bucket::{Bucket, Crc64, Metadata, PartTag};
 use ledger::{Completing, Original, State, Upload, now_ms};
 use tracing::Instrument as _;
 
-use crate::append::{Append, Receiving, deadline};
 use crate::engine::{Uploads, destination, signed};
 use crate::hash;
 use crate::observe::ended_alone;
+use crate::receiving::{Receiving, deadline};
 use crate::{Error, Result};
 
 /// A file that ends with the link, ticket, name and SHA-256 of one within this time is that one, sent again.
@@ -28,9 +28,9 @@ const ORIGINAL_POLLS_MAX: u32 = 3_000;
 
 impl Uploads {
     /// Ends an upload whose body has ended: digest, last part, object, ledger.
-    pub(crate) async fn finish(&self, receiving: &mut Receiving<'_>, append: &Append) -> Result<Upload> {
+    pub(crate) async fn finish(&self, receiving: &mut Receiving<'_>) -> Result<Upload> {
         let size = receiving.offset;
-        if let Some(declared) = append.length.filter(|declared| *declared != size) {
+        if let Some(declared) = receiving.length.filter(|declared| *declared != size) {
             return Err(Error::LengthMismatch { declared, actual: size });
         }
         let digests = receiving.hasher.clone().finish();
@@ -85,6 +85,9 @@ impl Uploads {
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
         self.0.ledger.complete(&upload.id).await?;
+        if upload.tails_written > 0 {
+            self.clear_later(upload.id.clone());
+        }
         self.settle_side_files(upload, side.as_ref()).await?;
         Ok(self.0.ledger.upload(&upload.id).await?)
     }
@@ -146,8 +149,12 @@ impl Uploads {
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         for upload in self.0.ledger.unmoved(State::Open, before).await? {
+            if upload.resumable && self.expires_at(&upload) > now_ms() {
+                continue;
+            }
             if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-                upload.span().in_scope(|| ended_alone("failed", "abandoned"));
+                let reason = if upload.resumable { "expired" } else { "abandoned" };
+                upload.span().in_scope(|| ended_alone("failed", reason));
             }
         }
         for upload in self.0.ledger.unmoved(State::Completing, before).await? {

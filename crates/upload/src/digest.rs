@@ -53,6 +53,21 @@ pub struct Digest {
     pub hex: String,
 }
 
+/// Digests as the ledger keeps them: `md5 HEX,sha-256 HEX`.
+pub(crate) fn to_text(digests: &[Digest]) -> String {
+    let each = digests.iter().map(|digest| format!("{} {}", digest.algorithm.name(), digest.hex));
+    each.collect::<Vec<_>>().join(",")
+}
+
+/// What [`to_text`] wrote.
+pub(crate) fn from_text(text: &str) -> Vec<Digest> {
+    let read = |item: &str| {
+        let (algorithm, hex) = item.split_once(' ')?;
+        Some(Digest { algorithm: Algorithm::parse(algorithm)?, hex: hex.to_owned() })
+    };
+    text.split(',').filter_map(read).collect()
+}
+
 /// Longest side file: a line has a digest and a name, and there may be a few lines.
 pub(crate) const SIDE_BYTES_MAX: u64 = 64 * 1024;
 

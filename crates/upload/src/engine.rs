@@ -15,7 +15,7 @@ use tracing::Instrument as _;
 
 use crate::budget::Budget;
 use crate::observe::ended_alone;
-use crate::{Error, Plan, Result};
+use crate::{Digest, Error, Plan, Result, digest};
 
 /// What the engine may use and accept. Checked by the configuration before it comes here.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Limits {
     pub max_upload_bytes: u64,
     /// Up to this size a file belongs on the ticket.
     pub ticket_attachment_bytes: u64,
+    /// How long after its beginning an upload may be resumed.
+    pub resume_window: Duration,
     /// Uploads open at a time on a link that sets no limit of its own.
     pub link_open_uploads_max: u32,
     /// Bytes of uploads that are not complete on a link that sets no limit of its own.
@@ -45,6 +47,12 @@ pub struct New<'a> {
     pub content_type: &'a str,
     /// Bytes in all, where announced.
     pub length: Option<u64>,
+    /// Whether it is kept for the resume window when nobody sends.
+    pub resumable: bool,
+    /// Digests of the whole file, where announced.
+    pub digests: &'a [Digest],
+    /// What a tus client says of the file, to be told again.
+    pub tus_metadata: Option<&'a str>,
 }
 
 /// The engine; clones share everything.
@@ -58,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) plan: Plan,
     pub(crate) limits: Limits,
     running: Mutex<HashMap<String, Running>>,
+    /// Appends of uploads that may be resumed end at the next frame.
+    stopping: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) completed: Arc<Notify>,
 }
@@ -120,6 +130,7 @@ impl Uploads {
             plan,
             limits,
             running: Mutex::default(),
+            stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             completed,
         }))
@@ -166,6 +177,9 @@ impl Uploads {
             content_type: new.content_type.to_owned(),
             bucket: bucket_name.to_owned(),
             length: new.length.map(signed),
+            resumable: new.resumable,
+            announced: digest::to_text(new.digests),
+            tus_metadata: new.tus_metadata.map(str::to_owned),
         };
         match self.0.ledger.create_upload(&row, self.room(new.link)).await {
             Ok(()) => Ok(self.0.ledger.upload(&row.id).await?),
@@ -174,6 +188,25 @@ impl Uploads {
                 Err(self.why_no_room(new.link, new.length).await?.unwrap_or(Error::TooManyOpen))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for a sender that begins again: where the link has no room, an unfinished upload of that name that nobody
+    /// sends any more gives way.
+    ///
+    /// # Errors
+    /// As [`Uploads::create`].
+    pub async fn create_again(&self, new: &New<'_>) -> Result<Upload> {
+        match self.create(new).await {
+            Err(error @ (Error::TooManyOpen | Error::TooMuchUnfinished { .. })) => {
+                let unfinished = self.unfinished(&new.link.id, new.name).await?;
+                let Some(oldest) = unfinished.iter().rfind(|upload| !self.is_running(&upload.id)) else {
+                    return Err(error);
+                };
+                self.cancel(&oldest.id).await?;
+                self.create(new).await
+            }
+            other => other,
         }
     }
 
@@ -224,6 +257,38 @@ impl Uploads {
     /// Runs work that must not end with the request that began it, in the span of now. [`Uploads::drain`] waits for it.
     pub fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
         self.0.tasks.spawn(work.in_current_span())
+    }
+
+    /// Until when an unfinished upload may be resumed, ms.
+    pub fn expires_at(&self, upload: &Upload) -> i64 {
+        let window = i64::try_from(self.0.limits.resume_window.as_millis()).unwrap_or(i64::MAX);
+        upload.created_at.saturating_add(window)
+    }
+
+    /// Ends appends of uploads that may be resumed: what came is kept, and their senders are told to go on.
+    pub fn stop(&self) {
+        self.0.stopping.cancel();
+    }
+
+    /// Cancelled when an append should end because the gateway stops; one that could not go on is let finish.
+    pub(crate) fn stopping(&self, resumable: bool) -> CancellationToken {
+        if resumable { self.0.stopping.clone() } else { CancellationToken::new() }
+    }
+
+    /// Unfinished uploads of that name on that link that may be resumed, newest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the ledger does not answer.
+    pub async fn unfinished(&self, link_id: &str, name: &str) -> Result<Vec<Upload>> {
+        let open = ledger::Filter {
+            link_id: Some(link_id.to_owned()),
+            name: Some(name.to_owned()),
+            state: Some(State::Open),
+            limit: 100,
+            ..ledger::Filter::default()
+        };
+        let found = self.0.ledger.uploads(&open).await?;
+        Ok(found.into_iter().filter(|upload| upload.resumable).collect())
     }
 
     /// Waits for everything spawned.

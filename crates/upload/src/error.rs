@@ -54,6 +54,19 @@ pub enum Error {
         /// The side file that announced it, or that was compared with a file sent before.
         side_file: Option<SideFile>,
     },
+    /// The sender: the bytes of this body are not those announced; send it again. Nothing of it was kept.
+    #[error("{} {announced} was announced for the body, it has {actual}", algorithm.name())]
+    ContentMismatch {
+        /// By which hash.
+        algorithm: Algorithm,
+        /// Hex digest announced.
+        announced: String,
+        /// Hex digest of what came.
+        actual: String,
+    },
+    /// The sender: go on in a moment, at this gateway or another; this one is stopping.
+    #[error("the gateway is stopping")]
+    Draining,
     /// The sender: the body ended before its end.
     #[error("interrupted after {received} bytes")]
     Interrupted {
@@ -99,6 +112,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether an upload that may be resumed can still become what its sender meant.
+    pub(crate) fn can_go_on(&self) -> bool {
+        self.keeps_what_came()
+            || matches!(
+                self,
+                Self::Unavailable(_)
+                    | Self::Busy { .. }
+                    | Self::ContentMismatch { .. }
+                    | Self::OffsetMismatch { .. }
+            )
+    }
+
+    /// Whether what came before it counts.
+    pub(crate) fn keeps_what_came(&self) -> bool {
+        matches!(self, Self::Interrupted { .. } | Self::TooSlow { .. } | Self::Draining)
+    }
+
     /// A short name for logs and metrics: the last word of the problem type that the sender sees, where the operator need
     /// not know more.
     pub fn reason(&self) -> &'static str {
@@ -108,7 +138,8 @@ impl Error {
             Self::OffsetMismatch { .. } => "mismatching-upload-offset",
             Self::TooLarge { .. } => "too-large",
             Self::LengthMismatch { .. } => "inconsistent-upload-length",
-            Self::DigestMismatch { .. } => "digest-mismatch",
+            Self::Draining => "unavailable",
+            Self::ContentMismatch { .. } | Self::DigestMismatch { .. } => "digest-mismatch",
             Self::Interrupted { .. } => "interrupted",
             Self::TooSlow { .. } => "too-slow",
             Self::Malformed(_) => "bad-request",

@@ -1,7 +1,7 @@
 //! The engine: create, status, append, cancel. It turns a stream of bytes into an object that rests in a bucket and a
 //! row that says so, in that order. No HTTP framework, no SQL, no SDK types.
 //! Invariant: an upload is `complete` only when its bytes are durable and its SHA-256 is known; the offset is the
-//! gap-free prefix of stored parts and never falls; memory is bounded by the budget.
+//! gap-free prefix of stored parts with the tail after them, and never falls; memory is bounded by the budget.
 
 mod append;
 mod budget;
@@ -13,14 +13,16 @@ mod hash;
 mod observe;
 mod part;
 mod plan;
+mod receiving;
 mod room;
 mod side;
 mod sweep;
+mod tail;
 
 #[cfg(test)]
 mod tests;
 
-pub use append::{Append, BodyError, Frame};
+pub use append::{Append, BodyError, End, Frame};
 pub use budget::{Budget, PIECE_BYTES, Window};
 pub use digest::{Algorithm, Digest};
 pub use engine::{Limits, New, Uploads, destination};

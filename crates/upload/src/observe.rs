@@ -3,12 +3,12 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt as _};
-use ledger::Upload;
+use ledger::{State, Upload};
 use tracing::Instrument as _;
 
 use crate::append::{Append, BodyError, Frame};
@@ -28,15 +28,17 @@ tokio::task_local! {
 struct Tally {
     bytes: AtomicU64,
     parts: AtomicU64,
+    /// Whether its sender may go on.
+    kept: AtomicBool,
     /// Time the body was asked for and had nothing, microseconds.
     sender_us: AtomicU64,
 }
 
 impl Uploads {
-    /// Appends the body and completes the upload at its end. Returns it complete: this one, or the one that was
-    /// there before with the same link, ticket, name and SHA-256.
+    /// Appends the body, and completes the upload where that is its end. Returns it as it stands: open with its new
+    /// offset, or complete: this one, or the one that was there before with the same link, ticket, name and SHA-256.
     ///
-    /// An append that fails cancels the upload: nothing of it is kept.
+    /// An append that fails keeps what came of an upload that may be resumed, and cancels any other.
     ///
     /// # Errors
     /// As [`Error`]; [`Error::Busy`] before the body is touched.
@@ -66,6 +68,11 @@ impl Uploads {
 pub(crate) fn part_cut() {
     metrics::counter!("weighbridge_parts_total").increment(1);
     let _ = TALLY.try_with(|tally| tally.parts.fetch_add(1, Relaxed));
+}
+
+/// Says that an upload whose append failed may be resumed.
+pub(crate) fn kept() {
+    let _ = TALLY.try_with(|tally| tally.kept.store(true, Relaxed));
 }
 
 /// A body that counts its bytes, and the time its sender lets us wait.
@@ -114,6 +121,7 @@ fn ended(id: &str, result: &Result<Upload>, tally: &Tally, took: Duration) {
         storage_s: rounded(took.saturating_sub(sender).as_secs_f64()),
     };
     match result {
+        Ok(upload) if upload.id == id && upload.state == State::Open => times.log("appended", ""),
         Ok(upload) if upload.id == id => {
             times.log("completed", "");
             completed(upload, took);
@@ -123,6 +131,7 @@ fn ended(id: &str, result: &Result<Upload>, tally: &Tally, took: Duration) {
             times.log("repeated", "");
         }
         Err(Error::Superseded) => times.log("superseded", "superseded"),
+        Err(error) if tally.kept.load(Relaxed) => times.log("kept", error.reason()),
         Err(error) => times.log("failed", error.reason()),
     }
 }

@@ -5,10 +5,10 @@ use bucket::Payload;
 use futures_util::StreamExt as _;
 use ledger::{Upload, now_ms};
 
-use crate::append::Receiving;
 use crate::digest::{SIDE_BYTES_MAX, in_side, side_of};
 use crate::engine::{Uploads, unsigned};
 use crate::hash::Md5Hasher;
+use crate::receiving::Receiving;
 use crate::{Algorithm, Digest, Error, Result, SideFile};
 
 /// How long a side file binds the next upload of its name, and how long after a file one is compared with it.

@@ -10,6 +10,8 @@ use crate::engine::Uploads;
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
+    /// Unfinished uploads whose time to be resumed was over: ended, and cleared with the rest.
+    pub expired: u64,
     /// Uploads whose leftovers were cleared for certain.
     pub cleared: u64,
     /// Uploads cleared once whose last request to the bucket may still be under way: looked at again next time.
@@ -32,6 +34,7 @@ impl Uploads {
     /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn sweep(&self, dry_run: bool) -> Result<Swept> {
         let mut swept = Swept::default();
+        self.expire(dry_run, &mut swept).await?;
         let mut after = String::new();
         loop {
             let page = self.0.ledger.unswept(&after, PAGE).await?;
@@ -52,6 +55,7 @@ impl Uploads {
                 }
             }
         }
+        Box::pin(self.sweep_tails(dry_run, &mut swept)).await?;
         for (name, bucket) in self.0.buckets.all() {
             if let Err(error) = self.multiparts(bucket, dry_run, &mut swept).await {
                 tracing::warn!(bucket = name, error = %error, "look for multipart uploads");
@@ -59,6 +63,44 @@ impl Uploads {
             }
         }
         Ok(swept)
+    }
+
+    /// Ends uploads whose time to be resumed is over, whoever still sends them.
+    async fn expire(&self, dry_run: bool, swept: &mut Swept) -> Result<()> {
+        for upload in self.0.ledger.unmoved(State::Open, now_ms()).await? {
+            if !upload.resumable || self.expires_at(&upload) > now_ms() {
+                continue;
+            }
+            if !dry_run {
+                self.cancel(&upload.id).await?;
+            }
+            swept.expired += 1;
+        }
+        Ok(())
+    }
+
+    /// Clears what is left of the tails of complete uploads.
+    async fn sweep_tails(&self, dry_run: bool, swept: &mut Swept) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let page = self.0.ledger.complete_with_tails(&after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after.clone_from(&last.id);
+            for upload in &page {
+                if dry_run {
+                    swept.waiting += 1;
+                    continue;
+                }
+                match self.clear(upload).await {
+                    Ok(true) => swept.cleared += 1,
+                    Ok(false) => swept.waiting += 1,
+                    Err(error) => {
+                        tracing::warn!(upload.id, error = %error, "sweep the tail of an upload");
+                        swept.failed += 1;
+                    }
+                }
+            }
+        }
     }
 
     /// Clears one upload in the background, right after it ended.
@@ -75,12 +117,16 @@ impl Uploads {
         });
     }
 
-    /// Deletes everything under the upload's key. True when nothing can come after it.
+    /// Deletes everything under the upload's key, or of one that is complete its tail alone. True when nothing can come
+    /// after it.
     async fn clear(&self, upload: &Upload) -> Result<bool> {
         // No request was ever made for it: there is nothing to look for.
         let untouched = upload.attempts_until <= upload.created_at;
         let certain = untouched || upload.attempts_until < now_ms();
-        if !untouched {
+        if upload.tails_written > 0 {
+            Box::pin(self.clear_tails(upload)).await?;
+        }
+        if !untouched && upload.state != State::Complete {
             let bucket = self.bucket(upload)?;
             for (key, multipart_id) in bucket.multiparts(&upload.object_key).await? {
                 if key == upload.object_key {

@@ -1,12 +1,16 @@
 //! The engine against the embedded S3 server and a ledger in a file: the real SDK, real sockets, faults on the wire.
 //! Invariant checked everywhere: a receipt's bytes are in the bucket, and after a failure and a sweep nothing is.
 
+#![allow(clippy::large_futures, reason = "nothing here is on a byte path")]
+
 mod bodies;
 mod budget;
 mod death;
 mod faults;
 mod links;
 mod model;
+mod resume;
+mod resume_model;
 mod takeover;
 
 use std::future::Future;
@@ -123,6 +127,11 @@ enum Fault {
 impl Engine {
     /// On the ledger in `dir`, which is made when it is not there.
     async fn open(dir: &Path, s3: &S3Access, memory_bytes: usize) -> Self {
+        Self::with(dir, s3, memory_bytes, Duration::from_secs(3600)).await
+    }
+
+    /// The same with another time in which uploads may be resumed.
+    async fn with(dir: &Path, s3: &S3Access, memory_bytes: usize, resume_window: Duration) -> Self {
         let bucket = bucket(s3).await;
         let ledger = Ledger::open(&format!("sqlite:{}", dir.join("ledger.db").display())).await.unwrap();
         ledger.migrate().await.unwrap();
@@ -146,6 +155,7 @@ impl Engine {
             ticket_attachment_bytes: 20_000_000,
             link_open_uploads_max: 100,
             link_unfinished_bytes_max: 1 << 40,
+            resume_window,
         };
         let buckets = Buckets::new(bucket.clone(), std::collections::BTreeMap::new());
         let uploads = Uploads::new(ledger.clone(), buckets, limits, Arc::new(Notify::new()));
@@ -153,9 +163,25 @@ impl Engine {
     }
 
     async fn create(&self, name: &str, length: Option<u64>) -> Result<Upload> {
-        let new =
-            New { link: &self.link, ticket: "1001", name, content_type: "application/octet-stream", length };
-        self.uploads.create(&new).await
+        self.uploads.create(&self.new_upload(name, length)).await
+    }
+
+    /// One that is kept when nobody sends.
+    async fn create_resumable(&self, name: &str, length: Option<u64>) -> Result<Upload> {
+        self.uploads.create(&New { resumable: true, ..self.new_upload(name, length) }).await
+    }
+
+    fn new_upload<'a>(&'a self, name: &'a str, length: Option<u64>) -> New<'a> {
+        New {
+            link: &self.link,
+            ticket: "1001",
+            name,
+            content_type: "application/octet-stream",
+            length,
+            resumable: false,
+            digests: &[],
+            tus_metadata: None,
+        }
     }
 
     fn begin(&self) -> Append {

@@ -130,9 +130,12 @@ impl World {
             bucket: bucket_name.into(),
             object_key: format!("{ticket}/{id}/{name}"),
             length: None,
+            resumable: false,
+            announced: String::new(),
+            tus_metadata: None,
         };
         self.ledger.create_upload(&new, Room { open: 10, unfinished_bytes: i64::MAX }).await.unwrap();
-        let epoch = self.ledger.begin_append(id, 0).await.unwrap().epoch;
+        let epoch = self.ledger.begin_append(id, 0, None).await.unwrap().epoch;
         let mut crc64 = Crc64Hasher::new();
         crc64.update(name.as_bytes());
         let end = Completing {

@@ -160,6 +160,10 @@ impl Form {
                 name: &name,
                 content_type: &content_type,
                 length: None,
+                // A form cannot go on: its sender sends all of it again.
+                resumable: false,
+                digests: &[],
+                tus_metadata: None,
             };
             Ok::<_, Problem>(asking.app.uploads.create(&new).await?)
         };

@@ -4,13 +4,15 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::Response;
-use upload::{Algorithm, Append, New};
+use ledger::{State, Upload};
+use upload::{Algorithm, Append, End, New};
 
-use super::Asking;
+use super::append::{self, Dialect};
 use super::idempotency::{self, Turn};
 use super::ticket;
+use super::{Asking, draft};
 use crate::body::{self, Incoming};
-use crate::problem::{self, Problem};
+use crate::problem::Problem;
 use crate::{headers, name};
 
 /// Takes a file. `body` is taken only when it is about to be read.
@@ -19,14 +21,20 @@ pub(crate) async fn put(
     segment: Option<&str>,
     body: &mut Option<Body>,
 ) -> Result<Response, Problem> {
+    if asking.headers.contains_key("upload-complete") && !goes_on(&asking)? {
+        return Box::pin(draft::create(asking, segment, body)).await;
+    }
     let declared_type = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let name = file_name(&asking, segment, declared_type)?;
+    if goes_on(&asking)? {
+        return Box::pin(append::append_named(asking, &name, body)).await;
+    }
     let ticket = match ticket::named(&asking) {
         Some(named) if idempotency::is_done(&asking, &name, &named).await? => named,
         _ => ticket::resolve(&asking, None).await?,
     };
-    let length = headers::content_length(&asking.headers);
-    let length = begins_a_file(&asking, length)?;
+    let body_bytes = headers::content_length(&asking.headers);
+    let (length, end) = begins_a_file(&asking, body_bytes)?;
     let digests = headers::digests(&asking.headers)?;
     let sha256 = digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256);
     let sha256 = sha256.map(|digest| digest.hex.as_str());
@@ -37,33 +45,61 @@ pub(crate) async fn put(
         Turn::GoOn(key) => key,
     };
     let content_type = name::content_type(declared_type, &name);
-    let new = New { link: &asking.link, ticket: &ticket, name: &name, content_type: &content_type, length };
-    let created = match asking.app.uploads.create(&new).await {
+    let new = New {
+        link: &asking.link,
+        ticket: &ticket,
+        name: &name,
+        content_type: &content_type,
+        length,
+        resumable: true,
+        digests: &digests,
+        tus_metadata: None,
+    };
+    let created = match asking.app.uploads.create_again(&new).await {
         Ok(created) => created,
         Err(error) => {
             idempotency::settle(&asking.app.ledger, key.as_ref(), None).await;
             return Err(error.into());
         }
     };
-    let append = Append { offset: 0, length, max_bytes: asking.app.uploads.max_bytes(&asking.link), digests };
+    let id = created.id.clone();
+    let max_bytes = asking.app.uploads.max_bytes(&asking.link);
+    let append = Append { length, body_bytes, end, max_bytes, ..Append::default() };
     let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
     let (result, incoming) = receive(&asking, created.id, append, incoming, key).await?;
     match result {
-        Ok(upload) => Ok(asking.receipt(StatusCode::CREATED, &upload)),
+        Ok(upload) if upload.state == State::Complete => Ok(asking.receipt(StatusCode::CREATED, &upload)),
+        Ok(upload) => Ok(open(&asking, &upload)),
         Err(error) => {
-            let interrupted =
-                matches!(error, upload::Error::Interrupted { .. } | upload::Error::TooSlow { .. });
-            let problem = Problem::from(error);
-            if interrupted {
-                return Err(problem.next(&asking.send_again(&name)));
+            // Nobody has been told of it yet, and not a byte came.
+            if matches!(error, upload::Error::Busy { .. }) {
+                asking.app.uploads.cancel(&id).await?;
             }
-            body::discard(incoming.into_body(), &asking.app.limits);
+            let breaks = matches!(error, upload::Error::Interrupted { .. });
+            let problem = append::refusal(&asking, Dialect::Plain, &id, 0, error).await;
+            if !breaks {
+                body::discard(incoming.into_body(), &asking.app.limits);
+            }
             Err(problem)
         }
     }
 }
 
-type Received = (Result<ledger::Upload, upload::Error>, Incoming);
+/// A range that does not end its file: how far it has come, and where it goes on.
+fn open(asking: &Asking, upload: &Upload) -> Response {
+    let mut response = append::answer(asking, Dialect::Plain, StatusCode::NO_CONTENT, upload);
+    append::set(&mut response, "location", &asking.location(&upload.id));
+    response
+}
+
+/// Whether the request goes on with an upload of its name.
+fn goes_on(asking: &Asking) -> Result<bool, Problem> {
+    let range = headers::content_range(&asking.headers)?;
+    Ok(range.is_some_and(|range| range.first > 0)
+        || headers::upload::offset(&asking.headers)?.is_some_and(|at| at > 0))
+}
+
+type Received = (Result<Upload, upload::Error>, Incoming);
 
 /// Appends in a task of its own: it goes on when the client has sent everything and left.
 async fn receive(
@@ -101,18 +137,17 @@ fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>
     }
 }
 
-/// A `Content-Range` must be the whole file and agree with the length. Returns the length that is known then: where the
-/// body does not say it, the range may.
-fn begins_a_file(asking: &Asking, length: Option<u64>) -> Result<Option<u64>, Problem> {
-    let Some(range) = headers::content_range(&asking.headers)? else { return Ok(length) };
+/// The file's length, where it is known, and whether it ends with this body. A `Content-Range` must agree with the length
+/// of the body; where the body does not say it, the range does.
+fn begins_a_file(asking: &Asking, length: Option<u64>) -> Result<(Option<u64>, End), Problem> {
+    let Some(range) = headers::content_range(&asking.headers)? else { return Ok((length, End::Body)) };
     let ranged = range.last - range.first + 1;
     if let Some(actual) = length.filter(|length| *length != ranged) {
         return Err(upload::Error::LengthMismatch { declared: ranged, actual }.into());
     }
-    if range.first != 0 || range.total.is_some_and(|total| range.last + 1 != total) {
-        return Err(problem::bad_request(
-            "A file is sent whole here. Leave Content-Range out and send all of it.",
-        ));
+    match range.total {
+        Some(total) if total > ranged => Ok((Some(total), End::Length)),
+        None => Ok((None, End::Later)),
+        Some(_) => Ok((Some(ranged), End::Body)),
     }
-    Ok(Some(ranged))
 }

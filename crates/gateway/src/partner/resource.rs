@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use ledger::{Filter, Right, State};
 
-use super::Asking;
+use super::{Asking, append};
 use crate::headers::Wanted;
 use crate::problem::{self, Problem};
-use crate::receipt;
+use crate::{headers, name, receipt};
 
 /// Uploads on one page of a listing.
 const PAGE: i64 = 200;
@@ -22,19 +22,12 @@ pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem>
 }
 
 pub(crate) async fn head(asking: &Asking, id: &str) -> Result<Response, Problem> {
-    let upload = asking.app.uploads.status(&asking.link.id, id).await?;
-    let complete = upload.state == State::Complete;
-    let mut response = [
-        ("upload-offset", upload.offset.to_string()),
-        ("upload-complete", if complete { "?1".to_owned() } else { "?0".to_owned() }),
-        ("cache-control", "no-store".to_owned()),
-    ]
-    .into_response();
-    if let Some(length) = upload.length {
-        response.headers_mut().insert("upload-length", length.into());
-    }
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    Ok(response)
+    append::head(asking, &asking.app.uploads.status(&asking.link.id, id).await?)
+}
+
+pub(crate) async fn head_named(asking: &Asking, segment: &str) -> Result<Response, Problem> {
+    let length = headers::upload::length(&asking.headers)?;
+    append::head(asking, &append::named(asking, &name::from_segment(segment)?, length).await?)
 }
 
 pub(crate) async fn delete(asking: &Asking, id: &str) -> Result<Response, Problem> {

@@ -19,6 +19,12 @@ pub(crate) enum Route<'p> {
     Show { id: &'p str },
     /// The offset.
     Head { id: &'p str },
+    /// The offset, by name.
+    HeadNamed { name: &'p str },
+    /// More bytes.
+    Append { id: &'p str },
+    /// A new upload by the rules of a protocol for resuming.
+    Create,
     /// Cancel or remove.
     Delete { id: &'p str },
     /// What was sent through this link.
@@ -48,8 +54,11 @@ fn below_link<'p>(method: &Method, below: &'p str) -> Result<Route<'p>, Problem>
         ("GET", _, Some(id)) => Ok(Route::Show { id }),
         ("HEAD", _, Some(id)) => Ok(Route::Head { id }),
         ("DELETE", _, Some(id)) => Ok(Route::Delete { id }),
-        (_, _, Some(_)) => Err(problem::method_not_allowed("GET, HEAD, DELETE, OPTIONS")),
+        ("PATCH" | "PUT", _, Some(id)) => Ok(Route::Append { id }),
+        (_, _, Some(_)) => Err(problem::method_not_allowed("GET, HEAD, PUT, PATCH, DELETE, OPTIONS")),
         ("GET", "uploads" | "uploads/", _) => Ok(Route::List),
+        ("POST", "uploads" | "uploads/", _) => Ok(Route::Create),
+        ("HEAD", name, _) if !name.contains('/') => Ok(Route::HeadNamed { name }),
         ("PUT", name, _) if name.contains('/') => Err(problem::bad_name("contains a slash")),
         ("PUT", name, _) => Ok(Route::Put { name: Some(name) }),
         _ => Err(problem::not_found()),
@@ -79,7 +88,14 @@ mod tests {
             ("GET", "/u/tok/uploads/01J", Ok(("tok", Route::Show { id: "01J" }))),
             ("HEAD", "/u/tok/uploads/01J", Ok(("tok", Route::Head { id: "01J" }))),
             ("DELETE", "/u/tok/uploads/01J", Ok(("tok", Route::Delete { id: "01J" }))),
-            ("PUT", "/u/tok/uploads/01J", Err(405)),
+            ("PUT", "/u/tok/uploads/01J", Ok(("tok", Route::Append { id: "01J" }))),
+            ("PATCH", "/u/tok/uploads/01J", Ok(("tok", Route::Append { id: "01J" }))),
+            ("POST", "/u/tok/uploads/01J", Err(405)),
+            ("POST", "/u/tok/uploads", Ok(("tok", Route::Create))),
+            ("POST", "/u/tok/uploads/", Ok(("tok", Route::Create))),
+            ("HEAD", "/u/tok/a.log", Ok(("tok", Route::HeadNamed { name: "a.log" }))),
+            ("HEAD", "/u/tok/a/b", Err(404)),
+            ("GET", "/u/tok/a.log", Err(404)),
             ("GET", "/u/tok/uploads", Ok(("tok", Route::List))),
             ("GET", "/u/", Err(404)),
             ("GET", "/u//x", Err(404)),

@@ -61,6 +61,7 @@ pub(crate) async fn list(
         until: time("until", wanted.until.as_deref())?,
         before: wanted.cursor,
         link_id: None,
+        name: None,
         limit: PAGE,
     };
     Ok(Json(page_of(&app.ledger.uploads(&filter).await?, PAGE)))
@@ -94,6 +95,9 @@ pub(crate) async fn remove(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    app.uploads.remove(&id, &staff.actor()).await?;
+    match app.ledger.upload(&id).await?.state {
+        ledger::State::Open => app.uploads.cancel(&id).await?,
+        _ => app.uploads.remove(&id, &staff.actor()).await?,
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -18,7 +18,7 @@ async fn the_end_is_recorded_and_complete_is_final() {
         (Some(Destination::TicketAttachment), vec!["sha-256".into()])
     );
     assert_eq!((upload.offset, upload.delivery, upload.completed_at), (0, None, None));
-    assert!(superseded(world.begin_append(&id, 0).await));
+    assert!(superseded(world.begin_append(&id, 0, None).await));
     assert!(superseded(world.begin_completing(&end(&id, 1, "d")).await), "it has begun already");
     assert_eq!(world.complete(&id).await.unwrap(), Completed::Now);
     let upload = world.upload(&id).await.unwrap();
@@ -30,7 +30,7 @@ async fn the_end_is_recorded_and_complete_is_final() {
     assert_eq!(world.complete(&id).await.unwrap(), Completed::Before, "twice is once");
     assert_eq!(world.ticket_jobs(JobKind::Deliver, "1001", 10).await.unwrap().len(), 1);
     assert!(!world.cancel(&id, None).await.unwrap());
-    assert!(superseded(world.begin_append(&id, 10).await));
+    assert!(superseded(world.begin_append(&id, 10, None).await));
     assert!(matches!(world.complete("none").await, Err(Error::NotFound)));
 }
 
@@ -78,7 +78,7 @@ async fn an_expired_claim_gives_its_place_up() {
 async fn a_superseded_end_claims_nothing() {
     let world = World::open().await;
     let (first, second) = (world.begun().await, world.begun().await);
-    world.begin_append(&first, 0).await.unwrap();
+    world.begin_append(&first, 0, None).await.unwrap();
     assert!(superseded(world.begin_completing(&end(&first, 1, "d")).await));
     assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), Original::Ours);
     assert_eq!(world.begin_completing(&end(&first, 2, "d")).await.unwrap(), Original::Other(second));

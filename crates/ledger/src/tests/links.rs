@@ -19,7 +19,7 @@ async fn a_link_holds_at_most_so_many_bytes_that_are_not_complete() {
         "the announced length counts at once"
     );
     // What is durable of an unknown length counts, too.
-    world.begin_append(&unknown.id, 0).await.unwrap();
+    world.begin_append(&unknown.id, 0, None).await.unwrap();
     reserve(&world, &unknown.id, 10).await;
     assert_eq!(holds(None).await, Room { open: 2, unfinished_bytes: 100 });
     assert_eq!(holds(Some(&first.id)).await, Room { open: 1, unfinished_bytes: 10 });

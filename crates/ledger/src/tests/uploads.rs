@@ -40,9 +40,9 @@ async fn a_link_has_at_most_so_many_open() {
 async fn a_newer_append_fences_the_older() {
     let world = World::open().await;
     let id = world.create().await;
-    let older = world.begin_append(&id, 0).await.unwrap();
+    let older = world.begin_append(&id, 0, None).await.unwrap();
     assert_eq!((older.epoch, older.upload.epoch, older.sha256_state), (1, 1, None));
-    let newer = world.begin_append(&id, 0).await.unwrap();
+    let newer = world.begin_append(&id, 0, None).await.unwrap();
     assert_eq!(newer.epoch, 2);
     assert!(superseded(world.set_multipart(&id, 1, "m").await));
     assert!(superseded(world.extend_attempts(&id, 1, 5).await));
@@ -53,8 +53,8 @@ async fn a_newer_append_fences_the_older() {
     assert_eq!(world.state(&id).await, State::Open);
     world.set_multipart(&id, 2, "m").await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().multipart_id.as_deref(), Some("m"));
-    assert!(superseded(world.begin_append(&id, 1).await), "not at that offset");
-    assert!(superseded(world.begin_append("none", 0).await));
+    assert!(superseded(world.begin_append(&id, 1, None).await), "not at that offset");
+    assert!(superseded(world.begin_append("none", 0, None).await));
 }
 
 /// Parts of ten bytes.
@@ -105,12 +105,12 @@ async fn parts_are_reserved_and_committed_in_order() {
         [(1, 0, 10), (2, 10, 10)]
     );
     assert_eq!(parts[0].etag, "tag");
-    let next = world.begin_append(&id, 20).await.unwrap();
+    let next = world.begin_append(&id, 20, None).await.unwrap();
     assert_eq!((next.epoch, next.sha256_state.as_deref()), (2, Some("state")));
     world.reserve_part(&reserve(&id, 2, 3)).await.unwrap();
     assert!(superseded(world.commit_part(&commit(&id, 1, 3)).await), "the older epoch's part");
     world.commit_part(&commit(&id, 2, 3)).await.unwrap();
-    assert!(superseded(world.begin_append(&id, 20).await), "an offset never goes back");
+    assert!(superseded(world.begin_append(&id, 20, None).await), "an offset never goes back");
 }
 
 /// A part that is stored is not reserved again: its tag stays.
@@ -150,7 +150,7 @@ async fn cancelled_uploads_wait_for_a_sweep() {
     assert!(world.cancel(&first, Some(1)).await.unwrap());
     assert!(!world.cancel(&first, None).await.unwrap(), "once only");
     assert_eq!(world.upload(&first).await.unwrap().epoch, 2);
-    assert!(superseded(world.begin_append(&first, 10).await));
+    assert!(superseded(world.begin_append(&first, 10, None).await));
     assert!(superseded(world.reserve_part(&reserve(&first, 1, 2)).await));
     assert!(superseded(world.complete(&first).await));
     assert!(world.cancel(&second, None).await.unwrap());
@@ -230,7 +230,7 @@ async fn two_concurrent_writers() {
         writers.push(tokio::spawn(async move {
             let mut epochs = Vec::new();
             for _ in 0..100 {
-                let epoch = ledger.begin_append(&id, 0).await.unwrap().epoch;
+                let epoch = ledger.begin_append(&id, 0, None).await.unwrap().epoch;
                 match ledger.reserve_part(&reserve(&id, epoch, 1)).await {
                     Ok(()) | Err(Error::Superseded) => epochs.push(epoch),
                     Err(error) => panic!("{error}"),

@@ -1,0 +1,296 @@
+//! Goes on with an upload, whatever dialect its sender speaks: the bytes, and the answer that the dialect wants.
+//! Invariant: an answer names the durable offset of the ledger, never what we hope it is.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use ledger::{State, Upload};
+use upload::{Append, End};
+
+use super::{Asking, draft, tus};
+use crate::body::{self, Incoming};
+use crate::headers;
+use crate::problem::{self, Problem};
+
+/// What a request speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `Content-Range` or `Upload-Offset`, with plain curl.
+    Plain,
+    /// tus 1.0.
+    Tus,
+    /// draft-ietf-httpbis-resumable-upload.
+    Draft,
+}
+
+impl Dialect {
+    /// By the header that each of the two requires.
+    pub(crate) fn of(asking: &Asking) -> Result<Self, Problem> {
+        Ok(if asking.headers.contains_key("tus-resumable") {
+            Self::Tus
+        } else if headers::upload::complete(&asking.headers)?.is_some() {
+            Self::Draft
+        } else {
+            Self::Plain
+        })
+    }
+}
+
+/// `PATCH /uploads/{id}` and `PUT /uploads/{id}`.
+pub(crate) async fn append(asking: Asking, id: &str, body: &mut Option<Body>) -> Result<Response, Problem> {
+    let upload = asking.app.uploads.status(&asking.link.id, id).await?;
+    let dialect = Dialect::of(&asking)?;
+    let append = match dialect {
+        Dialect::Tus => tus::append(&asking, &upload)?,
+        Dialect::Draft => draft::append(&asking)?,
+        Dialect::Plain => plain(&asking)?,
+    };
+    if upload.state != State::Open {
+        return ended(&asking, dialect, &upload, append.offset);
+    }
+    go_on(asking, dialect, upload, append, body).await
+}
+
+/// The same by name, for plain curl.
+pub(crate) async fn append_named(
+    asking: Asking,
+    name: &str,
+    body: &mut Option<Body>,
+) -> Result<Response, Problem> {
+    let append = plain(&asking)?;
+    let (upload, dialect) = (named(&asking, name, append.length).await?, Dialect::of(&asking)?);
+    if upload.state != State::Open {
+        return ended(&asking, dialect, &upload, append.offset);
+    }
+    go_on(asking, dialect, upload, append, body).await
+}
+
+/// The one upload of that name on the link: unfinished and of that length if there is one, else the newest that is
+/// complete.
+pub(crate) async fn named(asking: &Asking, name: &str, length: Option<u64>) -> Result<Upload, Problem> {
+    let known = |upload: &Upload| upload.length.and_then(|length| u64::try_from(length).ok());
+    let mut unfinished = asking.app.uploads.unfinished(&asking.link.id, name).await?;
+    unfinished.retain(|upload| length.is_none() || known(upload).is_none_or(|known| Some(known) == length));
+    match unfinished.len() {
+        0 => {}
+        1 => return Ok(unfinished.remove(0)),
+        _ => return Err(ambiguous(asking, name, &unfinished)),
+    }
+    let filter = ledger::Filter {
+        link_id: Some(asking.link.id.clone()),
+        name: Some(name.to_owned()),
+        state: Some(State::Complete),
+        limit: 1,
+        ..ledger::Filter::default()
+    };
+    let complete = asking.app.ledger.uploads(&filter).await?.pop();
+    complete.ok_or_else(|| upload::Error::NotFound.into())
+}
+
+fn ambiguous(asking: &Asking, name: &str, candidates: &[Upload]) -> Problem {
+    let each: Vec<_> = candidates
+        .iter()
+        .map(|upload| {
+            serde_json::json!({
+                "id": upload.id,
+                "length": upload.length,
+                "offset": upload.offset,
+                "started_at": ledger::rfc3339(upload.created_at),
+                "location": asking.location(&upload.id),
+            })
+        })
+        .collect();
+    problem::ambiguous_name(name).with("uploads", each)
+}
+
+/// What plain curl says of the bytes it brings: `Content-Range: bytes A-B/T`, or `Upload-Offset: A` and all the rest.
+fn plain(asking: &Asking) -> Result<Append, Problem> {
+    let body_bytes = headers::content_length(&asking.headers);
+    let max_bytes = asking.app.uploads.max_bytes(&asking.link);
+    let (digests, content) =
+        (headers::upload::file_digests(&asking.headers)?, headers::upload::content_digests(&asking.headers)?);
+    if let Some(range) = headers::content_range(&asking.headers)? {
+        let ranged = range.last - range.first + 1;
+        if let Some(actual) = body_bytes.filter(|bytes| *bytes != ranged) {
+            return Err(upload::Error::LengthMismatch { declared: ranged, actual }.into());
+        }
+        let end = if range.total == Some(range.last + 1) { End::Length } else { End::Later };
+        let body_bytes = Some(ranged);
+        return Ok(Append {
+            offset: range.first,
+            length: range.total,
+            body_bytes,
+            end,
+            max_bytes,
+            digests,
+            content,
+        });
+    }
+    let length = headers::upload::length(&asking.headers)?;
+    match headers::upload::offset(&asking.headers)? {
+        Some(offset) => {
+            Ok(Append { offset, length, body_bytes, end: End::Body, max_bytes, digests, content })
+        }
+        None => Err(problem::bad_request(
+            "Say where the bytes begin: `Upload-Offset: N` with all the rest of the file, or \
+             `Content-Range: bytes FIRST-LAST/TOTAL`. HEAD on this address tells the offset.",
+        )),
+    }
+}
+
+/// Appends in a task of its own, which goes on when the client has sent everything and left, and answers.
+pub(crate) async fn go_on(
+    asking: Asking,
+    dialect: Dialect,
+    upload: Upload,
+    append: Append,
+    body: &mut Option<Body>,
+) -> Result<Response, Problem> {
+    let mut incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
+    let (uploads, id) = (asking.app.uploads.clone(), upload.id.clone());
+    let offset = append.offset;
+    let task = asking.app.uploads.spawn(async move {
+        let result = uploads.append(&id, &append, &mut incoming).await;
+        (result, incoming)
+    });
+    let (result, incoming) =
+        task.await.map_err(|error| Problem::from(upload::Error::Internal(format!("append: {error}"))))?;
+    match result {
+        Ok(now) => Ok(answer(&asking, dialect, StatusCode::NO_CONTENT, &now)),
+        Err(error) => {
+            body::discard(incoming.into_body(), &asking.app.limits);
+            Err(refusal(&asking, dialect, &upload.id, offset, error).await)
+        }
+    }
+}
+
+/// What an error of the engine is in this dialect: with the durable offset and how to go on, where one may.
+pub(crate) async fn refusal(
+    asking: &Asking,
+    dialect: Dialect,
+    id: &str,
+    offset: u64,
+    error: upload::Error,
+) -> Problem {
+    let mut problem = match &error {
+        upload::Error::OffsetMismatch { expected } if dialect == Dialect::Draft => {
+            draft::mismatch(error_offset(*expected), offset)
+        }
+        _ => Problem::from(error),
+    };
+    if dialect == Dialect::Tus {
+        problem = tus::in_tus(problem);
+    }
+    match asking.app.uploads.status(&asking.link.id, id).await {
+        Ok(now) if now.state == State::Open && now.resumable => {
+            problem.going_on(now.offset, &asking.location(id), &asking.go_on(&now))
+        }
+        _ => problem,
+    }
+}
+
+fn error_offset(expected: i64) -> u64 {
+    u64::try_from(expected).unwrap_or_default()
+}
+
+/// The answer to an append, or to a creation (201), that went well.
+pub(crate) fn answer(asking: &Asking, dialect: Dialect, open: StatusCode, upload: &Upload) -> Response {
+    let is_complete = upload.state == State::Complete;
+    let mut response = match dialect {
+        Dialect::Tus => StatusCode::NO_CONTENT.into_response(),
+        _ if is_complete => asking.receipt(StatusCode::CREATED, upload),
+        Dialect::Plain | Dialect::Draft => open.into_response(),
+    };
+    if dialect == Dialect::Tus && open == StatusCode::CREATED {
+        *response.status_mut() = open;
+    }
+    offset_headers(asking, dialect, upload, &mut response);
+    if open == StatusCode::CREATED {
+        set(&mut response, "location", &asking.location(&upload.id));
+    }
+    response
+}
+
+/// Where an upload stands, as each dialect says it.
+pub(crate) fn offset_headers(asking: &Asking, dialect: Dialect, upload: &Upload, response: &mut Response) {
+    let is_complete = upload.state == State::Complete;
+    // Of one that is being published every byte has come.
+    let offset =
+        if upload.state == State::Open { upload.offset } else { upload.length.unwrap_or(upload.offset) };
+    set(response, "upload-offset", &offset.to_string());
+    set(response, "cache-control", "no-store");
+    match dialect {
+        Dialect::Tus => {
+            if !is_complete {
+                set(response, "upload-expires", &http_date(asking.app.uploads.expires_at(upload)));
+            }
+        }
+        Dialect::Plain | Dialect::Draft => {
+            set(response, "upload-complete", if is_complete { "?1" } else { "?0" });
+            if !is_complete {
+                set(response, "upload-limit", &draft::limits(asking, Some(upload)));
+            }
+        }
+    }
+}
+
+/// An append to an upload that has ended: the same answer again where nothing is missing.
+fn ended(asking: &Asking, dialect: Dialect, upload: &Upload, offset: u64) -> Result<Response, Problem> {
+    let length = upload.length.unwrap_or_default();
+    let whole = offset == error_offset(length);
+    match upload.state {
+        State::Complete if whole || dialect == Dialect::Plain => {
+            Ok(answer(asking, dialect, StatusCode::NO_CONTENT, upload))
+        }
+        State::Complete | State::Completing if dialect == Dialect::Draft => {
+            Err(draft::mismatch(error_offset(length), offset))
+        }
+        State::Complete => Err(upload::Error::OffsetMismatch { expected: length }.into()),
+        _ => Err(problem::unavailable("This file is just being stored.", std::time::Duration::from_secs(2))),
+    }
+}
+
+pub(crate) fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = value.parse() {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+pub(crate) fn http_date(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// `HEAD /uploads/{id}` and `HEAD /{name}`: what the ledger says, without a call to a bucket.
+pub(crate) fn head(asking: &Asking, upload: &Upload) -> Result<Response, Problem> {
+    let dialect = Dialect::of(asking)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    offset_headers(asking, dialect, upload, &mut response);
+    set(&mut response, "location", &asking.location(&upload.id));
+    match upload.length {
+        Some(length) => set(&mut response, "upload-length", &length.to_string()),
+        None if dialect == Dialect::Tus => set(&mut response, "upload-defer-length", "1"),
+        None => {}
+    }
+    if dialect == Dialect::Tus {
+        if let Some(metadata) = &upload.tus_metadata {
+            set(&mut response, "upload-metadata", metadata);
+        }
+        *response.status_mut() = StatusCode::OK;
+    }
+    Ok(response)
+}
+
+impl Asking {
+    /// The command that goes on with an upload from its durable offset.
+    pub(crate) fn go_on(&self, upload: &Upload) -> String {
+        let user = if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" };
+        let (from, offset) = (upload.offset + 1, upload.offset);
+        format!(
+            "Go on: tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \
+             -o receipt.txt '{}'",
+            self.location(&upload.id)
+        )
+    }
+}

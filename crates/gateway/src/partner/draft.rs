@@ -1,0 +1,117 @@
+//! Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload): any request that brings a file may carry
+//! `Upload-Complete`, and its upload goes on with `PATCH`. No `104` answers: the server library cannot send them, and a
+//! client that creates with an empty body needs none.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderName, StatusCode};
+use axum::response::Response;
+use upload::{Append, End, New};
+
+use super::append::{self, Dialect};
+use super::{Asking, ticket};
+use crate::headers;
+use crate::name;
+use crate::problem::{self, Problem};
+
+/// The media type of a part of a file.
+const PARTIAL: &str = "application/partial-upload";
+/// Types that say of a request what it is, not of a file.
+const NO_FILE_TYPES: [&str; 2] = [PARTIAL, "application/offset+octet-stream"];
+
+/// A new upload by `POST` or `PUT`: whole with `?1`, to go on with `?0`.
+pub(crate) async fn create(
+    asking: Asking,
+    segment: Option<&str>,
+    body: &mut Option<Body>,
+) -> Result<Response, Problem> {
+    let is_whole = headers::upload::complete(&asking.headers)? == Some(true);
+    let body_bytes = headers::content_length(&asking.headers);
+    let announced = headers::upload::length(&asking.headers)?;
+    let length = announced.or(if is_whole { body_bytes } else { None });
+    if let (Some(declared), Some(actual)) = (announced, body_bytes)
+        && (actual > declared || (is_whole && actual != declared))
+    {
+        return Err(upload::Error::LengthMismatch { declared, actual }.into());
+    }
+    let declared = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let declared = declared.filter(|declared| !NO_FILE_TYPES.contains(declared));
+    let disposition = asking.headers.get(CONTENT_DISPOSITION);
+    let disposition = disposition.and_then(|value| headers::disposition_filename(value.as_bytes()));
+    let name = match (segment, disposition) {
+        (Some(segment), _) => name::from_segment(segment)?,
+        (None, Some(named)) => name::check(&named)?,
+        (None, None) => name::made_up(declared, ledger::now_ms()),
+    };
+    let ticket = ticket::resolve(&asking, None).await?;
+    let content_type = name::content_type(declared, &name);
+    let digests = headers::upload::file_digests(&asking.headers)?;
+    let content = headers::upload::content_digests(&asking.headers)?;
+    let new = New {
+        link: &asking.link,
+        ticket: &ticket,
+        name: &name,
+        content_type: &content_type,
+        length,
+        resumable: true,
+        digests: &digests,
+        tus_metadata: None,
+    };
+    let created = asking.app.uploads.create(&new).await?;
+    let append = Append {
+        offset: 0,
+        length,
+        body_bytes,
+        end: if is_whole { End::Body } else { End::Later },
+        max_bytes: asking.app.uploads.max_bytes(&asking.link),
+        digests: Vec::new(),
+        content,
+    };
+    let location = asking.location(&created.id);
+    let mut response = append::go_on(asking, Dialect::Draft, created, append, body).await?;
+    if response.status() == StatusCode::NO_CONTENT {
+        *response.status_mut() = StatusCode::CREATED;
+    }
+    append::set(&mut response, "location", &location);
+    Ok(response)
+}
+
+/// What a `PATCH` says of its bytes.
+pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
+    let plain_put = asking.method == axum::http::Method::PUT;
+    if !plain_put && headers::text(&asking.headers, CONTENT_TYPE.as_str())? != Some(PARTIAL) {
+        return Err(problem::unsupported_media_type(PARTIAL));
+    }
+    let offset = headers::upload::offset(&asking.headers)?.ok_or_else(|| {
+        problem::bad_request("Say where the bytes begin: send `Upload-Offset`. HEAD tells the offset.")
+    })?;
+    let is_whole = headers::upload::complete(&asking.headers)? == Some(true);
+    Ok(Append {
+        offset,
+        length: headers::upload::length(&asking.headers)?,
+        body_bytes: headers::content_length(&asking.headers),
+        end: if is_whole { End::Body } else { End::Later },
+        max_bytes: asking.app.uploads.max_bytes(&asking.link),
+        digests: headers::upload::file_digests(&asking.headers)?,
+        content: headers::upload::content_digests(&asking.headers)?,
+    })
+}
+
+/// The wrong offset, with the members that the draft gives the problem.
+pub(crate) fn mismatch(expected: u64, provided: u64) -> Problem {
+    let expected_signed = i64::try_from(expected).unwrap_or(i64::MAX);
+    Problem::from(upload::Error::OffsetMismatch { expected: expected_signed })
+        .with("expected-offset", expected)
+        .with("provided-offset", provided)
+        .header(HeaderName::from_static("upload-complete"), "?0")
+}
+
+/// `Upload-Limit`: the largest file, and how long an unfinished one is kept.
+pub(crate) fn limits(asking: &Asking, upload: Option<&ledger::Upload>) -> String {
+    let max = asking.app.uploads.max_bytes(&asking.link);
+    let age = match upload {
+        Some(upload) => (asking.app.uploads.expires_at(upload) - ledger::now_ms()).max(0) / 1000,
+        None => i64::try_from(asking.app.limits.resume_window.as_secs()).unwrap_or(i64::MAX),
+    };
+    format!("max-size={max}, max-age={age}")
+}

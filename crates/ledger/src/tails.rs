@@ -1,0 +1,158 @@
+//! The tail of an unfinished upload: bytes after the last committed part, as small objects of their own.
+//! Invariant: tails follow the committed parts without a gap, and the offset is the end of the last one; a part that is
+//! committed takes their place in the same transaction.
+
+use sqlx::Row as _;
+
+use crate::links::link_lives;
+use crate::{Error, Ledger, Result, now_ms};
+
+/// One piece of a tail that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// Its first byte in the file.
+    pub offset: i64,
+    /// Bytes.
+    pub size: i64,
+    /// CRC-64/NVME, hex.
+    pub crc64: String,
+    /// Where it lies.
+    pub key: String,
+}
+
+impl Ledger {
+    /// Says that a piece is about to be stored, by an attempt that may run until then, ms.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] when the epoch is no longer ours.
+    pub async fn tail_begun(&self, upload_id: &str, epoch: i64, until: i64) -> Result<()> {
+        let done = sqlx::query(
+            "UPDATE uploads SET tails_written = tails_written + 1, \
+             attempts_until = CASE WHEN attempts_until < $3 THEN $3 ELSE attempts_until END \
+             WHERE id = $1 AND epoch = $2 AND state = 'open'",
+        )
+        .bind(upload_id)
+        .bind(epoch)
+        .bind(until)
+        .execute(&self.write)
+        .await?;
+        if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
+    }
+
+    /// Until when, ms, a writer of another epoch may still have a part of the upload on its way; a time past if none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn doubtful_until(&self, upload_id: &str, epoch: i64) -> Result<i64> {
+        let row = sqlx::query(
+            "SELECT COALESCE(MAX(deadline), 0) AS until FROM parts \
+             WHERE upload_id = $1 AND epoch <> $2 AND etag IS NULL",
+        )
+        .bind(upload_id)
+        .bind(epoch)
+        .fetch_one(&self.read)
+        .await?;
+        Ok(row.try_get("until")?)
+    }
+
+    /// Moves the offset over a stored piece. `replaces` every piece that is there, or comes after them.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] when the epoch is no longer ours or the piece does not fit.
+    pub async fn commit_tail(
+        &self,
+        upload_id: &str,
+        epoch: i64,
+        tail: &Tail,
+        sha256_state: &str,
+        replaces: bool,
+    ) -> Result<()> {
+        let mut tx = self.begin().await?;
+        let moved = sqlx::query(concat!(
+            "UPDATE uploads SET offset_bytes = $4, sha256_state = $5, updated_at = $6 \
+             WHERE id = $1 AND epoch = $2 AND state = 'open' AND offset_bytes <= $4 \
+             AND CASE WHEN $7 = 1 THEN parts_bytes ELSE offset_bytes END = $3 AND ",
+            link_lives!()
+        ))
+        .bind(upload_id)
+        .bind(epoch)
+        .bind(tail.offset)
+        .bind(tail.offset + tail.size)
+        .bind(sha256_state)
+        .bind(now_ms())
+        .bind(i64::from(replaces))
+        .execute(&mut *tx)
+        .await?;
+        if moved.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Err(Error::Superseded);
+        }
+        if replaces {
+            sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(upload_id).execute(&mut *tx).await?;
+        }
+        sqlx::query(
+            "INSERT INTO tails (upload_id, offset_bytes, size_bytes, crc64, object_key) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(upload_id)
+        .bind(tail.offset)
+        .bind(tail.size)
+        .bind(&tail.crc64)
+        .bind(&tail.key)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// The tail of an upload, in order.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn tails(&self, upload_id: &str) -> Result<Vec<Tail>> {
+        let rows = sqlx::query(
+            "SELECT offset_bytes, size_bytes, crc64, object_key FROM tails WHERE upload_id = $1 ORDER BY offset_bytes",
+        )
+        .bind(upload_id)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(Tail {
+                    offset: row.try_get("offset_bytes")?,
+                    size: row.try_get("size_bytes")?,
+                    crc64: row.try_get("crc64")?,
+                    key: row.try_get("object_key")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Complete uploads of which a piece of a tail may still lie about, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn complete_with_tails(&self, after: &str, limit: i64) -> Result<Vec<crate::Upload>> {
+        let rows = sqlx::query(
+            "SELECT * FROM uploads WHERE state = 'complete' AND tails_written > 0 AND swept_at IS NULL AND id > $1 \
+             ORDER BY id LIMIT $2",
+        )
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter().map(crate::uploads::upload).collect()
+    }
+
+    /// Ends every reservation of this epoch that was not committed: nothing of it is on its way any more.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn release_reservations(&self, upload_id: &str, epoch: i64) -> Result<()> {
+        sqlx::query("UPDATE parts SET deadline = 0 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL")
+            .bind(upload_id)
+            .bind(epoch)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+}

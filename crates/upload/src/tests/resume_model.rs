@@ -1,0 +1,204 @@
+//! Random programs of appends, cuts, crashes, takeovers and faults, on two engines that share a ledger and a bucket: the
+//! offset never falls, what is complete is what was sent, and nothing is left behind.
+
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
+
+use super::*;
+use crate::{Algorithm, Digest, End};
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// So many bytes; with a digest; then the body ends, or breaks.
+    Append { bytes: usize, digest: bool, breaks: bool },
+    /// The task that appends so many bytes dies.
+    Crash { bytes: usize },
+    /// An append of so many bytes stalls, and another takes over.
+    Takeover { bytes: usize },
+    /// The other engine goes on.
+    Switch,
+    /// The next call of this kind goes wrong.
+    Fault(&'static str, Fault),
+    /// Somebody asks.
+    Status,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let bytes = prop_oneof![Just(0), 1..5000_usize, 1..3 * MIB, 4 * MIB..11 * MIB];
+    let operations =
+        ["UploadPart", "PutObject", "GetObject", "CreateMultipartUpload", "DeleteObject", "ListObjectsV2"];
+    let fault = prop::sample::select(vec![Fault::Reset, Fault::Status(503), Fault::LostAnswer]);
+    let step = prop_oneof![
+        6 => (bytes.clone(), any::<bool>(), any::<bool>())
+            .prop_map(|(bytes, digest, breaks)| Step::Append { bytes, digest, breaks }),
+        1 => bytes.clone().prop_map(|bytes| Step::Crash { bytes }),
+        1 => bytes.prop_map(|bytes| Step::Takeover { bytes }),
+        1 => Just(Step::Switch),
+        1 => (prop::sample::select(operations.to_vec()), fault).prop_map(|(op, fault)| Step::Fault(op, fault)),
+        1 => Just(Step::Status),
+    ];
+    prop::collection::vec(step, 1..8)
+}
+
+/// A program under way.
+struct Run<'a> {
+    world: &'a World,
+    engines: [&'a Engine; 2],
+    now: usize,
+    id: String,
+    file: Bytes,
+    length_known: bool,
+}
+
+impl Run<'_> {
+    fn engine(&self) -> &Engine {
+        self.engines[self.now]
+    }
+
+    fn append(&self, at: usize, body: &Bytes, digest: bool) -> Append {
+        let digest = digest.then(|| Digest { algorithm: Algorithm::Sha256, hex: sha256(body) });
+        Append {
+            offset: at as u64,
+            body_bytes: Some(body.len() as u64),
+            end: if self.length_known { End::Length } else { End::Later },
+            content: digest.into_iter().collect(),
+            ..self.engine().begin()
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> std::result::Result<(), TestCaseError> {
+        let at = self.engine().offset_of(&self.id).await;
+        let some =
+            |bytes: usize| self.file.slice(at..self.file.len().saturating_sub(1).min(at + bytes).max(at));
+        match step {
+            Step::Append { bytes, digest, breaks } => {
+                let body = some(bytes);
+                let append = self.append(at, &body, digest);
+                let result = if breaks {
+                    let body = broken(&body, BodyError::Interrupted);
+                    soon(self.engine().uploads.append(&self.id, &append, body)).await
+                } else {
+                    soon(self.engine().uploads.append(&self.id, &append, frames(&body))).await
+                };
+                let after = self.engine().offset_of(&self.id).await;
+                match result {
+                    Ok(upload) => {
+                        prop_assert!(!breaks);
+                        prop_assert_eq!(upload.state, State::Open);
+                        prop_assert_eq!(after, at + body.len());
+                    }
+                    Err(Error::Interrupted { .. }) => {
+                        prop_assert!(breaks);
+                        let kept = if digest { at } else { at + body.len() };
+                        prop_assert_eq!(after, kept, "{:?}", step);
+                    }
+                    Err(error) => prop_assert!(matches!(error, Error::Unavailable(_)), "{}", error),
+                }
+            }
+            Step::Crash { bytes } => {
+                let (sender, body) = Sender::new();
+                let append = self.append(at, &some(bytes), false);
+                let (uploads, id) = (self.engine().uploads.clone(), self.id.clone());
+                let dying = tokio::spawn(async move { uploads.append(&id, &append, body).await });
+                sender.send(&some(bytes));
+                tokio::task::yield_now().await;
+                dying.abort();
+                let _ = dying.await;
+                self.engine().ledger.release_claims().await.unwrap();
+            }
+            Step::Takeover { bytes } => {
+                let (sender, body) = Sender::new();
+                let append = self.append(at, &some(bytes), false);
+                let (uploads, id) = (self.engine().uploads.clone(), self.id.clone());
+                let older = tokio::spawn(async move { uploads.append(&id, &append, body).await });
+                sender.send(&some(bytes));
+                let seen = self.engine().offset_of(&self.id).await;
+                let append = self.append(seen, &some(bytes), false);
+                let newer =
+                    self.file.slice(seen..self.file.len().saturating_sub(1).min(seen + bytes).max(seen));
+                let append = Append { body_bytes: Some(newer.len() as u64), ..append };
+                let _ = soon(self.engine().uploads.append(&self.id, &append, frames(&newer))).await;
+                drop(sender);
+                let _ = soon(older).await;
+            }
+            Step::Switch => self.now = 1 - self.now,
+            Step::Fault(operation, fault) => self.world.faults(operation, 0, 1, fault),
+            Step::Status => {
+                let engine = self.engine();
+                let link_id = &self.engines[0].link.id;
+                let upload = engine.uploads.status(link_id, &self.id).await.unwrap();
+                prop_assert_eq!(usize::try_from(upload.offset).unwrap(), at);
+            }
+        }
+        let after = self.engine().offset_of(&self.id).await;
+        prop_assert!(after >= at, "the offset fell from {} to {}", at, after);
+        Ok(())
+    }
+
+    /// Sends what is left, as often as it takes.
+    async fn complete(&self) -> Upload {
+        loop {
+            let at = self.engine().offset_of(&self.id).await;
+            let body = self.file.slice(at..);
+            let append = Append { end: End::Body, ..self.append(at, &body, false) };
+            match soon(self.engine().uploads.append(&self.id, &append, frames(&body))).await {
+                Ok(upload) => return upload,
+                Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error}"),
+            }
+        }
+    }
+}
+
+async fn run(
+    world: &World,
+    engines: [&Engine; 2],
+    (steps, size, length_known): (Vec<Step>, usize, bool),
+    seed: u64,
+) -> std::result::Result<(), TestCaseError> {
+    let file = pattern(size, seed);
+    let length = length_known.then_some(size as u64);
+    let upload = engines[0].create_resumable(&format!("{seed}.bin"), length).await.unwrap();
+    let mut run = Run { world, engines, now: 0, id: upload.id.clone(), file: file.clone(), length_known };
+    for step in steps {
+        run.step(step).await?;
+    }
+    world.sandbox.faults().clear();
+    let done = run.complete().await;
+    prop_assert_eq!(&done.id, &upload.id);
+    run.engine().assert_stored(&done, &file).await;
+    for engine in engines {
+        engine.recover_and_sweep().await;
+    }
+    let key = format!("files/1001/{}/", upload.id);
+    prop_assert_eq!(world.present(&key).await, std::slice::from_ref(&done.object_key));
+    prop_assert_eq!(world.present(&format!("files/.weighbridge/{}/", upload.id)).await, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn any_program_of_appends_ends_with_the_file_that_was_sent() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (world, second) = runtime.block_on(async {
+        let world = World::start().await;
+        let second = Engine::open(world.dir.path(), &world.sandbox.s3, 32 * MIB).await;
+        (world, second)
+    });
+    let mut config = ProptestConfig {
+        source_file: Some(file!()),
+        failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("proptest-regressions"))),
+        max_shrink_iters: 50,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 40;
+    }
+    let seeds = std::sync::atomic::AtomicU64::new(1000);
+    let cases = (steps(), 1..26 * MIB, any::<bool>());
+    let result = TestRunner::new(config).run(&cases, |case| {
+        let seed = seeds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        runtime.block_on(run(&world, [&world.engine, &second], case, seed))
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
