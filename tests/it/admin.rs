@@ -180,8 +180,8 @@ async fn a_sweep_clears_what_is_ours_and_only_reports_what_is_not() {
 }
 
 #[test]
-fn one_gateway_at_a_time_runs_on_a_ledger() {
-    let World { gateway, sandbox } = World::start();
+fn one_gateway_at_a_time_runs_on_a_ledger_in_a_file() {
+    let World { gateway, sandbox } = World::start_with_file();
     let output = gateway.admin(&["serve"]);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     // The same address is the first thing it meets; on another one, the ledger is.
@@ -211,7 +211,7 @@ fn one_gateway_at_a_time_runs_on_a_ledger() {
 
 #[test]
 fn a_ledger_is_made_by_migrate_and_by_nothing_asked_twice() {
-    let World { gateway, sandbox } = World::start();
+    let World { gateway, sandbox } = World::start_with_file();
     let config = sandbox.data().join("serve.toml");
     let text = std::fs::read_to_string(&config).unwrap().replace("ledger.db", "new.db");
     let path = sandbox.data().join("new.toml");

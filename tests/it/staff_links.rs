@@ -147,7 +147,7 @@ fn stands_in(folder: &Path, secret: &str, except: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn the_audit_tells_who_did_what_and_no_secret_stays_behind() {
-    let mut world = World::start();
+    let mut world = World::start_with_file();
     let (sandbox, gateway) = (&world.sandbox, &world.gateway);
     let token = gateway.admin_ok(&["token", "create", "--name", "operator"]).trim().to_owned();
     let staff_id = gateway.admin_ok(&["token", "list"]).lines().next().map(serde_json::from_str::<Value>);

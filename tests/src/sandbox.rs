@@ -1,5 +1,5 @@
 //! The embedded S3 server, desk and Slack sink in a process of their own, which outlives any gateway. Where the environment
-//! names a real S3 server, that one takes the place of the embedded one.
+//! names a real S3 server, that one takes the place of the embedded one; where it names a Postgres, the ledger is there.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Garage, Gateway, Transport, eventually, program};
+use crate::{Garage, Gateway, Postgres, Transport, eventually, program};
 
 /// A running sandbox; dropping it kills it and removes its folder.
 pub struct Sandbox {
@@ -15,6 +15,8 @@ pub struct Sandbox {
     folder: TempDir,
     /// Whether files rest in a real S3 server: then the embedded one must hear nothing.
     is_real: bool,
+    /// Where the ledger is, if not in a file.
+    postgres: Option<Postgres>,
     pub(crate) transport: Transport,
     /// What `sandbox.json` says.
     pub description: Value,
@@ -23,10 +25,18 @@ pub struct Sandbox {
 impl Sandbox {
     /// Starts one in a folder of its own, with the S3 server that the environment names, else the embedded one.
     pub fn start() -> Self {
-        let sandbox = Self::start_embedded();
+        Self::start_embedded().on_real()
+    }
+
+    /// The same with the ledger in a file, whatever the environment says: for looks into that file.
+    pub fn start_with_file() -> Self {
+        Self::start_on(None).on_real()
+    }
+
+    fn on_real(self) -> Self {
         match Garage::from_environment() {
-            Some(garage) => sandbox.on(&garage),
-            None => sandbox,
+            Some(garage) => self.on(&garage),
+            None => self,
         }
     }
 
@@ -41,20 +51,29 @@ impl Sandbox {
 
     /// Starts one with the embedded S3 server, whatever the environment says: for faults of it, and looks into it.
     pub fn start_embedded() -> Self {
+        Self::start_on(Postgres::from_environment())
+    }
+
+    fn start_on(postgres: Option<Postgres>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let child = Command::new(program("weighbridge"))
-            .args(["sandbox", "--data"])
-            .arg(&data)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(program("weighbridge"));
+        command.args(["sandbox", "--data"]).arg(&data).stdout(Stdio::null());
+        if let Some(postgres) = &postgres {
+            command.env("WEIGHBRIDGE_SANDBOX_LEDGER", postgres.url());
+        }
+        let child = command.spawn().unwrap();
         let described = data.join("sandbox.json");
         let description = eventually("sandbox.json is written", || {
             serde_json::from_slice(&std::fs::read(&described).ok()?).ok()
         });
-        Self { child, folder, is_real: false, transport: Transport::Http1, description }
+        Self { child, folder, is_real: false, postgres, transport: Transport::Http1, description }
             .over(Transport::of_run())
+    }
+
+    /// The database that holds the ledger, where it is not a file.
+    pub fn postgres(&self) -> Option<&Postgres> {
+        self.postgres.as_ref()
     }
 
     /// Starts a gateway against it, configured as the sandbox wrote it.
@@ -70,6 +89,23 @@ impl Sandbox {
         self.secure(&mut config);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         Gateway::start(&path, self.text("/url"))
+    }
+
+    /// Starts one more gateway on the same ledger and buckets, at an address of its own. The ledger must allow several.
+    pub fn another_gateway(&self) -> Gateway {
+        let folder = self.scratch().join("another");
+        std::fs::create_dir_all(&folder).unwrap();
+        // Sockets that are held together have different ports.
+        let sockets: [_; 2] = std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let [listen, metrics] = sockets.map(|socket| socket.local_addr().unwrap().to_string());
+        let mut config: toml::Table =
+            std::fs::read_to_string(self.data().join("serve.toml")).unwrap().parse().unwrap();
+        let url = format!("http://{listen}");
+        config["server"]["listen"] = listen.into();
+        config["server"]["metrics_listen"] = metrics.into();
+        let path = folder.join("serve.toml");
+        std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
+        Gateway::start(&path, url)
     }
 
     /// The folder of everything.

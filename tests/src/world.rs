@@ -25,6 +25,11 @@ impl World {
         Self::on(Sandbox::start(), limits)
     }
 
+    /// One whose ledger is a file, whatever the environment says.
+    pub fn start_with_file() -> Self {
+        Self::on(Sandbox::start_with_file(), &[])
+    }
+
     /// One with the embedded S3 server, whatever the environment says: see [`Sandbox::start_embedded`].
     pub fn start_embedded() -> Self {
         Self::embedded_with(&[])

@@ -24,12 +24,34 @@ use crate::tls::{self, Unusable};
 pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) log: crate::observe::log::Settings,
-    pub(crate) ledger_url: String,
+    pub(crate) ledger_url: LedgerUrl,
     pub(crate) limits: Limits,
     pub(crate) desk: desk::Config,
     pub(crate) attachments_public: bool,
     pub(crate) support_uploader: bucket::Config,
     pub(crate) partners: BTreeMap<String, Partner>,
+}
+
+/// Where the ledger is. It may hold a password: what is shown of it does not.
+pub(crate) struct LedgerUrl(String);
+
+impl LedgerUrl {
+    /// As it is opened.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for LedgerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&ledger::shown(&self.0))
+    }
+}
+
+impl std::fmt::Debug for LedgerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -152,10 +174,7 @@ fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
     let server = server(root.section("server", found), found);
     let log = log::read(root.section("log", found), found);
     let mut ledger = root.section("ledger", found);
-    let ledger_url = ledger.required("url", "\"sqlite:/var/lib/weighbridge/ledger.db\"", found);
-    if !ledger_url.is_empty() && !ledger_url.starts_with("sqlite:") {
-        ledger.wrong("url", "is not a ledger this version can open", "write `\"sqlite:PATH\"`", found);
-    }
+    let ledger_url = ledger_url(&mut ledger, found);
     ledger.finish(found);
     let limits = limits(root.section("limits", found), found);
     let (desk, attachments_public) = desk_config(root.section("desk", found), found);
@@ -230,6 +249,19 @@ fn server(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
     section.finish(found);
     let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
     Server { listen, metrics_listen, public_url, max_connections, tls, trusted_proxies }
+}
+
+/// It may hold a password, which no mistake repeats.
+fn ledger_url(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> LedgerUrl {
+    if !section.has("url") {
+        section.wrong("url", "is missing", "add `url = \"sqlite:/var/lib/weighbridge/ledger.db\"`", found);
+    }
+    let Some(url) = section.secret("url", found) else { return LedgerUrl(String::new()) };
+    if let Err(text) = ledger::check_url(&url) {
+        let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
+        section.wrong("url", what, mend, found);
+    }
+    LedgerUrl(url)
 }
 
 fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<IpNet> {

@@ -35,6 +35,9 @@ pub(crate) struct SandboxArguments {
     /// Where everything is kept.
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Where the ledger is, instead of `DIR/ledger.db`: as `ledger.url` in a configuration.
+    #[arg(long, value_name = "URL", env = "WEIGHBRIDGE_SANDBOX_LEDGER", hide_env_values = true)]
+    ledger: Option<String>,
 }
 
 /// Runs the embedded services alone and writes the configuration of a gateway that uses them.
@@ -45,7 +48,8 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     forget(&described)?;
     let secrets = Secrets::of(&data)?;
     let ((listen, _reserved), (metrics_listen, _reserved_too)) = (reserve_address()?, reserve_address()?);
-    let text = configuration(&sandbox, &data, listen, Some(metrics_listen))?;
+    let ledger = arguments.ledger.clone().map_or_else(|| ledger_in(&data), Ok)?;
+    let text = configuration(&sandbox, &ledger, listen, Some(metrics_listen))?;
     let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let ledger = serve::open_ledger(&config).await?;
     secrets.record(&ledger).await?;
@@ -91,15 +95,19 @@ fn reserve_address() -> anyhow::Result<(SocketAddr, TcpSocket)> {
     Ok((socket.local_addr()?, socket))
 }
 
-/// The configuration of a gateway that uses this sandbox.
+/// The address of the ledger that lies in this folder.
+fn ledger_in(data: &Path) -> anyhow::Result<String> {
+    let path = data.join("ledger.db");
+    Ok(format!("sqlite:{}", path.to_str().context("the folder's path must be UTF-8")?))
+}
+
+/// The configuration of a gateway that uses this sandbox, and the ledger of that address.
 fn configuration(
     sandbox: &Sandbox,
-    data: &Path,
+    ledger: &str,
     listen: SocketAddr,
     metrics_listen: Option<SocketAddr>,
 ) -> anyhow::Result<String> {
-    let ledger = data.join("ledger.db");
-    let ledger = ledger.to_str().context("the folder's path must be UTF-8")?;
     let bucket = |name: &str| {
         let mut table = toml::Table::new();
         table.insert("bucket".into(), name.into());
@@ -128,10 +136,7 @@ fn configuration(
     }
     let mut root = toml::Table::new();
     root.insert("server".into(), server.into());
-    root.insert(
-        "ledger".into(),
-        toml::Table::from_iter([("url".into(), format!("sqlite:{ledger}").into())]).into(),
-    );
+    root.insert("ledger".into(), toml::Table::from_iter([("url".into(), ledger.into())]).into());
     root.insert(
         "desk".into(),
         toml::Table::from_iter([

@@ -108,7 +108,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     match arguments.command {
         #[cfg(feature = "sandbox")]
-        Command::Demo(demo) => return embedded::demo(&demo).await,
+        Command::Demo(demo) => return Box::pin(embedded::demo(&demo)).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(sandbox) => return embedded::sandbox(&sandbox).await,
         _ => {}

@@ -11,12 +11,12 @@ use axum::Router;
 use bucket::{Bucket, Buckets};
 use delivery::Delivery;
 use desk::Desk;
-use ledger::Ledger;
+use ledger::{Hold, Ledger};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::app::{App, IDLE_UPLOAD, Parts};
 use crate::config::Config;
@@ -33,6 +33,8 @@ const RECOVER_AT_START: Duration = Duration::from_secs(10);
 const METRICS_CONNECTIONS_MAX: usize = 64;
 /// How soon what is under way ends when another process revokes its link. The bytes of it are refused at once.
 const STOP_EVERY: Duration = Duration::from_secs(2);
+/// How often other gateways on the ledger are told what is worked on here: often within [`IDLE_UPLOAD`].
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// How often uploads that nobody works on are looked for.
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
 
@@ -44,12 +46,13 @@ pub(crate) struct Running {
     pub(crate) app: App,
     stop: CancellationToken,
     tasks: TaskTracker,
-    _hold: ledger::Hold,
+    _hold: Hold,
+    _alive: AbortOnDropHandle<()>,
 }
 
 /// Opens the ledger and brings it up to date with the configuration's partners.
 pub(crate) async fn open_ledger(config: &Config) -> anyhow::Result<Ledger> {
-    let ledger = Ledger::open(&config.ledger_url)
+    let ledger = Ledger::open(config.ledger_url.reveal())
         .await
         .with_context(|| format!("open ledger {}", config.ledger_url))?;
     ledger.migrate().await.context("bring ledger up to date")?;
@@ -97,19 +100,15 @@ pub(crate) async fn start(
 ) -> anyhow::Result<Running> {
     let metrics = observe::metrics::install()?;
     let tls = config.server.tls.as_ref().map(|(chain, key)| Tls::open(chain, key)).transpose()?;
-    let hold =
-        Ledger::hold(&config.ledger_url).with_context(|| format!("hold ledger {}", config.ledger_url))?;
+    let hold = Ledger::hold(config.ledger_url.reveal())
+        .await
+        .with_context(|| format!("hold ledger {}", config.ledger_url))?;
     let ledger = open_ledger(config).await?;
     let buckets = open_buckets(config).await;
     let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
     let completed = Arc::new(Notify::new());
     let uploads = engine(config, &ledger, &buckets, Arc::clone(&completed));
-    // Nothing runs yet: whatever is unfinished belongs to a process that is gone. A bucket that hangs does not hold the
-    // start up: housekeeping goes on with what is left.
-    if let Ok(recovered) = tokio::time::timeout(RECOVER_AT_START, uploads.recover(Duration::ZERO)).await {
-        recovered.context("recover uploads")?;
-    }
-    ledger.release_claims().await.context("release claims")?;
+    let hold = take_up(&ledger, &uploads, hold).await?;
     let resume_window = config.limits.resume_window;
     let unexamined = examine::all(&buckets, resume_window).await;
     let delivery = Delivery::new(
@@ -134,8 +133,13 @@ pub(crate) async fn start(
         trusted_proxies: config.server.trusted_proxies.clone(),
         draining: false.into(),
     });
-    let running =
-        Running { app: app.clone(), stop: CancellationToken::new(), tasks: TaskTracker::new(), _hold: hold };
+    let running = Running {
+        app: app.clone(),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        _hold: hold,
+        _alive: keep_alive(app.uploads.clone()),
+    };
     let stop = &running.stop;
     running.tasks.spawn({
         let stop = stop.clone();
@@ -184,6 +188,32 @@ impl Running {
         self.app.ledger.close().await;
         in_time
     }
+}
+
+/// Takes up what was left unfinished. Of a gateway that is alone nothing runs yet: all of it belongs to one that is gone.
+/// Where others run, it may be theirs, and housekeeping takes what stands still.
+async fn take_up(ledger: &Ledger, uploads: &upload::Uploads, hold: Hold) -> anyhow::Result<Hold> {
+    if hold.is_alone() {
+        // A bucket that hangs does not hold the start up: housekeeping goes on with what is left.
+        if let Ok(recovered) = tokio::time::timeout(RECOVER_AT_START, uploads.recover(Duration::ZERO)).await {
+            recovered.context("recover uploads")?;
+        }
+        ledger.release_claims().await.context("release claims")?;
+    }
+    hold.share().await.context("share ledger")
+}
+
+/// Tells other gateways what is under way here, until it is dropped: also while this one drains.
+fn keep_alive(uploads: upload::Uploads) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut beat = tokio::time::interval(KEEP_ALIVE_EVERY);
+        loop {
+            beat.tick().await;
+            if let Err(error) = uploads.keep_alive().await {
+                tracing::warn!(error = %error, "keep uploads alive");
+            }
+        }
+    }))
 }
 
 /// How metrics are served: plain, on an address of their own.

@@ -58,7 +58,8 @@ impl Ledger {
     /// disabled.
     pub async fn begin_completing(&self, end: &Completing<'_>) -> Result<Original> {
         let now = now_ms();
-        let mut tx = self.begin().await?;
+        // In turn: whoever claims next sees not only the claim but also the state of its upload.
+        let mut tx = self.begin_in_turn(end.dedupe_key).await?;
         let original: String = sqlx::query(
             "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
              ON CONFLICT (dedupe_key) DO UPDATE SET \

@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use crate::bounded::Connection;
 use crate::uploads::upload;
 use crate::{JobKind, Ledger, Result, Upload, audit, new_id, now_ms};
 
@@ -128,7 +129,7 @@ impl Ledger {
 }
 
 /// Queues a job anew. A worker that still holds an older one of its kind ends that one, not this.
-pub(crate) async fn queue(tx: &mut sqlx::AnyConnection, kind: JobKind, upload_id: &str) -> Result<()> {
+pub(crate) async fn queue(tx: &mut Connection, kind: JobKind, upload_id: &str) -> Result<()> {
     sqlx::query(
         "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
          SELECT $1, $4, id, ticket, $3, 0, 0, $3 FROM uploads WHERE id = $2 AND state = 'complete' \

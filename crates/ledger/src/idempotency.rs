@@ -38,7 +38,7 @@ impl Ledger {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn claim_key(&self, key: &Key, since: i64) -> Result<Claim> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_in_turn(&key.hash).await?;
         sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND created_at < $2")
             .bind(&key.hash)
             .bind(since)
@@ -108,6 +108,8 @@ impl Ledger {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn note_key(&self, key: &Key, upload_ids: &[String], done: bool) -> Result<bool> {
+        // In turn: a claim reads the row, and then writes it.
+        let mut tx = self.begin_in_turn(&key.hash).await?;
         let changed = sqlx::query(
             "UPDATE idempotency SET upload_ids = $3, done_at = $4 WHERE key_hash = $1 AND attempt = $2",
         )
@@ -115,8 +117,9 @@ impl Ledger {
         .bind(&key.attempt)
         .bind(upload_ids.join(","))
         .bind(done.then(now_ms))
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(changed.rows_affected() > 0)
     }
 
@@ -125,11 +128,13 @@ impl Ledger {
     /// # Errors
     /// [`crate::Error::Unavailable`].
     pub async fn drop_key(&self, key: &Key) -> Result<()> {
+        let mut tx = self.begin_in_turn(&key.hash).await?;
         sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND attempt = $2")
             .bind(&key.hash)
             .bind(&key.attempt)
-            .execute(&self.write)
+            .execute(&mut *tx)
             .await?;
+        tx.commit().await?;
         Ok(())
     }
 }

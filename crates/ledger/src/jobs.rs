@@ -79,7 +79,8 @@ impl Ledger {
         rows.iter().map(job).collect()
     }
 
-    /// Takes one due receipt job until `lease_until`, ms.
+    /// Takes one due receipt job until `lease_until`, ms. Of two that look at the same moment, one may go away empty-handed
+    /// although there is more: it looks again.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
@@ -177,7 +178,7 @@ impl Ledger {
     }
 
     /// Ends every claim on a job and every right to write to a ticket: their holders are gone. Only where one process has
-    /// the ledger, and before anything runs in it.
+    /// the ledger ([`Ledger::hold`]), and before anything runs in it: elsewhere claims run out by themselves.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].

@@ -1,11 +1,14 @@
 //! The durable record: partners, links, uploads, parts, jobs, audit. The only crate that says sqlx.
 //! Invariant: it claims only what already exists; whatever exists in a bucket has a row here first.
-//! Every statement is one text that runs on SQLite and on Postgres. Times are milliseconds since 1970, UTC.
+//! Every statement is one text that runs on SQLite and on Postgres; the few that differ are in `dialect.rs`. Times are milliseconds since 1970, UTC.
 
 mod access;
 mod audit;
+mod bounded;
 mod completing;
+mod dialect;
 mod digests;
+mod hold;
 mod idempotency;
 mod jobs;
 mod links;
@@ -24,10 +27,12 @@ mod tests;
 pub use access::{Link, NewLink, Right, StaffToken};
 pub use audit::AuditEntry;
 pub use completing::{Completed, Completing, Original};
+pub use dialect::{check_url, shown};
+pub use hold::Hold;
 pub use idempotency::{Claim, Key};
 pub use jobs::{Job, JobKind};
 pub use links::Room;
-pub use open::{Error, Hold, Ledger, Result, migrations};
+pub use open::{Error, Ledger, Result, migrations};
 pub use partners::{Contact, Partner};
 pub use parts::{Part, PartCommit, Reservation};
 pub use secret::{Token, hash_token};

@@ -1,7 +1,10 @@
-//! The ledger on a file in a temporary folder: every rule that the engine, the jobs and the gateway rest on.
+//! The ledger on a file in a temporary folder, or in a database of its own on the server that `WEIGHBRIDGE_TEST_POSTGRES`
+//! names: every rule that the engine, the jobs and the gateway rest on.
 
 mod access;
 mod completing;
+mod crowd;
+mod home;
 mod jobs;
 mod keys;
 mod links;
@@ -9,15 +12,15 @@ mod uploads;
 
 use std::ops::Deref;
 
-use tempfile::TempDir;
+use home::Home;
 
 use crate::*;
 
-/// A migrated ledger in a folder of its own, with one partner and one link.
+/// A migrated ledger in a place of its own, with one partner and one link.
 struct World {
     ledger: Ledger,
     link: Link,
-    dir: TempDir,
+    home: Home,
 }
 
 impl Deref for World {
@@ -30,17 +33,17 @@ impl Deref for World {
 
 impl World {
     async fn open() -> Self {
-        let dir = TempDir::new().unwrap();
-        let ledger = Ledger::open(&url(&dir)).await.unwrap();
+        let home = Home::make().await;
+        let ledger = Ledger::open(&home.url()).await.unwrap();
         ledger.migrate().await.unwrap();
         ledger.put_partner("acme", "Acme", Some(7)).await.unwrap();
         let link = ledger.create_link(&Token::random(), &new_link()).await.unwrap();
-        Self { ledger, link, dir }
+        Self { ledger, link, home }
     }
 
-    /// Another process on the same file.
+    /// Another process on the same ledger.
     async fn another(&self) -> Ledger {
-        Ledger::open(&url(&self.dir)).await.unwrap()
+        Ledger::open(&self.home.url()).await.unwrap()
     }
 
     async fn create(&self) -> String {
@@ -85,10 +88,6 @@ impl World {
     async fn state(&self, id: &str) -> State {
         self.upload(id).await.unwrap().state
     }
-}
-
-fn url(dir: &TempDir) -> String {
-    format!("sqlite:{}", dir.path().join("ledger.db").display())
 }
 
 /// Room for everything.
@@ -139,9 +138,9 @@ async fn migrating_again_changes_nothing_and_the_file_is_private() {
     one.ping().await.unwrap();
     assert_eq!(one.upload(&id).await.unwrap().name, "a.bin");
     #[cfg(unix)]
-    {
+    if let Home::Folder(folder) = &world.home {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::metadata(world.dir.path().join("ledger.db")).unwrap().permissions().mode();
+        let mode = std::fs::metadata(folder.path().join("ledger.db")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
     one.close().await;
@@ -151,13 +150,70 @@ async fn migrating_again_changes_nothing_and_the_file_is_private() {
 }
 
 #[tokio::test]
-async fn migrating_a_new_file_twice_at_the_same_time() {
-    let dir = TempDir::new().unwrap();
-    let (one, two) = (Ledger::open(&url(&dir)).await.unwrap(), Ledger::open(&url(&dir)).await.unwrap());
+async fn migrating_a_new_ledger_twice_at_the_same_time() {
+    let home = Home::make().await;
+    let (one, two) = (Ledger::open(&home.url()).await.unwrap(), Ledger::open(&home.url()).await.unwrap());
     let (one_done, two_done) = tokio::join!(one.migrate(), two.migrate());
     one_done.unwrap();
     two_done.unwrap();
     assert!(two.upload_counts().await.unwrap().is_empty());
+}
+
+/// The promise rests on it, whatever the server is set to.
+#[tokio::test]
+async fn a_commit_is_on_the_disk_before_it_returns() {
+    let world = World::open().await;
+    if world.is_shared() {
+        let url = format!("{}?options=-c%20synchronous_commit%3Doff", world.home.url());
+        let ledger = Ledger::open(&url).await.unwrap();
+        let setting = sqlx::query_scalar::<_, String>("SELECT current_setting('synchronous_commit')");
+        assert_eq!(setting.fetch_one(&ledger.write).await.unwrap(), "on");
+    } else {
+        let setting = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
+        assert_eq!(setting.fetch_one(&world.write).await.unwrap(), 2, "FULL");
+    }
+}
+
+/// Two gateways never run on one file. On Postgres the first is alone until it lets others in, and again when they are gone.
+#[tokio::test]
+async fn a_gateway_is_alone_or_knows_that_it_is_not() {
+    let world = World::open().await;
+    let url = world.home.url();
+    let first = Ledger::hold(&url).await.unwrap();
+    assert!(first.is_alone());
+    if !world.is_shared() {
+        assert!(matches!(Ledger::hold(&url).await, Err(Error::Conflict(_))));
+        let first = first.share().await.unwrap();
+        assert!(matches!(Ledger::hold(&url).await, Err(Error::Conflict(_))), "there is one place");
+        drop(first);
+        assert!(Ledger::hold(&url).await.unwrap().is_alone());
+        return;
+    }
+    let first = first.share().await.unwrap();
+    let second = Ledger::hold(&url).await.unwrap();
+    assert!(!first.is_alone() && !second.is_alone());
+    drop(first);
+    assert!(!Ledger::hold(&url).await.unwrap().is_alone(), "the second still runs");
+    drop(second);
+    assert!(Ledger::hold(&url).await.unwrap().is_alone());
+}
+
+#[tokio::test]
+async fn an_upload_is_kept_until_it_ends() {
+    let world = World::open().await;
+    let id = world.begun().await;
+    let began = world.upload(&id).await.unwrap().updated_at;
+    while now_ms() <= began {
+        tokio::task::yield_now().await;
+    }
+    assert!(!world.keep_upload(&id, 0).await.unwrap(), "by whoever has it");
+    assert!(world.keep_upload(&id, 1).await.unwrap());
+    assert!(world.upload(&id).await.unwrap().updated_at > began);
+    world.begin_completing(&end(&id, 1, "d")).await.unwrap();
+    assert!(world.keep_upload(&id, 1).await.unwrap());
+    world.complete(&id).await.unwrap();
+    assert!(!world.keep_upload(&id, 1).await.unwrap());
+    assert!(!world.keep_upload("none", 1).await.unwrap());
 }
 
 #[test]

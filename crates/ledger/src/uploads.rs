@@ -201,6 +201,8 @@ impl Ledger {
         let now = now_ms();
         // One of unknown length needs room for a byte.
         let most_before = room.unfinished_bytes.saturating_sub(new.length.unwrap_or(1));
+        // In turn: of two on one link, the later counts the earlier.
+        let mut tx = self.begin_in_turn(&new.link_id).await?;
         let done = sqlx::query(
             "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, \
              epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until, resumable, announced, \
@@ -224,8 +226,9 @@ impl Ledger {
         .bind(i64::from(new.resumable))
         .bind(&new.announced)
         .bind(&new.tus_metadata)
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
     }
 

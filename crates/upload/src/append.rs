@@ -101,6 +101,7 @@ impl Uploads {
         let result = async {
             let mut receiving = Box::pin(self.begin(id, append, allowance, place.evicted().clone())).await?;
             epoch = Some(receiving.epoch);
+            place.begun(receiving.epoch);
             let ended = match receiving.receive(body).await {
                 Ok(()) => self.end(&mut receiving, append).await,
                 Err(error) => Err(error),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub(crate) struct Inner {
 struct Running {
     evicted: CancellationToken,
     ended: CancellationToken,
+    /// Of the append, once it has begun; 0 before.
+    epoch: Arc<AtomicI64>,
 }
 
 /// An append's place among those under way. Given back when it ends, however it ends.
@@ -87,6 +90,11 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Says under which epoch the append writes.
+    pub(crate) fn begun(&self, epoch: i64) {
+        self.running.epoch.store(epoch, Ordering::Relaxed);
+    }
+
     /// Cancelled when a newer append of the upload takes over, or the upload is cancelled.
     pub(crate) fn evicted(&self) -> &CancellationToken {
         &self.running.evicted
@@ -300,6 +308,30 @@ impl Uploads {
     /// Whether an append of that upload is under way on this node.
     pub(crate) fn is_running(&self, id: &str) -> bool {
         self.running(id).is_some()
+    }
+
+    /// Tells other gateways on the ledger that what is under way here is worked on, and ends what was cancelled
+    /// elsewhere. Where no other can be there is nobody to tell.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the ledger does not answer.
+    pub async fn keep_alive(&self) -> Result<()> {
+        if !self.0.ledger.is_shared() {
+            return Ok(());
+        }
+        let all = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (id, running) in all {
+            let epoch = running.epoch.load(Ordering::Relaxed);
+            if epoch == 0 || self.0.ledger.keep_upload(&id, epoch).await? {
+                continue;
+            }
+            // Complete it may be by our own hand, just now.
+            let now = self.0.ledger.upload(&id).await?;
+            if now.epoch != epoch || now.state == State::Cancelled {
+                running.evicted.cancel();
+            }
+        }
+        Ok(())
     }
 
     fn running(&self, id: &str) -> Option<Running> {

@@ -41,7 +41,27 @@ fn a_good_file_reads_as_written() {
 #[test]
 fn secrets_do_not_show_in_debug_output() {
     let text = GOOD.replace("\"secret\"", "\"hush-1\"").replace("\"s\"", "\"hush-2\"");
+    let text = text.replace("\"sqlite:/tmp/ledger.db\"", "\"postgres://u:hush-3@h/d\"");
     assert!(!format!("{:?}", parse(&text).unwrap()).contains("hush"));
+}
+
+#[test]
+fn the_ledger_s_address_may_be_a_secret() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "postgres://u:hush@h/d\n").unwrap();
+    let from_file = format!("{{ file = {:?} }}", file.path());
+    let config = parse(&GOOD.replace("\"sqlite:/tmp/ledger.db\"", &from_file)).unwrap();
+    assert_eq!(config.ledger_url.reveal(), "postgres://u:hush@h/d");
+    for wrong in
+        ["postgres://u:hu/sh@h/d", "postgres://u:hush@h/d?pasword=hush", "postgres://u:hush@h/d?sslmode=yes"]
+    {
+        let mistakes = parse(&GOOD.replace("sqlite:/tmp/ledger.db", wrong)).unwrap_err();
+        let said = mistakes.iter().map(ToString::to_string).collect::<String>();
+        assert!(
+            said.starts_with("line 6: ledger.url: ") && !said.contains("hush") && !said.contains("sh@"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

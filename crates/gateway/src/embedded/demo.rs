@@ -9,7 +9,7 @@ use sandbox::{Listen, Sandbox};
 use tokio::net::TcpListener;
 
 use super::files::{Secrets, write_private};
-use super::{DemoArguments, configuration, describe, forget, prepare, seed};
+use super::{DemoArguments, configuration, describe, forget, ledger_in, prepare, seed};
 use crate::{say, serve};
 
 /// Larger than a ticket attachment, small enough to be sent in a blink.
@@ -33,7 +33,7 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
     })?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}");
-    let text = configuration(&sandbox, &data, address, None)?;
+    let text = configuration(&sandbox, &ledger_in(&data)?, address, None)?;
     let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let secrets = Secrets::of(&data)?;
     let running = serve::start(&config, listener, url.clone()).await?;

@@ -1,0 +1,141 @@
+//! Many gateways at the same moment on one row: what one decides, the next one sees.
+
+use std::future::Future;
+
+use super::*;
+
+const CROWD: usize = 12;
+
+/// Many gateways, each with connections of its own.
+struct Crowd(Vec<Ledger>);
+
+impl Crowd {
+    async fn on(world: &World) -> Self {
+        let mut ledgers = Vec::new();
+        for _ in 0..CROWD {
+            ledgers.push(world.another().await);
+        }
+        Self(ledgers)
+    }
+
+    /// Lets each do `work` at once; answers what each got.
+    async fn each<T, F>(&self, work: impl Fn(Ledger, usize) -> F) -> Vec<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let tasks: Vec<_> = self
+            .0
+            .iter()
+            .enumerate()
+            .map(|(number, ledger)| tokio::spawn(work(ledger.clone(), number)))
+            .collect();
+        let mut results = Vec::new();
+        for task in tasks {
+            results.push(task.await.unwrap());
+        }
+        results
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_link_has_room_for_three_of_many() {
+    let world = World::open().await;
+    let crowd = Crowd::on(&world).await;
+    let begun = crowd
+        .each(|ledger, _| {
+            let new = NewUpload { length: Some(10), ..world.new_upload() };
+            async move { ledger.create_upload(&new, Room { open: 3, unfinished_bytes: 1_000 }).await.is_ok() }
+        })
+        .await;
+    assert_eq!(begun.into_iter().filter(|begun| *begun).count(), 3);
+    let other = world.create_link(&Token::random(), &new_link()).await.unwrap();
+    let begun = crowd
+        .each(|ledger, _| {
+            let new = NewUpload { length: Some(10), link_id: other.id.clone(), ..world.new_upload() };
+            async move { ledger.create_upload(&new, Room { open: 100, unfinished_bytes: 45 }).await.is_ok() }
+        })
+        .await;
+    assert_eq!(begun.into_iter().filter(|begun| *begun).count(), 4, "40 of 45 bytes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_equal_files_one_is_the_original() {
+    let world = World::open().await;
+    let crowd = Crowd::on(&world).await;
+    for round in 0..5 {
+        let mut ids = Vec::new();
+        for _ in 0..CROWD {
+            ids.push(world.begun().await);
+        }
+        let key = format!("file {round}");
+        let originals = crowd
+            .each(|ledger, number| {
+                let (id, key) = (ids[number].clone(), key.clone());
+                async move { ledger.begin_completing(&end(&id, 1, &key)).await.unwrap() }
+            })
+            .await;
+        let ours: Vec<_> = (0..CROWD).filter(|number| originals[*number] == Original::Ours).collect();
+        assert_eq!(ours.len(), 1, "{originals:?}");
+        let first = Original::Other(ids[ours[0]].clone());
+        assert_eq!(originals.iter().filter(|original| **original == first).count(), CROWD - 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_requests_with_one_key_one_is_new() {
+    let world = World::open().await;
+    let crowd = Crowd::on(&world).await;
+    for round in 0..5 {
+        let claims = crowd
+            .each(|ledger, number| {
+                let key = Key {
+                    hash: format!("h{round}"),
+                    name: "a.bin".into(),
+                    length: Some(5),
+                    digest: None,
+                    attempt: format!("{round} {number}"),
+                };
+                async move {
+                    let claim = ledger.claim_key(&key, 0).await.unwrap();
+                    (claim, ledger.note_key(&key, std::slice::from_ref(&key.attempt), true).await.unwrap())
+                }
+            })
+            .await;
+        assert_eq!(claims.iter().filter(|(claim, _)| *claim == Claim::New).count(), 1, "{claims:?}");
+        // Whoever is told that a request is done is told of its uploads, too.
+        let empty = Claim::Done(Vec::new());
+        assert!(claims.iter().all(|(claim, _)| *claim != empty), "{claims:?}");
+        assert_eq!(claims.iter().filter(|(_, done)| *done).count(), 1, "{claims:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_workers_one_has_the_ticket_and_each_job_is_taken_once() {
+    let world = World::open().await;
+    let crowd = Crowd::on(&world).await;
+    for number in 0..CROWD {
+        world.complete_one(&format!("file {number}")).await;
+    }
+    let until = now_ms() + 60_000;
+    let taken = crowd
+        .each(|ledger, _| async move {
+            let has_ticket = ledger.lease_ticket("1001", until).await.unwrap();
+            let mut jobs = Vec::new();
+            while let Some(job) = ledger.claim_receipt_job(until).await.unwrap() {
+                jobs.push(job.id);
+            }
+            (has_ticket, jobs)
+        })
+        .await;
+    assert_eq!(taken.iter().filter(|(has_ticket, _)| *has_ticket).count(), 1);
+    let mut jobs: Vec<_> = taken.into_iter().flat_map(|(_, jobs)| jobs).collect();
+    // Whoever was not quick enough looks again.
+    while let Some(job) = world.claim_receipt_job(until).await.unwrap() {
+        jobs.push(job.id);
+    }
+    assert_eq!(jobs.len(), CROWD);
+    jobs.sort();
+    jobs.dedup();
+    assert_eq!(jobs.len(), CROWD, "each job once");
+}

@@ -1,0 +1,48 @@
+//! The same tests with ledgers in a real Postgres: where `WEIGHBRIDGE_TEST_POSTGRES` names a server on which databases may be
+//! made (`.ci/postgres` starts one), each sandbox's configuration gets a database of its own there instead of a SQLite file.
+
+use std::process::Command;
+
+/// A database that nobody else uses; dropping it removes it.
+pub struct Postgres {
+    server: String,
+    name: String,
+}
+
+impl Postgres {
+    /// One on the server to test against, if there is such a server.
+    pub fn from_environment() -> Option<Self> {
+        let server = std::env::var("WEIGHBRIDGE_TEST_POSTGRES").ok()?;
+        let name = format!("wb_{}", ledger::new_id().to_lowercase());
+        let postgres = Self { server, name };
+        postgres.on_server(&format!("CREATE DATABASE {}", postgres.name));
+        Some(postgres)
+    }
+
+    /// Its address, as a configuration has it.
+    pub fn url(&self) -> String {
+        let (server, _) = self.server.rsplit_once('/').unwrap();
+        format!("{server}/{}", self.name)
+    }
+
+    /// Runs a statement in it; answers what it prints.
+    pub fn sql(&self, statement: &str) -> String {
+        psql(&self.url(), statement)
+    }
+
+    fn on_server(&self, statement: &str) {
+        psql(&self.server, statement);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.on_server(&format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+fn psql(url: &str, statement: &str) -> String {
+    let output = Command::new("psql").args(["-qAtX", url, "-c", statement]).output().unwrap();
+    assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
