@@ -12,7 +12,10 @@ fn world() -> World {
 }
 
 fn world_with(limits: &[&str]) -> World {
-    let sandbox = Sandbox::start();
+    world_on(Sandbox::start(), limits)
+}
+
+fn world_on(sandbox: Sandbox, limits: &[&str]) -> World {
     let limits: toml::Table = limits.join("\n").parse().unwrap();
     let gateway = sandbox.gateway_with(|config| {
         let log: toml::Table = "format = \"json\"\nlevel = \"debug\"".parse().unwrap();
@@ -180,7 +183,7 @@ fn failures_are_counted_by_their_reason_and_logged_once() {
 
 #[tokio::test]
 async fn metrics_say_how_fast_and_what_others_answered() {
-    let world = world();
+    let world = world_on(Sandbox::start_embedded(), &[]);
     let down = serde_json::json!({"service": "s3", "operation": "UploadPart", "fault": "status", "status": 503, "times": 1});
     world.sandbox.fault(down).await;
     world.sandbox.sent(&world.link("globex"), "large.bin", &noise(20_500_000, 4));

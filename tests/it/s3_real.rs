@@ -1,19 +1,15 @@
 //! Stores as they are in the world: some check less than AWS does, some are down, some give credentials for minutes. What
 //! the gateway promises holds on each, and it says what it has to do without.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::{
-    Checking, Habits, Sandbox, Store, World, curl, curl_raw, eventually, noise, program, sha256, side_by_side,
-};
+use tests::{Checking, Gateway, Habits, Sandbox, Store, World, curl, curl_raw, noise, sha256, side_by_side};
 
 /// A gateway whose shared bucket is on such a store; desk and tickets are the sandbox's.
 struct Running {
-    child: Child,
-    log: PathBuf,
+    gateway: Gateway,
     sandbox: Sandbox,
     store: Store,
 }
@@ -21,32 +17,19 @@ struct Running {
 impl Running {
     fn start(habits: Habits, lines: &str, environment: &[(&str, &str)]) -> Self {
         let (store, sandbox) = (Store::start(habits), Sandbox::start());
-        let path = sandbox.data().join("serve.toml");
-        let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         let keys = "access_key_id = \"AKIAOWN\"\nsecret_access_key = \"s\"";
         let section =
             format!("bucket = \"shared\"\nendpoint = \"{}\"\npath_style = true\n{keys}\n{lines}", store.url);
         let section: toml::Table = section.replace("URL", &store.url).parse().unwrap();
-        config.insert("support_uploader".into(), section.into());
-        std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        let log = sandbox.data().join("real.log");
-        let child = Command::new(program("weighbridge"))
-            .args(["serve", "--config"])
-            .arg(&path)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .envs(environment.iter().map(|(name, value)| (*name, value.replace("URL", &store.url))))
-            .stderr(std::fs::File::create(&log).unwrap())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let running = Self { child, log, sandbox, store };
-        let health = format!("{}/healthz", running.sandbox.text("/url"));
-        eventually("the gateway accepts requests", || (curl(&[&health]).status == 200).then_some(()));
-        running
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+        let environment: Vec<_> = [("AWS_EC2_METADATA_DISABLED", "true")]
+            .iter()
+            .chain(environment)
+            .map(|(name, value)| ((*name).to_owned(), value.replace("URL", &store.url)))
+            .collect();
+        let gateway = sandbox.gateway_in(&environment, |config| {
+            config.insert("support_uploader".into(), section.into());
+        });
+        Self { gateway, sandbox, store }
     }
 
     /// Whether the shared bucket has this capability, as the metrics say; none: not known.
@@ -56,13 +39,6 @@ impl Running {
             "weighbridge_bucket_capability{{bucket=\"support-uploader\",capability=\"{capability}\"}} "
         );
         text.lines().find_map(|line| line.strip_prefix(&series)).map(|value| value == "1")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -105,7 +81,7 @@ fn a_store_that_checks_less_gets_every_byte_all_the_same() {
         let running = Running::start(habits, "", &[]);
         let (sandbox, store) = (&running.sandbox, &running.store);
         assert_eq!(store.left(), [""; 0], "the examination leaves nothing");
-        let log = running.log();
+        let log = running.gateway.log();
         let warned = log.lines().filter(|line| line.contains("WARN") && line.contains("support-uploader"));
         let warned: Vec<_> = warned.collect();
         match kind.said {
@@ -141,7 +117,7 @@ fn a_store_that_checks_less_gets_every_byte_all_the_same() {
 
 #[tokio::test]
 async fn the_embedded_store_is_examined_and_left_as_it_was() {
-    let world = World::start();
+    let world = World::start_embedded();
     let log = world.gateway.log();
     for name in ["support-uploader", "globex"] {
         let line = log.lines().find(|line| line.contains(&format!("bucket=\"{name}\" s3_bucket=")));

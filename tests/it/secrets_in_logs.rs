@@ -97,7 +97,7 @@ async fn trouble(world: &World) {
 
 #[tokio::test]
 async fn nothing_secret_is_logged_at_any_level() {
-    let sandbox = Sandbox::start();
+    let sandbox = Sandbox::start_embedded();
     let config = sandbox.data().join("serve.toml");
     let mut gateway = sandbox.gateway_with(|config| {
         config.insert("log".into(), toml::Table::from_iter([("level".into(), "trace".into())]).into());

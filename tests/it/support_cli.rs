@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use tests::{Sandbox, World, eventually, noise, printed, program, sha256};
+use tests::{Sandbox, World, curl_command, eventually, noise, printed, program, sha256};
 
 /// What is different about the environment of one run.
 type Change = fn(&mut Command) -> &mut Command;
@@ -213,7 +213,7 @@ async fn a_local_file_is_compared_with_its_receipt() {
     let answer = sandbox.scratch().join("receipt.txt");
     let (answer, link) = (answer.to_str().unwrap(), format!("{}/", sandbox.link("acme")));
     let arguments = ["-sS", "--fail-with-body", "-T", good.to_str().unwrap(), "-o", answer, &link];
-    assert!(Command::new("curl").args(arguments).status().unwrap().success());
+    assert!(curl_command(&arguments).status().unwrap().success());
     let saved = sandbox.file("receipt", "receipt.json", receipt.to_string().as_bytes());
     let [good, damaged, stranger, saved] =
         [&good, &damaged, &stranger, &saved].map(|path| path.to_str().unwrap());

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{Method, Request};
 use serde_json::json;
 use tests::wire::{Frame, Wire, flag, frame, h2_client, head, kind};
-use tests::{Answer, Raw, Transport, World, curl, eventually, noise, sha256, side_by_side};
+use tests::{Answer, Raw, Sandbox, Transport, World, curl, eventually, noise, sha256, side_by_side};
 
 /// The smallest memory, of which two HTTP/2 connections have their windows; and little patience.
 const LIMITS: [&str; 3] =
@@ -30,8 +30,13 @@ fn honest(world: &World, bytes: &[u8]) -> JoinHandle<Answer> {
 
 /// Runs an abuse over plain HTTP/2 and over TLS, while somebody sends a file.
 fn abused(abuse: impl AsyncFn(&World) + Sync) {
+    abused_on(Sandbox::start, abuse);
+}
+
+/// The same on sandboxes that are started like this.
+fn abused_on(sandbox: fn() -> Sandbox, abuse: impl AsyncFn(&World) + Sync) {
     side_by_side(2, &[Transport::Http2, Transport::Http2Tls], async |&transport| {
-        let world = World::over(transport, &LIMITS);
+        let world = World::on(sandbox().over(transport), &LIMITS);
         let bytes = noise(30_000_000, 1);
         let sender = honest(&world, &bytes);
         world.until_open(1);
@@ -74,6 +79,19 @@ fn rapid_resets() {
             .flat_map(|n| [begin(2 * n + 1, &block), frame(kind::RST_STREAM, 0, 2 * n + 1, &cancel)].concat())
             .collect();
         calmed(Wire::connect(&world.gateway.url, &[]).await.flood(&pairs, 1).await);
+    });
+}
+
+#[test]
+fn clients_that_leave_as_soon_as_they_have_asked() {
+    // Each at another moment of its request's beginning: no upload may stay behind that nobody ends.
+    abused(async |world| {
+        for n in 0..60 {
+            let block = head("PUT", &format!("{}/left{n}", world.link("globex")), &[]);
+            let mut wire = Wire::connect(&world.gateway.url, &[]).await;
+            assert!(wire.send(&begin(1, &block)).await);
+            tokio::time::sleep(Duration::from_micros(200 * n)).await;
+        }
     });
 }
 
@@ -150,7 +168,7 @@ fn a_header_list_that_is_too_large_is_refused() {
 
 #[test]
 fn data_frames_that_are_empty_or_tiny() {
-    abused(async |world| {
+    abused_on(Sandbox::start_embedded, async |world| {
         // Storage that hangs: nobody reads the body.
         let slow = json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 1000, "times": 0});
         world.sandbox.fault(slow).await;
@@ -171,7 +189,7 @@ fn data_frames_that_are_empty_or_tiny() {
 
 #[test]
 fn bodies_that_nobody_reads() {
-    abused(async |world| {
+    abused_on(Sandbox::start_embedded, async |world| {
         let slow = json!({"service": "s3", "operation": "UploadPart", "fault": "delay", "delay_ms": 1000, "times": 0});
         world.sandbox.fault(slow).await;
         let mut connections = Vec::new();

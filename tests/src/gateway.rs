@@ -12,31 +12,34 @@ use crate::{curl_command, eventually, program};
 pub struct Gateway {
     child: Child,
     config: PathBuf,
+    /// What it finds in its environment beside the test's.
+    environment: Vec<(String, String)>,
     /// `http://ADDRESS:PORT`, or `https`.
     pub url: String,
 }
 
 impl Gateway {
-    /// Starts one with this configuration and waits until it accepts requests.
-    pub fn start(config: &Path, url: String) -> Self {
-        let mut gateway = Self::spawn(config, url);
+    /// Starts one with this configuration and environment, and waits until it accepts requests.
+    pub fn start(config: &Path, url: String, environment: &[(String, String)]) -> Self {
+        let mut gateway = Self::spawn(config, url, environment);
         gateway.wait_until_up();
         gateway
     }
 
     /// Starts one and does not wait.
-    fn spawn(config: &Path, url: String) -> Self {
+    fn spawn(config: &Path, url: String, environment: &[(String, String)]) -> Self {
         let log = config.with_file_name("serve.log");
         let log = File::options().create(true).append(true).open(log).unwrap();
         let child = Command::new(program("weighbridge"))
             .arg("serve")
             .arg("--config")
             .arg(config)
+            .envs(environment.iter().cloned())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { child, config: config.to_owned(), url }
+        Self { child, config: config.to_owned(), environment: environment.to_vec(), url }
     }
 
     fn wait_until_up(&mut self) {
@@ -56,12 +59,12 @@ impl Gateway {
 
     /// Starts it again after [`Gateway::kill`].
     pub fn restart(&mut self) {
-        *self = Self::start(&self.config.clone(), self.url.clone());
+        *self = Self::start(&self.config.clone(), self.url.clone(), &self.environment.clone());
     }
 
     /// The same, without waiting until it accepts requests.
     pub fn restart_unwaited(&mut self) {
-        *self = Self::spawn(&self.config.clone(), self.url.clone());
+        *self = Self::spawn(&self.config.clone(), self.url.clone(), &self.environment.clone());
     }
 
     /// SIGTERM; answers the exit status.

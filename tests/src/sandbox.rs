@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,6 +19,8 @@ pub struct Sandbox {
     /// Where the ledger is, if not in a file.
     postgres: Option<Postgres>,
     pub(crate) transport: Transport,
+    /// Whether several tests use it at a time.
+    shared: AtomicBool,
     /// What `sandbox.json` says.
     pub description: Value,
 }
@@ -67,8 +70,16 @@ impl Sandbox {
         let description = eventually("sandbox.json is written", || {
             serde_json::from_slice(&std::fs::read(&described).ok()?).ok()
         });
-        Self { child, folder, is_real: false, postgres, transport: Transport::Http1, description }
-            .over(Transport::of_run())
+        Self {
+            child,
+            folder,
+            is_real: false,
+            postgres,
+            transport: Transport::Http1,
+            shared: AtomicBool::default(),
+            description,
+        }
+        .over(Transport::of_run())
     }
 
     /// The database that holds the ledger, where it is not a file.
@@ -83,12 +94,21 @@ impl Sandbox {
 
     /// The same, with the configuration changed first.
     pub fn gateway_with(&self, change: impl FnOnce(&mut toml::Table)) -> Gateway {
+        self.gateway_in(&[], change)
+    }
+
+    /// The same, with this in its environment.
+    pub fn gateway_in(
+        &self,
+        environment: &[(String, String)],
+        change: impl FnOnce(&mut toml::Table),
+    ) -> Gateway {
         let path = self.data().join("serve.toml");
         let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         change(&mut config);
         self.secure(&mut config);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        Gateway::start(&path, self.text("/url"))
+        Gateway::start(&path, self.text("/url"), environment)
     }
 
     /// Starts one more gateway on the same ledger and buckets, at an address of its own. The ledger must allow several.
@@ -105,12 +125,22 @@ impl Sandbox {
         config["server"]["metrics_listen"] = metrics.into();
         let path = folder.join("serve.toml");
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        Gateway::start(&path, url)
+        Gateway::start(&path, url, &[])
     }
 
     /// The folder of everything.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Says that several tests use it at a time.
+    pub(crate) fn share(&self) {
+        self.shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether others may be sending.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed)
     }
 
     /// A folder for the test's own files.

@@ -45,7 +45,8 @@ impl World {
         Self::on(Sandbox::start().over(transport), limits)
     }
 
-    fn on(sandbox: Sandbox, limits: &[&str]) -> Self {
+    /// One on this sandbox, with other limits.
+    pub fn on(sandbox: Sandbox, limits: &[&str]) -> Self {
         let limits: toml::Table = limits.join("\n").parse().unwrap();
         let gateway = sandbox.gateway_with(|config| {
             config.insert("limits".into(), limits.into());
@@ -91,17 +92,16 @@ impl World {
         });
     }
 
-    /// Waits until nothing is sent any more, gives up what its senders left, and waits until nothing is under way and no
-    /// memory is taken.
+    /// Waits until nothing is sent any more and no memory is taken. In a world of the test's own, what senders left to go
+    /// on with is given up first, so that nothing is open either.
     pub fn until_at_rest(&self) {
-        eventually("nobody sends", || (self.metric("weighbridge_memory_used_bytes") == 0.0).then_some(()));
-        self.sandbox.give_up_unfinished("");
+        let mut busy = vec!["weighbridge_memory_used_bytes", "weighbridge_uploads{state=\"completing\""];
+        if !self.sandbox.is_shared() {
+            eventually("nobody sends", || (self.metric(busy[0]) == 0.0).then_some(()));
+            self.sandbox.give_up_unfinished("");
+            busy.push("weighbridge_uploads{state=\"open\"");
+        }
         eventually("no upload is under way, no memory is taken", || {
-            let busy = [
-                "weighbridge_memory_used_bytes",
-                "weighbridge_uploads{state=\"open\"",
-                "weighbridge_uploads{state=\"completing\"",
-            ];
             busy.iter().all(|series| self.metric(series) == 0.0).then_some(())
         });
     }
@@ -143,6 +143,7 @@ impl Shared {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.upgrade().unwrap_or_else(|| {
             let new = Arc::new(World::over(self.transport.unwrap_or_else(Transport::of_run), self.limits));
+            new.sandbox.share();
             *world = Arc::downgrade(&new);
             new
         })

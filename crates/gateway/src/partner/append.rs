@@ -172,6 +172,7 @@ pub(crate) async fn refusal(
     offset: u64,
     error: upload::Error,
 ) -> Problem {
+    let came = matches!(error, upload::Error::Interrupted { .. } | upload::Error::TooSlow { .. });
     let mut problem = match &error {
         upload::Error::OffsetMismatch { expected } if dialect == Dialect::Draft => {
             draft::mismatch(error_offset(*expected), offset)
@@ -185,6 +186,7 @@ pub(crate) async fn refusal(
         Ok(now) if now.state == State::Open && now.resumable => {
             problem.going_on(now.offset, &asking.location(id), &asking.go_on(&now))
         }
+        _ if came => problem.next("Nothing was kept: send it again."),
         _ => problem,
     }
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::Response;
 use ledger::{State, Upload};
-use upload::{Algorithm, Append, End, New};
+use upload::{Algorithm, Append, Digest, End, New};
 
 use super::append::{self, Dialect};
 use super::idempotency::{self, Turn};
@@ -45,36 +45,22 @@ pub(crate) async fn put(
         Turn::GoOn(key) => key,
     };
     let content_type = name::content_type(declared_type, &name);
-    let new = New {
-        link: &asking.link,
-        ticket: &ticket,
-        name: &name,
-        content_type: &content_type,
-        length,
-        resumable: true,
-        digests: &digests,
-        tus_metadata: None,
-    };
-    let created = match asking.app.uploads.create_again(&new).await {
-        Ok(created) => created,
-        Err(error) => {
-            idempotency::settle(&asking.app.ledger, key.as_ref(), None).await;
-            return Err(error.into());
-        }
-    };
-    let id = created.id.clone();
     let max_bytes = asking.app.uploads.max_bytes(&asking.link);
     let append = Append { length, body_bytes, end, max_bytes, ..Append::default() };
+    let file = File { name, ticket, content_type, digests, append, key };
     let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
-    let (result, incoming) = receive(&asking, created.id, append, incoming, key).await?;
+    let uploads = asking.app.uploads.clone();
+    // A task of its own: it goes on when the client has sent everything and left. It begins before the upload does, or one
+    // that is recorded just when its client leaves would belong to nobody.
+    let task = uploads.spawn(receive(asking, file, incoming));
+    let Received { asking, incoming, result } =
+        task.await.map_err(|error| Problem::from(upload::Error::Internal(format!("append: {error}"))))?;
     match result {
-        Ok(upload) if upload.state == State::Complete => Ok(asking.receipt(StatusCode::CREATED, &upload)),
-        Ok(upload) => Ok(open(&asking, &upload)),
-        Err(error) => {
-            // Nobody has been told of it yet, and not a byte came.
-            if matches!(error, upload::Error::Busy { .. }) {
-                asking.app.uploads.cancel(&id).await?;
-            }
+        Ok((_, Ok(upload))) if upload.state == State::Complete => {
+            Ok(asking.receipt(StatusCode::CREATED, &upload))
+        }
+        Ok((_, Ok(upload))) => Ok(open(&asking, &upload)),
+        Ok((id, Err(error))) => {
             let breaks = matches!(error, upload::Error::Interrupted { .. });
             let problem = append::refusal(&asking, Dialect::Plain, &id, 0, error).await;
             if !breaks {
@@ -82,7 +68,68 @@ pub(crate) async fn put(
             }
             Err(problem)
         }
+        Err(refused) => {
+            *body = Some(incoming.into_body());
+            Err(refused.into())
+        }
     }
+}
+
+/// What a request says of its file.
+struct File {
+    name: String,
+    ticket: String,
+    content_type: String,
+    digests: Vec<Digest>,
+    append: Append,
+    key: Option<ledger::Key>,
+}
+
+/// How it went, and what the answer needs.
+struct Received {
+    asking: Asking,
+    incoming: Incoming,
+    /// Not begun, and nothing of the body was read; or which upload, and how its append ended.
+    result: Result<(String, Result<Upload, upload::Error>), upload::Error>,
+}
+
+async fn receive(asking: Asking, file: File, mut incoming: Incoming) -> Received {
+    let (uploads, ledger) = (&asking.app.uploads, &asking.app.ledger);
+    let File { name, ticket, content_type, digests, append, key } = file;
+    let new = New {
+        link: &asking.link,
+        ticket: &ticket,
+        name: &name,
+        content_type: &content_type,
+        length: append.length,
+        resumable: true,
+        digests: &digests,
+        tus_metadata: None,
+    };
+    let ids = match uploads.create_again(&new).await {
+        Ok(created) => [created.id],
+        Err(error) => {
+            idempotency::settle(ledger, key.as_ref(), None).await;
+            return Received { asking, incoming, result: Err(error) };
+        }
+    };
+    if let Some(key) = &key
+        && !ledger.note_key(key, &ids, false).await.unwrap_or(true)
+    {
+        // A newer request with the same key came in between.
+        let _ = uploads.cancel(&ids[0]).await;
+    }
+    let result = uploads.append(&ids[0], &append, &mut incoming).await;
+    if result.is_err() && ledger.upload(&ids[0]).await.is_ok_and(|now| now.offset == 0) {
+        // Not a byte of it is kept: its sender begins anew.
+        let _ = uploads.cancel(&ids[0]).await;
+    }
+    // One that may go on is not done yet.
+    let done = result.as_ref().ok().filter(|upload| upload.state == State::Complete);
+    let done = done.map(|upload| [upload.id.clone()]);
+    idempotency::settle(ledger, key.as_ref(), done.as_ref().map(<[String; 1]>::as_slice)).await;
+    let [id] = ids;
+    Received { asking, incoming, result: Ok((id, result)) }
 }
 
 /// A range that does not end its file: how far it has come, and where it goes on.
@@ -97,33 +144,6 @@ fn goes_on(asking: &Asking) -> Result<bool, Problem> {
     let range = headers::content_range(&asking.headers)?;
     Ok(range.is_some_and(|range| range.first > 0)
         || headers::upload::offset(&asking.headers)?.is_some_and(|at| at > 0))
-}
-
-type Received = (Result<Upload, upload::Error>, Incoming);
-
-/// Appends in a task of its own: it goes on when the client has sent everything and left.
-async fn receive(
-    asking: &Asking,
-    id: String,
-    append: Append,
-    mut incoming: Incoming,
-    key: Option<ledger::Key>,
-) -> Result<Received, Problem> {
-    let (uploads, ledger) = (asking.app.uploads.clone(), asking.app.ledger.clone());
-    let task = asking.app.uploads.spawn(async move {
-        let ids = [id];
-        if let Some(key) = &key
-            && !ledger.note_key(key, &ids, false).await.unwrap_or(true)
-        {
-            // A newer request with the same key came in between.
-            let _ = uploads.cancel(&ids[0]).await;
-        }
-        let result = uploads.append(&ids[0], &append, &mut incoming).await;
-        let done = result.as_ref().ok().map(|upload| [upload.id.clone()]);
-        idempotency::settle(&ledger, key.as_ref(), done.as_ref().map(<[String; 1]>::as_slice)).await;
-        (result, incoming)
-    });
-    task.await.map_err(|error| upload::Error::Internal(format!("append: {error}")).into())
 }
 
 fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>) -> Result<String, Problem> {
