@@ -33,7 +33,7 @@ fn every_command_it_prints_runs_as_printed() {
     let unbound = world.gateway.make_link(&["--partner", "acme"]);
     for (link, ticket) in [(world.link("acme"), "1001"), (unbound, "1002")] {
         let commands = commands(&link);
-        assert_eq!(commands.len(), 2, "{commands:?}");
+        assert_eq!(commands.len(), 3, "{commands:?}");
         for command in commands {
             // A link that is not bound asks for the number of the ticket.
             let command = command.replace("NUMBER", ticket);

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "as above")]
 
 mod curl;
+mod dialect;
 mod garage;
 mod gateway;
+mod line;
 mod look;
 mod postgres;
 mod raw;
@@ -17,8 +19,10 @@ pub mod wire;
 mod world;
 
 pub use curl::{Answer, curl, curl_command, curl_raw};
+pub use dialect::{ask, break_off, until_offset};
 pub use garage::Garage;
 pub use gateway::Gateway;
+pub use line::{Break, Line};
 pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
 pub use postgres::Postgres;
 pub use raw::Raw;

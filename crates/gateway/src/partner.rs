@@ -8,6 +8,7 @@ mod idempotency;
 mod put;
 mod resource;
 mod route;
+mod script;
 mod ticket;
 mod tus;
 
@@ -76,22 +77,23 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
 }
 
 async fn answer(asking: Asking, route: Route<'_>, body: &mut Option<Body>) -> Result<Response, Problem> {
+    if route != Route::Options {
+        tus::check_version(&asking)?;
+    }
     match route {
         Route::Page => Ok(page(&asking)),
+        Route::Script(script) => Ok(script::script(&asking, script)),
         Route::Options => Ok(options(&asking)),
         Route::Put { name } => put::put(asking, name, body).await,
-        Route::Create | Route::Append { .. } => {
-            tus::check_version(&asking)?;
-            match (route, append::Dialect::of(&asking)?) {
-                (Route::Append { id }, _) => Box::pin(append::append(asking, id, body)).await,
-                (_, append::Dialect::Tus) => Box::pin(tus::create(asking, body)).await,
-                (_, append::Dialect::Draft) => Box::pin(draft::create(asking, None, body)).await,
-                (_, append::Dialect::Plain) => Err(problem::bad_request(
-                    "Say which protocol you speak: `Tus-Resumable: 1.0.0` (tus) or `Upload-Complete: ?0` (IETF \
+        Route::Create | Route::Append { .. } => match (route, append::Dialect::of(&asking)?) {
+            (Route::Append { id }, _) => Box::pin(append::append(asking, id, body)).await,
+            (_, append::Dialect::Tus) => Box::pin(tus::create(asking, body)).await,
+            (_, append::Dialect::Draft) => Box::pin(draft::create(asking, None, body)).await,
+            (_, append::Dialect::Plain) => Err(problem::bad_request(
+                "Say which protocol you speak: `Tus-Resumable: 1.0.0` (tus) or `Upload-Complete: ?0` (IETF \
                      resumable uploads). To send a file as it is, use PUT (`curl -T NAME`).",
-                )),
-            }
-        }
+            )),
+        },
         Route::HeadNamed { name } => resource::head_named(&asking, name).await,
         Route::Form if asking.headers.contains_key("upload-complete") => {
             Box::pin(draft::create(asking, None, body)).await

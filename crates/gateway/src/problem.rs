@@ -295,6 +295,7 @@ pub(crate) fn too_large(max: u64) -> Problem {
         format!("A file sent here may have at most {max} bytes. Compress or split it, or ask support for a larger limit."),
     )
     .with("max-size", max)
+    .header(HeaderName::from_static("upload-limit"), &format!("max-size={max}"))
 }
 
 fn upload_gone() -> Problem {

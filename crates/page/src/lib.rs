@@ -3,6 +3,10 @@
 
 use std::fmt::Write as _;
 
+mod send;
+
+pub use send::{send_ps1, send_sh};
+
 const STYLE: &str = include_str!("style.css");
 
 /// What the upload page shows.
@@ -111,9 +115,12 @@ pub fn upload(page: &UploadPage<'_>) -> String {
     }
     let _ = write!(
         body,
-        "<h2>From a terminal</h2>\n<pre id=\"curl\">{}</pre>\n<pre id=\"pipe\">{}</pre>\n",
+        "<h2>From a terminal</h2>\n<pre id=\"curl\">{}</pre>\n<pre id=\"pipe\">{}</pre>\n\
+         <p>Large files, and lines that break: this goes on by itself, also when it is run again.</p>\n\
+         <pre id=\"send\">{}</pre>\n",
         escape(&curl_file(page.link, page.ticket)),
         escape(&curl_pipe(page.link, page.ticket)),
+        escape(&send_file(page.link, page.ticket)),
     );
     document("Send files to support", &body)
 }
@@ -131,6 +138,12 @@ pub fn curl_file(link: &str, ticket: Option<&str>) -> String {
 pub fn curl_pipe(link: &str, ticket: Option<&str>) -> String {
     let query = if ticket.is_some() { "" } else { "?ticket=NUMBER" };
     format!("tar cz DIRECTORY | curl --fail-with-body -T - -o receipt.txt '{link}NAME.tar.gz{query}'")
+}
+
+/// The command that sends a large file and goes on after interruptions. A pipe into `sh` would hide that curl failed.
+pub fn send_file(link: &str, ticket: Option<&str>) -> String {
+    let named = if ticket.is_some() { "" } else { "-t NUMBER " };
+    format!("curl -fsSo send.sh '{link}send.sh' && sh send.sh {named}FILE > receipt.txt")
 }
 
 /// The page after a form was sent.

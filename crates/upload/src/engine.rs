@@ -227,6 +227,8 @@ impl Uploads {
         match upload.state {
             _ if upload.link_id != link_id => Err(Error::NotFound),
             State::Cancelled | State::Removed => Err(Error::Gone),
+            // The next look of the housekeeping cancels it.
+            State::Open if self.has_expired(&upload) => Err(Error::Gone),
             State::Open | State::Completing | State::Complete => Ok(upload),
         }
     }
@@ -273,6 +275,11 @@ impl Uploads {
         upload.created_at.saturating_add(window)
     }
 
+    /// Whether its time to be resumed is over. One that is being sent may end.
+    fn has_expired(&self, upload: &Upload) -> bool {
+        upload.resumable && self.expires_at(upload) <= ledger::now_ms() && !self.is_running(&upload.id)
+    }
+
     /// Ends appends of uploads that may be resumed: what came is kept, and their senders are told to go on.
     pub fn stop(&self) {
         self.0.stopping.cancel();
@@ -296,7 +303,7 @@ impl Uploads {
             ..ledger::Filter::default()
         };
         let found = self.0.ledger.uploads(&open).await?;
-        Ok(found.into_iter().filter(|upload| upload.resumable).collect())
+        Ok(found.into_iter().filter(|upload| upload.resumable && !self.has_expired(upload)).collect())
     }
 
     /// Waits for everything spawned.

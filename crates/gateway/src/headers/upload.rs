@@ -8,9 +8,19 @@ use upload::{Algorithm, Digest};
 use super::text;
 use crate::problem::{self, Problem};
 
+/// The value of an item of structured fields (RFC 9651 section 3.3) without its parameters. One that stands twice says
+/// nothing certain, and is refused.
+fn item<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Problem> {
+    if headers.get_all(name).iter().count() > 1 {
+        return Err(problem::bad_request(&format!("The header {name} stands there twice. Send it once.")));
+    }
+    let bare = |value: &'h str| value.split_once(';').map_or(value, |(bare, _)| bare.trim_end());
+    Ok(text(headers, name)?.map(bare))
+}
+
 /// A whole number of bytes.
 fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, Problem> {
-    let Some(value) = text(headers, name)? else { return Ok(None) };
+    let Some(value) = item(headers, name)? else { return Ok(None) };
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     // 15 digits: what a structured field's integer may have (RFC 9651 section 3.3.1).
     let number = if digits && value.len() <= 15 { value.parse().ok() } else { None };
@@ -27,9 +37,10 @@ pub(crate) fn length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number(headers, "Upload-Length")
 }
 
-/// `Upload-Complete: ?1`: whether the body ends the file. Says that the request speaks the IETF draft.
+/// `Upload-Complete: ?1`: whether the body ends the file. Says that the request speaks the IETF draft. The draft has a
+/// value that cannot be read passed over; it is refused here, since half a file would then be taken for a whole one.
 pub(crate) fn complete(headers: &HeaderMap) -> Result<Option<bool>, Problem> {
-    match text(headers, "Upload-Complete")? {
+    match item(headers, "Upload-Complete")? {
         None => Ok(None),
         Some("?1") => Ok(Some(true)),
         Some("?0") => Ok(Some(false)),
@@ -112,6 +123,7 @@ mod tests {
             ("0", Ok(Some(0))),
             ("52776558133248", Ok(Some(52_776_558_133_248))),
             ("999999999999999", Ok(Some(999_999_999_999_999))),
+            ("7;a=b", Ok(Some(7))),
             ("1000000000000000", Err(())),
             ("-1", Err(())),
             ("+1", Err(())),
@@ -127,7 +139,7 @@ mod tests {
     #[test]
     fn booleans() {
         for (value, expected) in
-            [("?1", Ok(Some(true))), ("?0", Ok(Some(false))), ("1", Err(())), ("true", Err(()))]
+            [("?1", Ok(Some(true))), ("?0;a", Ok(Some(false))), ("1", Err(())), ("true", Err(()))]
         {
             assert_eq!(complete(&with("upload-complete", value)).map_err(drop), expected, "{value}");
         }

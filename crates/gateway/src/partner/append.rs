@@ -2,7 +2,7 @@
 //! Invariant: an answer names the durable offset of the ledger, never what we hope it is.
 
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::{State, Upload};
 use upload::{Append, End};
@@ -24,11 +24,11 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// By the header that each of the two requires.
+    /// By the header that each of the two requires, or by the draft's media type.
     pub(crate) fn of(asking: &Asking) -> Result<Self, Problem> {
         Ok(if asking.headers.contains_key("tus-resumable") {
             Self::Tus
-        } else if headers::upload::complete(&asking.headers)?.is_some() {
+        } else if headers::upload::complete(&asking.headers)?.is_some() || draft::brings_a_part(asking)? {
             Self::Draft
         } else {
             Self::Plain
@@ -41,13 +41,14 @@ pub(crate) async fn append(asking: Asking, id: &str, body: &mut Option<Body>) ->
     let upload = asking.app.uploads.status(&asking.link.id, id).await?;
     let dialect = Dialect::of(&asking)?;
     let append = match dialect {
-        Dialect::Tus => tus::append(&asking, &upload)?,
+        Dialect::Tus => tus::append(&asking)?,
         Dialect::Draft => draft::append(&asking)?,
         Dialect::Plain => plain(&asking)?,
     };
     if upload.state != State::Open {
-        return ended(&asking, dialect, &upload, append.offset);
+        return ended(&asking, dialect, &upload, &append);
     }
+    fits(&upload, &append)?;
     go_on(asking, dialect, upload, append, body).await
 }
 
@@ -60,9 +61,34 @@ pub(crate) async fn append_named(
     let append = plain(&asking)?;
     let (upload, dialect) = (named(&asking, name, append.length).await?, Dialect::of(&asking)?);
     if upload.state != State::Open {
-        return ended(&asking, dialect, &upload, append.offset);
+        return ended(&asking, dialect, &upload, &append);
     }
+    fits(&upload, &append)?;
     go_on(asking, dialect, upload, append, body).await
+}
+
+/// Refuses lengths that cannot be true before a byte is read: nothing of the upload changes. A wrong offset is the
+/// engine's to refuse.
+fn fits(upload: &Upload, append: &Append) -> Result<(), Problem> {
+    if unsigned(upload.offset) != append.offset {
+        return Ok(());
+    }
+    let known = upload.length.map(unsigned);
+    if let (Some(declared), Some(actual)) = (known, append.length)
+        && declared != actual
+    {
+        return Err(upload::Error::LengthMismatch { declared, actual }.into());
+    }
+    let Some(declared) = append.length.or(known) else { return Ok(()) };
+    if declared > append.max_bytes {
+        return Err(upload::Error::TooLarge { max: append.max_bytes }.into());
+    }
+    let actual = append.offset.saturating_add(append.body_bytes.unwrap_or_default());
+    let ends_elsewhere = append.end == End::Body && append.body_bytes.is_some() && actual != declared;
+    if actual > declared || ends_elsewhere {
+        return Err(upload::Error::LengthMismatch { declared, actual }.into());
+    }
+    Ok(())
 }
 
 /// The one upload of that name on the link: unfinished and of that length if there is one, else the newest that is
@@ -105,6 +131,13 @@ fn ambiguous(asking: &Asking, name: &str, candidates: &[Upload]) -> Problem {
 
 /// What plain curl says of the bytes it brings: `Content-Range: bytes A-B/T`, or `Upload-Offset: A` and all the rest.
 fn plain(asking: &Asking) -> Result<Append, Problem> {
+    // A client of tus or of the draft whose header was lost on the way must not end its file by mistake.
+    if asking.method == Method::PATCH {
+        return Err(problem::bad_request(
+            "A PATCH says which protocol it speaks: send `Tus-Resumable: 1.0.0` (tus) or `Upload-Complete: ?0` or `?1` \
+             (IETF resumable uploads). Without one, use PUT.",
+        ));
+    }
     let body_bytes = headers::content_length(&asking.headers);
     let max_bytes = asking.app.uploads.max_bytes(&asking.link);
     let (digests, content) =
@@ -175,7 +208,7 @@ pub(crate) async fn refusal(
     let came = matches!(error, upload::Error::Interrupted { .. } | upload::Error::TooSlow { .. });
     let mut problem = match &error {
         upload::Error::OffsetMismatch { expected } if dialect == Dialect::Draft => {
-            draft::mismatch(error_offset(*expected), offset)
+            draft::mismatch(unsigned(*expected), offset)
         }
         _ => Problem::from(error),
     };
@@ -191,7 +224,7 @@ pub(crate) async fn refusal(
     }
 }
 
-fn error_offset(expected: i64) -> u64 {
+fn unsigned(expected: i64) -> u64 {
     u64::try_from(expected).unwrap_or_default()
 }
 
@@ -207,7 +240,8 @@ pub(crate) fn answer(asking: &Asking, dialect: Dialect, open: StatusCode, upload
         *response.status_mut() = open;
     }
     offset_headers(asking, dialect, upload, &mut response);
-    if open == StatusCode::CREATED {
+    // The same file sent before may have taken this one's place.
+    if open == StatusCode::CREATED || is_complete {
         set(&mut response, "location", &asking.location(&upload.id));
     }
     response
@@ -237,16 +271,19 @@ pub(crate) fn offset_headers(asking: &Asking, dialect: Dialect, upload: &Upload,
 }
 
 /// An append to an upload that has ended: the same answer again where nothing is missing.
-fn ended(asking: &Asking, dialect: Dialect, upload: &Upload, offset: u64) -> Result<Response, Problem> {
+fn ended(asking: &Asking, dialect: Dialect, upload: &Upload, append: &Append) -> Result<Response, Problem> {
     let length = upload.length.unwrap_or_default();
-    let whole = offset == error_offset(length);
+    let (declared, offset) = (unsigned(length), append.offset);
+    let whole = offset == declared;
     match upload.state {
+        State::Complete if whole && append.body_bytes != Some(0) && dialect != Dialect::Plain => {
+            let actual = offset.saturating_add(append.body_bytes.unwrap_or(1));
+            Err(upload::Error::LengthMismatch { declared, actual }.into())
+        }
         State::Complete if whole || dialect == Dialect::Plain => {
             Ok(answer(asking, dialect, StatusCode::NO_CONTENT, upload))
         }
-        State::Complete | State::Completing if dialect == Dialect::Draft => {
-            Err(draft::mismatch(error_offset(length), offset))
-        }
+        State::Complete if dialect == Dialect::Draft => Err(draft::mismatch(declared, offset)),
         State::Complete => Err(upload::Error::OffsetMismatch { expected: length }.into()),
         _ => Err(problem::unavailable("This file is just being stored.", std::time::Duration::from_secs(2))),
     }
@@ -268,13 +305,8 @@ pub(crate) fn http_date(ms: i64) -> String {
 pub(crate) fn head(asking: &Asking, upload: &Upload) -> Result<Response, Problem> {
     let dialect = Dialect::of(asking)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    offset_headers(asking, dialect, upload, &mut response);
+    state_headers(asking, dialect, upload, &mut response);
     set(&mut response, "location", &asking.location(&upload.id));
-    match upload.length {
-        Some(length) => set(&mut response, "upload-length", &length.to_string()),
-        None if dialect == Dialect::Tus => set(&mut response, "upload-defer-length", "1"),
-        None => {}
-    }
     if dialect == Dialect::Tus {
         if let Some(metadata) = &upload.tus_metadata {
             set(&mut response, "upload-metadata", metadata);
@@ -282,6 +314,16 @@ pub(crate) fn head(asking: &Asking, upload: &Upload) -> Result<Response, Problem
         *response.status_mut() = StatusCode::OK;
     }
     Ok(response)
+}
+
+/// The same with the length, for those who ask.
+pub(crate) fn state_headers(asking: &Asking, dialect: Dialect, upload: &Upload, response: &mut Response) {
+    offset_headers(asking, dialect, upload, response);
+    match upload.length {
+        Some(length) => set(response, "upload-length", &length.to_string()),
+        None if dialect == Dialect::Tus => set(response, "upload-defer-length", "1"),
+        None => {}
+    }
 }
 
 impl Asking {

@@ -3,7 +3,7 @@
 //! client that creates with an empty body needs none.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use upload::{Append, End, New};
@@ -18,6 +18,14 @@ use crate::problem::{self, Problem};
 const PARTIAL: &str = "application/partial-upload";
 /// Types that say of a request what it is, not of a file.
 const NO_FILE_TYPES: [&str; 2] = [PARTIAL, "application/offset+octet-stream"];
+
+/// The interop version of draft -03, which had no media type for a part yet.
+const WITHOUT_MEDIA_TYPE: &str = "5";
+
+/// Whether the body is a part of a file by its media type.
+pub(crate) fn brings_a_part(asking: &Asking) -> Result<bool, Problem> {
+    Ok(headers::text(&asking.headers, CONTENT_TYPE.as_str())? == Some(PARTIAL))
+}
 
 /// A new upload by `POST` or `PUT`: whole with `?1`, to go on with `?0`.
 pub(crate) async fn create(
@@ -72,20 +80,27 @@ pub(crate) async fn create(
     if response.status() == StatusCode::NO_CONTENT {
         *response.status_mut() = StatusCode::CREATED;
     }
-    append::set(&mut response, "location", &location);
+    if !response.headers().contains_key(LOCATION) {
+        append::set(&mut response, "location", &location);
+    }
     Ok(response)
 }
 
 /// What a `PATCH` says of its bytes.
 pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
     let plain_put = asking.method == axum::http::Method::PUT;
-    if !plain_put && headers::text(&asking.headers, CONTENT_TYPE.as_str())? != Some(PARTIAL) {
+    let version = headers::text(&asking.headers, "upload-draft-interop-version")?;
+    if !plain_put && version != Some(WITHOUT_MEDIA_TYPE) && !brings_a_part(asking)? {
         return Err(problem::unsupported_media_type(PARTIAL));
     }
     let offset = headers::upload::offset(&asking.headers)?.ok_or_else(|| {
         problem::bad_request("Say where the bytes begin: send `Upload-Offset`. HEAD tells the offset.")
     })?;
-    let is_whole = headers::upload::complete(&asking.headers)? == Some(true);
+    let is_whole = headers::upload::complete(&asking.headers)?.ok_or_else(|| {
+        problem::bad_request(
+            "Say whether the file ends with these bytes: send `Upload-Complete: ?1`, or `?0`.",
+        )
+    })?;
     Ok(Append {
         offset,
         length: headers::upload::length(&asking.headers)?,

@@ -18,7 +18,9 @@ pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem>
     if asking.wanted == Wanted::Html {
         return Ok(asking.receipt(StatusCode::OK, &upload));
     }
-    Ok(([("cache-control", "no-store")], axum::Json(receipt::json(&upload))).into_response())
+    let mut response = axum::Json(receipt::json(&upload)).into_response();
+    append::state_headers(asking, append::Dialect::Plain, &upload, &mut response);
+    Ok(response)
 }
 
 pub(crate) async fn head(asking: &Asking, id: &str) -> Result<Response, Problem> {

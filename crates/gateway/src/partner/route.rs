@@ -29,6 +29,17 @@ pub(crate) enum Route<'p> {
     Delete { id: &'p str },
     /// What was sent through this link.
     List,
+    /// An uploader for a shell.
+    Script(Script),
+}
+
+/// For which shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Script {
+    /// POSIX, with curl.
+    Sh,
+    /// Windows.
+    PowerShell,
 }
 
 /// Token and meaning of a request for `path`, which begins with `/u/` and is not decoded.
@@ -58,6 +69,8 @@ fn below_link<'p>(method: &Method, below: &'p str) -> Result<Route<'p>, Problem>
         (_, _, Some(_)) => Err(problem::method_not_allowed("GET, HEAD, PUT, PATCH, DELETE, OPTIONS")),
         ("GET", "uploads" | "uploads/", _) => Ok(Route::List),
         ("POST", "uploads" | "uploads/", _) => Ok(Route::Create),
+        ("GET" | "HEAD", "send.sh", _) => Ok(Route::Script(Script::Sh)),
+        ("GET" | "HEAD", "send.ps1", _) => Ok(Route::Script(Script::PowerShell)),
         ("HEAD", name, _) if !name.contains('/') => Ok(Route::HeadNamed { name }),
         ("PUT", name, _) if name.contains('/') => Err(problem::bad_name("contains a slash")),
         ("PUT", name, _) => Ok(Route::Put { name: Some(name) }),
@@ -95,6 +108,9 @@ mod tests {
             ("POST", "/u/tok/uploads/", Ok(("tok", Route::Create))),
             ("HEAD", "/u/tok/a.log", Ok(("tok", Route::HeadNamed { name: "a.log" }))),
             ("HEAD", "/u/tok/a/b", Err(404)),
+            ("GET", "/u/tok/send.sh", Ok(("tok", Route::Script(Script::Sh)))),
+            ("HEAD", "/u/-/send.ps1", Ok(("-", Route::Script(Script::PowerShell)))),
+            ("PUT", "/u/tok/send.sh", Ok(("tok", Route::Put { name: Some("send.sh") }))),
             ("GET", "/u/tok/a.log", Err(404)),
             ("GET", "/u/tok/uploads", Ok(("tok", Route::List))),
             ("GET", "/u/", Err(404)),

@@ -2,10 +2,9 @@
 //! running SHA-256 states do not combine, and the receipt's digest is the promise.
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
-use ledger::Upload;
 use upload::{Append, End, New};
 
 use super::append::{self, Dialect, set};
@@ -116,12 +115,14 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
     };
     let mut response = append::go_on(asking, Dialect::Tus, created, append, body).await?;
     *response.status_mut() = StatusCode::CREATED;
-    set(&mut response, "location", &location);
+    if !response.headers().contains_key(LOCATION) {
+        set(&mut response, "location", &location);
+    }
     Ok(response)
 }
 
 /// What a `PATCH` says of its bytes.
-pub(crate) fn append(asking: &Asking, upload: &Upload) -> Result<Append, Problem> {
+pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
     if headers::text(&asking.headers, CONTENT_TYPE.as_str())? != Some(BYTES) {
         return Err(problem::unsupported_media_type(BYTES));
     }
@@ -130,16 +131,9 @@ pub(crate) fn append(asking: &Asking, upload: &Upload) -> Result<Append, Problem
             "A PATCH says where its bytes begin: send `Upload-Offset`. HEAD tells the offset.",
         )
     })?;
-    let length = headers::upload::length(&asking.headers)?;
-    if let (Some(length), Some(known)) = (length, upload.length)
-        && i64::try_from(length) != Ok(known)
-    {
-        let declared = u64::try_from(known).unwrap_or_default();
-        return Err(upload::Error::LengthMismatch { declared, actual: length }.into());
-    }
     Ok(Append {
         offset,
-        length,
+        length: headers::upload::length(&asking.headers)?,
         body_bytes: headers::content_length(&asking.headers),
         end: End::Length,
         max_bytes: asking.app.uploads.max_bytes(&asking.link),

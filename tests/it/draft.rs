@@ -1,0 +1,399 @@
+//! Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload), sentence by sentence: a row for each that binds a
+//! server. `104` is left out: the server library cannot send it, and the draft excuses a server that cannot.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use tests::{Answer, Raw, Shared, World, ask, break_off, curl, noise, sha256, side_by_side, until_offset};
+
+static SHARED: Shared = Shared::with(&["link_open_uploads = 1000", "max_upload_bytes = 50000000"]);
+
+const PART: &str = "Content-Type: application/partial-upload";
+const WHOLE: &str = "Upload-Complete: ?1";
+const OPEN: &str = "Upload-Complete: ?0";
+
+/// A sentence, and what shows that it holds.
+struct Row(&'static str, fn(&Bench));
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// A world, and the link that the rows share.
+struct Bench {
+    _world: std::sync::Arc<World>,
+    link: String,
+}
+
+impl Bench {
+    /// An address of its own: equal files of one name would be one.
+    fn target(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        format!("{}/{}.bin", self.link, NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A new upload without a byte ("careful creation"); answers its address.
+    fn create(&self, headers: &[&str]) -> String {
+        let answer = ask("PUT", &self.target(), &[&[OPEN], headers].concat(), b"");
+        answer.is(201).header("location").to_owned()
+    }
+}
+
+fn head(url: &str) -> Answer {
+    ask("HEAD", url, &[], b"")
+}
+
+fn patch(url: &str, offset: usize, headers: &[&str], body: &[u8]) -> Answer {
+    let offset = format!("Upload-Offset: {offset}");
+    ask("PATCH", url, &[&[PART, offset.as_str()], headers].concat(), body)
+}
+
+/// It is the receipt of these bytes, and so the answer of the resource that the file was sent to.
+#[track_caller]
+fn is_receipt(answer: Answer, bytes: &[u8]) {
+    let receipt = answer.is(201).has("upload-complete", "?1").json();
+    assert_eq!(
+        (receipt["size"].as_u64(), receipt["sha256"].as_str()),
+        (Some(bytes.len() as u64), Some(&*sha256(bytes)))
+    );
+}
+
+/// `sha-256=:…:` of these bytes.
+fn digest(bytes: &[u8]) -> String {
+    let hex = sha256(bytes);
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    format!("sha-256=:{}:", STANDARD.encode((0..64).step_by(2).map(byte).collect::<Vec<_>>()))
+}
+
+const TEN: &[u8] = b"0123456789";
+
+const STATE: &[Row] = &[
+    Row("4.1.1 offset: what is acknowledged never goes back", |bench| {
+        let url = bench.create(&[]);
+        patch(&url, 0, &[OPEN], b"01234").is(204).has("upload-offset", "5");
+        for wrong in [0, 4, 6] {
+            patch(&url, wrong, &[OPEN], b"x").is(409);
+            head(&url).has("upload-offset", "5");
+        }
+    }),
+    Row(
+        "4.1.1 offset: an integer, its parameters passed over; anything else is as if it were missing",
+        |bench| {
+            let url = bench.create(&[]);
+            for wrong in ["-1", "1.0", "x", "\"0\"", "9999999999999999"] {
+                ask("PATCH", &url, &[PART, OPEN, &format!("Upload-Offset: {wrong}")], b"x")
+                    .refuses(400, "/bad-request");
+            }
+            ask("PATCH", &url, &[PART, OPEN, "Upload-Offset: 0", "Upload-Offset: 0"], b"x")
+                .refuses(400, "/bad-request");
+            ask("PATCH", &url, &[PART, OPEN], b"x").refuses(400, "/bad-request");
+            ask("PATCH", &url, &[PART, "Upload-Complete: ?0;a", "Upload-Offset: 0;b=1"], b"0").is(204);
+            head(&url).has("upload-offset", "1");
+        },
+    ),
+    Row(
+        "4.1.2 completeness: only the client completes, also when the offset has reached the length",
+        |bench| {
+            let url = bench.create(&["Upload-Length: 10"]);
+            patch(&url, 0, &[OPEN], TEN).is(204).has("upload-complete", "?0").has("upload-offset", "10");
+            head(&url).has("upload-complete", "?0").has("upload-offset", "10");
+            is_receipt(patch(&url, 10, &[WHOLE], b""), TEN);
+            head(&url).has("upload-complete", "?1").has("upload-offset", "10");
+        },
+    ),
+    Row("4.1.2 completeness: a value that cannot be read completes nothing", |bench| {
+        for wrong in ["Upload-Complete: 1", "Upload-Complete: true", "Upload-Complete: ?2"] {
+            ask("PUT", &bench.target(), &[wrong], b"01").refuses(400, "/bad-request").lacks("location");
+            let url = bench.create(&[]);
+            patch(&url, 0, &[wrong], b"01").refuses(400, "/bad-request");
+            head(&url).has("upload-complete", "?0").has("upload-offset", "0");
+        }
+    }),
+    Row("4.1.3 length: told by Upload-Length, or by Upload-Complete: ?1 and Content-Length", |bench| {
+        head(&bench.create(&["Upload-Length: 10"])).has("upload-length", "10");
+        let url = bench.create(&[]);
+        head(&url).lacks("upload-length");
+        patch(&url, 0, &[OPEN, "Upload-Length: 10"], b"01234").is(204);
+        head(&url).has("upload-length", "10");
+        let named = bench.target();
+        break_off("PUT", &named, &[WHOLE], 10, b"012");
+        until_offset(&named, &[], 3).has("upload-length", "10").has("upload-complete", "?0");
+    }),
+    Row("4.1.3 length: told twice, it must be the same", |bench| {
+        let kind = "inconsistent-upload-length";
+        ask("PUT", &bench.target(), &[WHOLE, "Upload-Length: 11"], TEN).refuses(400, kind).lacks("location");
+        ask("PUT", &bench.target(), &[OPEN, "Upload-Length: 9"], TEN).refuses(400, kind).lacks("location");
+        let url = bench.create(&["Upload-Length: 10"]);
+        patch(&url, 0, &[OPEN, "Upload-Length: 11"], b"x").refuses(400, kind);
+        patch(&url, 0, &[WHOLE], b"012345678").refuses(400, kind);
+        patch(&url, 0, &[WHOLE, "Upload-Length: 10"], b"01234567890").refuses(400, kind);
+        is_receipt(patch(&url, 0, &[WHOLE, "Upload-Length: 10"], TEN), TEN);
+    }),
+    Row("4.1.4 limits: OPTIONS has Upload-Limit, and Accept-Patch with the media type", |bench| {
+        for url in [bench.link.clone(), format!("{}/a.bin", bench.link), format!("{}/uploads", bench.link)] {
+            ask("OPTIONS", &url, &[], b"")
+                .is(200)
+                .names("accept-patch", "application/partial-upload")
+                .has("upload-limit", "max-size=50000000, max-age=172800");
+        }
+    }),
+    Row("4.1.4 limits: 413 has Upload-Limit", |bench| {
+        let answer = ask("PUT", &bench.target(), &[OPEN, "Upload-Length: 50000001"], b"");
+        answer.refuses(413, "/too-large").has("upload-limit", "max-size=50000000").lacks("location");
+        let url = bench.create(&[]);
+        let answer = patch(&url, 0, &[OPEN, "Upload-Length: 50000001"], b"x");
+        answer.refuses(413, "/too-large").has("upload-limit", "max-size=50000000");
+        head(&url).is(204).has("upload-offset", "0").lacks("upload-length");
+    }),
+    Row("4.1.4 limits: do not shrink, but for the age", |bench| {
+        let url = bench.create(&[]);
+        for answer in [head(&url), patch(&url, 0, &[OPEN], b"0"), head(&url)] {
+            let limits = answer.header("upload-limit");
+            let age =
+                limits.strip_prefix("max-size=50000000, max-age=").unwrap_or_else(|| panic!("{answer:?}"));
+            assert!((172_700..=172_800).contains(&age.parse::<u32>().unwrap()), "{limits}");
+        }
+    }),
+];
+
+const CREATION: &[Row] = &[
+    Row("4.2 creation: by any method that has content", |bench| {
+        for (method, url) in [
+            ("PUT", bench.target()),
+            ("PUT", bench.link.clone()),
+            ("POST", bench.link.clone()),
+            ("POST", format!("{}/", bench.link)),
+            ("POST", format!("{}/uploads", bench.link)),
+        ] {
+            let named = format!("Content-Disposition: inline; filename=\"{}\"", bench.target().len());
+            let answer = ask(method, &url, &[OPEN, "Upload-Draft-Interop-Version: 8", &named], b"01234");
+            let answer = answer.is(201).has("upload-offset", "5").has("upload-complete", "?0");
+            let upload = answer.header("location").to_owned();
+            head(&upload).is(204).has("upload-offset", "5");
+            ask("DELETE", &upload, &[], b"").is(204);
+        }
+    }),
+    Row("4.2 creation: the whole file at once is answered by the resource itself", |bench| {
+        is_receipt(ask("PUT", &bench.target(), &[WHOLE], TEN), TEN);
+        let named = "Content-Disposition: inline; filename=\"x\"; filename*=UTF-8''gr%C3%B6%C3%9Fe%201.bin";
+        let answer = ask("POST", &bench.link, &[WHOLE, named], TEN);
+        assert_eq!(answer.json()["name"], "größe 1.bin");
+        is_receipt(answer, TEN);
+    }),
+    Row("4.2 creation: unfinished, 201 with Location and Upload-Limit", |bench| {
+        for body in [&b""[..], TEN] {
+            let answer = ask("PUT", &bench.target(), &[OPEN], body);
+            let answer = answer.is(201).has("upload-complete", "?0").names("upload-limit", "max-size=");
+            assert!(answer.header("location").starts_with(&format!("{}/uploads/", bench.link)), "{answer:?}");
+        }
+    }),
+    Row("4.2 creation: an empty file", |bench| {
+        is_receipt(ask("PUT", &bench.target(), &[WHOLE], b""), b"");
+    }),
+    Row(
+        "4.2 creation: of a body that breaks off as much as possible is kept, and it is not complete",
+        |bench| {
+            let (target, bytes) = (bench.target(), noise(10_000_000, 51));
+            break_off("PUT", &target, &[WHOLE], bytes.len(), &bytes[..9_000_000]);
+            let at = until_offset(&target, &[], 9_000_000)
+                .has("upload-complete", "?0")
+                .header("location")
+                .to_owned();
+            is_receipt(patch(&at, 9_000_000, &[WHOLE], &bytes[9_000_000..]), &bytes);
+        },
+    ),
+    Row("4.2 creation: two are two", |bench| {
+        assert_ne!(bench.create(&[]), bench.create(&[]));
+    }),
+    Row("4.3 offset: HEAD and GET have offset, completeness, length, limits, and are not stored", |bench| {
+        let url = bench.create(&["Upload-Length: 10"]);
+        patch(&url, 0, &[OPEN], b"01234").is(204);
+        for (method, status) in [("HEAD", 204), ("GET", 200)] {
+            ask(method, &url, &[], b"")
+                .is(status)
+                .has("upload-offset", "5")
+                .has("upload-complete", "?0")
+                .has("upload-length", "10")
+                .names("upload-limit", "max-age=")
+                .has("cache-control", "no-store");
+        }
+        patch(&url, 5, &[WHOLE], b"56789").is(201);
+        for method in ["HEAD", "GET"] {
+            let answer = ask(method, &url, &[], b"").has("upload-offset", "10").has("upload-complete", "?1");
+            answer.has("upload-length", "10").has("cache-control", "no-store");
+        }
+    }),
+    Row("4.3 offset: the one that was told is accepted, though an older request still hangs", |bench| {
+        let (url, bytes) = (bench.create(&[]), noise(10_000_000, 52));
+        let mut hanging =
+            Raw::request("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", "Content-Length: 10000000"]);
+        assert!(hanging.send(&bytes[..9_000_000]));
+        // One part of 8 MiB is durable as soon as a byte follows it.
+        let offset = 8_388_608;
+        until_offset(&url, &[], offset);
+        is_receipt(patch(&url, offset, &[WHOLE], &bytes[offset..]), &bytes);
+        assert!(hanging.answer().is_none_or(|answer| answer.status == 409));
+    }),
+];
+
+const APPEND: &[Row] = &[
+    Row(
+        "4.4 append: 204 with Upload-Complete: ?0 until the end, then the answer of the resource itself",
+        |bench| {
+            let (url, bytes) = (bench.create(&[]), noise(9_000_000, 53));
+            let cuts = [0, 1, 70_000, 6_000_000, 6_000_000, 8_999_999];
+            for pair in cuts.windows(2) {
+                let answer = patch(&url, pair[0], &[OPEN], &bytes[pair[0]..pair[1]]);
+                answer.is(204).has("upload-complete", "?0").has("upload-offset", &pair[1].to_string());
+            }
+            is_receipt(patch(&url, 8_999_999, &[WHOLE], &bytes[8_999_999..]), &bytes);
+        },
+    ),
+    Row("4.4 append: 409 with the right offset, and both in the problem", |bench| {
+        let url = bench.create(&[]);
+        patch(&url, 0, &[OPEN], b"01234").is(204);
+        let answer =
+            patch(&url, 7, &[WHOLE], b"789").refuses(409, "http-problem-types#mismatching-upload-offset");
+        let answer = answer.has("upload-offset", "5").has("upload-complete", "?0");
+        assert_eq!(
+            (&answer.json()["expected-offset"], &answer.json()["provided-offset"]),
+            (&json!(5), &json!(7))
+        );
+    }),
+    Row(
+        "4.4 append: a complete upload is not modified; bytes after its end are an inconsistent length",
+        |bench| {
+            let url = bench.create(&[]);
+            is_receipt(patch(&url, 0, &[WHOLE], TEN), TEN);
+            patch(&url, 10, &[WHOLE], b"x").refuses(400, "inconsistent-upload-length");
+            patch(&url, 10, &[OPEN], b"x").refuses(400, "inconsistent-upload-length");
+            patch(&url, 0, &[WHOLE], TEN)
+                .refuses(409, "mismatching-upload-offset")
+                .has("upload-offset", "10");
+            head(&url).has("upload-offset", "10");
+        },
+    ),
+    Row("4.4 append: whoever lost the last answer has it again", |bench| {
+        let url = bench.create(&[]);
+        let first = patch(&url, 0, &[WHOLE], TEN).is(201).json();
+        let again = patch(&url, 10, &[WHOLE], b"").is(201).has("upload-complete", "?1").json();
+        assert_eq!((&first["id"], &first["sha256"]), (&again["id"], &again["sha256"]));
+    }),
+    Row("4.4 append: Upload-Complete is required", |bench| {
+        let url = bench.create(&[]);
+        ask("PATCH", &url, &[PART, "Upload-Offset: 0"], b"x").refuses(400, "/bad-request");
+        ask("PATCH", &url, &["Content-Type: application/octet-stream", "Upload-Offset: 0"], b"x")
+            .refuses(400, "/bad-request");
+        head(&url).has("upload-offset", "0").has("upload-complete", "?0");
+    }),
+    Row("4.4 append: 415 for another media type, but for interop version 5, which had none", |bench| {
+        let url = bench.create(&[]);
+        for more in [&["Content-Type: text/plain"][..], &[], &["Upload-Draft-Interop-Version: 6"]] {
+            let headers = [&[OPEN, "Upload-Offset: 0"], more].concat();
+            ask("PATCH", &url, &headers, b"x").refuses(415, "/unsupported-media-type");
+        }
+        head(&url).has("upload-offset", "0");
+        let old = "Upload-Draft-Interop-Version: 5";
+        is_receipt(ask("PATCH", &url, &[old, WHOLE, "Upload-Offset: 0"], TEN), TEN);
+    }),
+    Row("4.4 append: past the length it is refused, and nothing goes on with it", |bench| {
+        let url = bench.create(&["Upload-Length: 10"]);
+        let head_lines = [PART, OPEN, "Upload-Offset: 0", "Transfer-Encoding: chunked"];
+        let mut raw = Raw::request("PATCH", &url, &head_lines);
+        raw.chunk(b"0123456789x");
+        raw.chunk(b"");
+        raw.answer().unwrap().refuses(400, "inconsistent-upload-length");
+        head(&url).is(410);
+        patch(&url, 0, &[WHOLE], TEN).refuses(410, "/upload-gone");
+    }),
+    Row("4.4 append: of a body that breaks off as much as possible is kept", |bench| {
+        let url = bench.create(&[]);
+        break_off("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0"], 10, b"0123");
+        until_offset(&url, &[], 4).has("upload-complete", "?0");
+        is_receipt(patch(&url, 4, &[WHOLE], b"456789"), TEN);
+    }),
+    Row("4.5 cancellation: 2xx, and the upload is no more", |bench| {
+        let url = bench.create(&[]);
+        let mut sending =
+            Raw::request("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", "Content-Length: 10"]);
+        assert!(sending.send(b"0123"));
+        ask("DELETE", &url, &[], b"").is(204);
+        assert!(sending.answer().is_none_or(|answer| answer.status == 409 || answer.status == 410));
+        head(&url).is(410).lacks("upload-offset");
+        patch(&url, 0, &[WHOLE], TEN).refuses(410, "/upload-gone");
+    }),
+    Row("4.6 concurrency: the newer request ends the older", |bench| {
+        let url = bench.create(&[]);
+        let (file, part) = (noise(9_000_000, 46), 8 << 20);
+        let mut older =
+            Raw::request("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", "Content-Length: 9000000"]);
+        assert!(older.send(&file[..8_900_000]));
+        until_offset(&url, &[], part);
+        is_receipt(patch(&url, part, &[WHOLE], &file[part..]), &file);
+        assert!(older.answer().is_none_or(|answer| answer.status == 409));
+    }),
+    Row("10.1 Repr-Digest: of another file, the upload has failed", |bench| {
+        for headers in [&[][..], &["Upload-Length: 10"]] {
+            let wrong = format!("Repr-Digest: {}", digest(b"else"));
+            let url = bench.create(&[headers, &[&wrong]].concat());
+            patch(&url, 0, &[OPEN], b"01234").is(204);
+            patch(&url, 5, &[WHOLE], b"56789").refuses(422, "/digest-mismatch");
+            head(&url).is(410);
+            let right = format!("Repr-Digest: {}", digest(TEN));
+            let url = bench.create(&[headers, &[&right]].concat());
+            patch(&url, 0, &[OPEN], b"01234").is(204);
+            let answer = patch(&url, 5, &[WHOLE], b"56789");
+            assert_eq!(answer.json()["checked"], json!(["sha-256"]));
+            is_receipt(answer, TEN);
+        }
+    }),
+    Row("10.2 Content-Digest: of other bytes, they are not appended", |bench| {
+        let (url, wrong) = (bench.create(&[]), format!("Content-Digest: {}", digest(b"else")));
+        patch(&url, 0, &[OPEN], b"01").is(204);
+        for end in [OPEN, WHOLE] {
+            patch(&url, 2, &[end, &wrong], b"23456789").refuses(422, "/digest-mismatch");
+            head(&url).is(204).has("upload-offset", "2").has("upload-complete", "?0");
+        }
+        is_receipt(
+            patch(&url, 2, &[WHOLE, &format!("Content-Digest: {}", digest(b"23456789"))], b"23456789"),
+            TEN,
+        );
+    }),
+    Row("10.2 Content-Digest: with the bytes of a creation", |bench| {
+        let wrong = format!("Content-Digest: {}", digest(b"else"));
+        ask("PUT", &bench.target(), &[OPEN, &wrong], TEN).refuses(422, "/digest-mismatch");
+        let right = format!("Content-Digest: {}", digest(TEN));
+        ask("PUT", &bench.target(), &[OPEN, &right], TEN).is(201).has("upload-offset", "10");
+    }),
+    Row("security: another link's upload does not exist", |bench| {
+        let url = bench.create(&[]);
+        let other = curl(&["-I", &url.replace("/u/", "/u/x")]);
+        other.is(404).lacks("upload-offset");
+    }),
+];
+
+fn check(rows: &[Row]) {
+    let world = SHARED.world();
+    let link = world.link("acme");
+    let bench = Bench { _world: world, link };
+    side_by_side(6, rows, async |row: &Row| (row.1)(&bench));
+}
+
+#[test]
+fn state() {
+    check(STATE);
+}
+
+#[test]
+fn creation_and_offset() {
+    check(CREATION);
+}
+
+#[test]
+fn append_cancel_and_digests() {
+    check(APPEND);
+}
