@@ -11,6 +11,8 @@ use tests::{Answer, Raw, Shared, World, ask, break_off, curl, noise, sha256, sid
 static SHARED: Shared = Shared::with(&["link_open_uploads = 1000", "max_upload_bytes = 50000000"]);
 
 const PART: &str = "Content-Type: application/partial-upload";
+/// Makes the gateway say when it has begun to take a body, so that what comes next comes later.
+const AWAITED: &str = "Expect: 100-continue";
 const WHOLE: &str = "Upload-Complete: ?1";
 const OPEN: &str = "Upload-Complete: ?0";
 
@@ -319,7 +321,8 @@ const APPEND: &[Row] = &[
     Row("4.5 cancellation: 2xx, and the upload is no more", |bench| {
         let url = bench.create(&[]);
         let mut sending =
-            Raw::request("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", "Content-Length: 10"]);
+            Raw::request("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", "Content-Length: 10", AWAITED]);
+        sending.until_continued();
         assert!(sending.send(b"0123"));
         ask("DELETE", &url, &[], b"").is(204);
         assert!(sending.answer().is_none_or(|answer| answer.status == 409 || answer.status == 410));

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tests::{Raw, ask, break_off, noise, sha256};
 
-use super::{BYTES, Row, TUS, delete, head, patch};
+use super::{AWAITED, BYTES, Row, TUS, delete, head, patch};
 
 /// `Upload-Checksum` of these bytes by SHA-256.
 fn checksum(bytes: &[u8]) -> String {
@@ -86,7 +86,8 @@ pub(super) const ROWS: &[Row] = &[
     Row("termination: ends what is being sent", |bench| {
         let url = bench.ten();
         let mut sending =
-            Raw::request("PATCH", &url, &[TUS, BYTES, "Upload-Offset: 0", "Content-Length: 10"]);
+            Raw::request("PATCH", &url, &[TUS, BYTES, "Upload-Offset: 0", "Content-Length: 10", AWAITED]);
+        sending.until_continued();
         assert!(sending.send(b"012"));
         delete(&url).is(204);
         assert!(sending.answer().is_none_or(|answer| answer.status == 409 || answer.status == 410));
