@@ -395,6 +395,36 @@ async fn the_token_may_stay_out_and_the_ticket_may_be_named() {
     }
 }
 
+#[tokio::test]
+async fn what_a_killed_run_left_stands_in_nobodys_way() {
+    let world = SHARED.world();
+    for (seed, shell) in (1..).zip(shells()) {
+        let sender = Sender::new(&world, shell, &world.link("acme"));
+        let bytes = noise(1000, 1000 + seed);
+        sender.write("again.log", &bytes);
+        let notes = sender.folder.with_file_name("notes");
+        fs::create_dir(&notes).unwrap();
+        // The process number stays the same over `exec`: a folder with it is there already.
+        let own = sender.command(&["again.log"]);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "mkdir \"$TMPDIR/weighbridge-send.$$.0\" && exec \"$@\"", "sh"]);
+        command.arg(own.get_program()).args(own.get_args()).current_dir(&sender.folder).stdin(Stdio::null());
+        for (name, value) in own.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        let output = command.env("TMPDIR", &notes).output().unwrap();
+        check(&world, &output, "again.log", &bytes).await;
+        let left: Vec<_> = fs::read_dir(&notes).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        // Where nothing can be written it says so, and ends.
+        let output = sender.command(&["again.log"]).env("TMPDIR", notes.join("missing")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+        assert!(stderr(&output).contains("TMPDIR"), "{}", printed(&output));
+    }
+}
+
 #[test]
 fn scripts_are_served_as_text_for_their_link() {
     let world = SHARED.world();

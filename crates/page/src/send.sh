@@ -380,12 +380,16 @@ main() {
       esac
       ;;
   esac
-  work=${TMPDIR:-/tmp}/weighbridge-send.$$
-  if ! mkdir "$work"; then
-    work=
-    say "no folder for notes: set TMPDIR to one that can be written"
-    exit 2
-  fi
+  # One that was killed may have left a folder, and process numbers come again.
+  count=0
+  until mkdir "${TMPDIR:-/tmp}/weighbridge-send.$$.$count" 2>/dev/null; do
+    count=$((count + 1))
+    if [ "$count" -ge 100 ]; then
+      say "no folder for notes: set TMPDIR to one that can be written"
+      exit 2
+    fi
+  done
+  work=${TMPDIR:-/tmp}/weighbridge-send.$$.$count
   trap clean EXIT
   trap 'stopped 129' HUP
   trap 'stopped 130' INT
