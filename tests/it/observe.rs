@@ -159,6 +159,7 @@ fn failures_are_counted_by_their_reason_and_logged_once() {
     cut.send(b"half");
     drop(cut);
     let mut slow = Raw::request("PUT", &format!("{link}/slow.bin"), &["Content-Length: 1000"]);
+    slow.send(b"half");
     assert_eq!(slow.answer().unwrap().status, 408);
     for reason in ["digest-mismatch", "too-large", "interrupted", "too-slow"] {
         // What its sender may go on with is kept.

@@ -4,7 +4,7 @@
 use sqlx::Row as _;
 
 use crate::links::link_lives;
-use crate::{Destination, Error, JobKind, Ledger, Result, State, audit, new_id, now_ms};
+use crate::{Destination, Error, JobKind, Ledger, Result, Side, State, audit, digests, new_id, now_ms};
 
 /// What is known when the last byte has arrived.
 #[derive(Debug, Clone)]
@@ -109,17 +109,18 @@ impl Ledger {
         Ok(Original::Ours)
     }
 
-    /// Records that the object is durable at its final key, and queues what is to be done next, in one transaction.
+    /// Records that the object is durable at its final key, what it says as a side file, that what side files said of it has
+    /// been heard, and what is to be done next, in one transaction.
     ///
     /// # Errors
     /// [`Error::Superseded`] when it is neither completing nor complete.
-    pub async fn complete(&self, id: &str) -> Result<Completed> {
+    pub async fn complete(&self, id: &str, side: Option<&Side<'_>>) -> Result<Completed> {
         let now = now_ms();
         let mut tx = self.begin().await?;
         let row = sqlx::query(
             "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
              sha256_state = NULL, completed_at = $2, updated_at = $2 \
-             WHERE id = $1 AND state = 'completing' RETURNING ticket, link_id",
+             WHERE id = $1 AND state = 'completing' RETURNING ticket, link_id, name",
         )
         .bind(id)
         .bind(now)
@@ -148,6 +149,8 @@ impl Ledger {
         }
         let link_id: String = row.try_get("link_id")?;
         audit::write(&mut *tx, &format!("link:{link_id}"), "upload.complete", id, "").await?;
+        let name: String = row.try_get("name")?;
+        digests::settle(&mut tx, &link_id, &name, side).await?;
         tx.commit().await?;
         Ok(Completed::Now)
     }

@@ -6,6 +6,29 @@ use crate::bounded::Connection;
 use crate::uploads::upload;
 use crate::{JobKind, Ledger, Result, Upload, audit, new_id, now_ms};
 
+/// What a side file says.
+#[derive(Debug, Clone, Copy)]
+pub enum Side<'a> {
+    /// The next upload of this name on the link has this digest.
+    Binds {
+        /// The name.
+        name: &'a str,
+        /// The hash.
+        algorithm: &'a str,
+        /// The digest, hex.
+        digest: &'a str,
+        /// Until then, ms.
+        until: i64,
+    },
+    /// A file that came before has the digest.
+    Agrees {
+        /// That file.
+        upload_id: &'a str,
+        /// The hash.
+        algorithm: &'a str,
+    },
+}
+
 impl Ledger {
     /// Digests that bind the next upload of `name` on the link: algorithm and hex.
     ///
@@ -23,44 +46,14 @@ impl Ledger {
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
-    /// Binds the next upload of `name` on the link to a digest (algorithm, hex) until then, ms. The last one counts.
+    /// Records what a file that rests already says as a side file, and that what side files said of it has been heard.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
-    pub async fn announce(
-        &self,
-        link_id: &str,
-        name: &str,
-        (algorithm, digest): (&str, &str),
-        until: i64,
-    ) -> Result<()> {
+    pub async fn settle_side_file(&self, link_id: &str, name: &str, side: Option<&Side<'_>>) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("DELETE FROM announced WHERE until <= $1").bind(now_ms()).execute(&mut *tx).await?;
-        sqlx::query(
-            "INSERT INTO announced (link_id, name, algorithm, digest, until) VALUES ($1, $2, $3, $4, $5) \
-             ON CONFLICT (link_id, name, algorithm) DO UPDATE SET digest = excluded.digest, until = excluded.until",
-        )
-        .bind(link_id)
-        .bind(name)
-        .bind(algorithm)
-        .bind(digest)
-        .bind(until)
-        .execute(&mut *tx)
-        .await?;
+        settle(&mut tx, link_id, name, side).await?;
         tx.commit().await?;
-        Ok(())
-    }
-
-    /// Ends what binds the next upload of `name` on the link: it has come.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn forget_announced(&self, link_id: &str, name: &str) -> Result<()> {
-        sqlx::query("DELETE FROM announced WHERE link_id = $1 AND name = $2")
-            .bind(link_id)
-            .bind(name)
-            .execute(&self.write)
-            .await?;
         Ok(())
     }
 
@@ -88,26 +81,6 @@ impl Ledger {
         row.as_ref().map(upload).transpose()
     }
 
-    /// Records that a digest that came after the file agrees with it.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn add_checked(&self, id: &str, algorithm: &str) -> Result<()> {
-        let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE uploads SET checked = CASE WHEN checked = '' THEN $2 ELSE checked || ',' || $2 END, updated_at = $3 \
-             WHERE id = $1 AND state = 'complete' AND (',' || checked || ',') NOT LIKE ('%,' || $2 || ',%')",
-        )
-        .bind(id)
-        .bind(algorithm)
-        .bind(now_ms())
-        .execute(&mut *tx)
-        .await?;
-        queue(&mut tx, JobKind::Receipt, id).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Records that a digest that came after the file is not the file's, and has it marked on the ticket.
     ///
     /// # Errors
@@ -125,6 +98,52 @@ impl Ledger {
         audit::write(&mut *tx, "gateway", "upload.mismatch", id, mismatch).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+/// What side files said of `name` on the link has been heard: it has come. What it says itself counts from now on.
+pub(crate) async fn settle(
+    tx: &mut Connection,
+    link_id: &str,
+    name: &str,
+    side: Option<&Side<'_>>,
+) -> Result<()> {
+    sqlx::query("DELETE FROM announced WHERE (link_id = $1 AND name = $2) OR until <= $3")
+        .bind(link_id)
+        .bind(name)
+        .bind(now_ms())
+        .execute(&mut *tx)
+        .await?;
+    match side {
+        None => Ok(()),
+        Some(Side::Binds { name, algorithm, digest, until }) => {
+            // The last one counts.
+            sqlx::query(
+                "INSERT INTO announced (link_id, name, algorithm, digest, until) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (link_id, name, algorithm) DO UPDATE SET digest = excluded.digest, until = excluded.until",
+            )
+            .bind(link_id)
+            .bind(*name)
+            .bind(*algorithm)
+            .bind(*digest)
+            .bind(*until)
+            .execute(&mut *tx)
+            .await?;
+            Ok(())
+        }
+        Some(Side::Agrees { upload_id, algorithm }) => {
+            sqlx::query(
+                "UPDATE uploads SET checked = CASE WHEN checked = '' THEN $2 ELSE checked || ',' || $2 END, \
+                 updated_at = $3 WHERE id = $1 AND state = 'complete' \
+                 AND (',' || checked || ',') NOT LIKE ('%,' || $2 || ',%')",
+            )
+            .bind(*upload_id)
+            .bind(*algorithm)
+            .bind(now_ms())
+            .execute(&mut *tx)
+            .await?;
+            queue(tx, JobKind::Receipt, upload_id).await
+        }
     }
 }
 

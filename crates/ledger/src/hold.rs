@@ -69,19 +69,34 @@ impl Ledger {
         Ok(Hold(Held::Shared { _keeper: keep(session, options) }))
     }
 
-    /// Says that the upload is worked on, as long as it is open or completing; whether it is.
+    /// Says that the upload is worked on, as long as it is open or completing, and that its parts on their way may be so
+    /// until then, ms; whether it is.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn keep_upload(&self, id: &str, epoch: i64) -> Result<bool> {
+    pub async fn keep_upload(&self, id: &str, epoch: i64, parts_until: i64) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let done = sqlx::query(
             "UPDATE uploads SET updated_at = $2 WHERE id = $1 AND epoch = $3 AND state IN ('open', 'completing')",
         )
         .bind(id)
         .bind(now_ms())
         .bind(epoch)
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
+        // Of one that is not: whoever goes on with it waits no longer than it was told.
+        if done.rows_affected() > 0 {
+            sqlx::query(
+                "UPDATE parts SET deadline = $3 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL \
+                 AND deadline > 0 AND deadline < $3",
+            )
+            .bind(id)
+            .bind(epoch)
+            .bind(parts_until)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
 }

@@ -28,15 +28,16 @@ pub use access::{Link, NewLink, Right, StaffToken};
 pub use audit::AuditEntry;
 pub use completing::{Completed, Completing, Original};
 pub use dialect::{check_url, shown};
+pub use digests::Side;
 pub use hold::Hold;
 pub use idempotency::{Claim, Key};
 pub use jobs::{Job, JobKind};
 pub use links::Room;
 pub use open::{Error, Ledger, Result, migrations};
 pub use partners::{Contact, Partner};
-pub use parts::{Part, PartCommit, Reservation};
+pub use parts::{Numbers, Part, PartCommit, Reservation};
 pub use secret::{Token, hash_token};
-pub use tails::Tail;
+pub use tails::{Tail, TailCommit};
 pub use tickets::Ticket;
 pub use uploads::{Appending, Delivery, Destination, Filter, NewUpload, State, Upload};
 

@@ -4,7 +4,9 @@
 
 use sqlx::Row as _;
 
+use crate::bounded::Connection;
 use crate::links::link_lives;
+use crate::tails::{TailCommit, move_over_tail};
 use crate::{Error, Ledger, Result, now_ms};
 
 /// A part that is stored.
@@ -37,8 +39,10 @@ pub struct Reservation<'a> {
     pub size: i64,
     /// CRC-64/NVME, hex.
     pub crc64: &'a str,
-    /// No attempt to send it runs after this, ms.
+    /// No attempt to send it runs after this, unless [`Ledger::keep_upload`] moves it, ms.
     pub deadline: i64,
+    /// No attempt of any kind on the bucket runs after this, ms.
+    pub attempts_until: i64,
 }
 
 /// A part that the bucket has stored, next in order.
@@ -62,6 +66,15 @@ pub struct PartCommit<'a> {
     pub crc64_prefix: &'a str,
 }
 
+/// How far the parts of an upload have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// Number of the last committed part; 0 before the first.
+    pub last: i64,
+    /// Until when, ms, a writer of another epoch may still have a later part on its way; a time past if none.
+    pub doubtful_until: i64,
+}
+
 impl Ledger {
     /// Reserves a part number, with the deadline of the attempt, before it is sent.
     ///
@@ -77,7 +90,7 @@ impl Ledger {
         ))
         .bind(part.upload_id)
         .bind(part.epoch)
-        .bind(part.deadline)
+        .bind(part.attempts_until)
         .bind(now_ms())
         .execute(&mut *tx)
         .await?;
@@ -108,43 +121,46 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves the offset over a stored part: part and offset in one transaction.
+    /// Moves the offset over what is stored next, parts in order and a tail after them: all of it in one transaction, or
+    /// nothing.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours or the part is not the next one.
-    pub async fn commit_part(&self, part: &PartCommit<'_>) -> Result<()> {
+    /// [`Error::Superseded`] when the epoch is no longer ours, or something is not what comes next.
+    pub async fn commit(&self, parts: &[PartCommit<'_>], tail: Option<&TailCommit<'_>>) -> Result<()> {
         let mut tx = self.begin().await?;
-        let moved = sqlx::query(
-            "UPDATE uploads SET offset_bytes = parts_bytes + $4, parts_bytes = parts_bytes + $4, sha256_state = $5, \
-             crc64 = $6, updated_at = $7 \
-             WHERE id = $1 AND epoch = $2 AND state = 'open' AND parts_bytes = $3 AND offset_bytes <= parts_bytes + $4",
-        )
-        .bind(part.upload_id)
-        .bind(part.epoch)
-        .bind(part.offset)
-        .bind(part.size)
-        .bind(part.sha256_state)
-        .bind(part.crc64_prefix)
-        .bind(now_ms())
-        .execute(&mut *tx)
-        .await?;
-        let stored = sqlx::query(
-            "UPDATE parts SET etag = $4 WHERE upload_id = $1 AND number = $2 AND epoch = $3 AND etag IS NULL",
-        )
-        .bind(part.upload_id)
-        .bind(part.number)
-        .bind(part.epoch)
-        .bind(part.etag)
-        .execute(&mut *tx)
-        .await?;
-        if moved.rows_affected() != 1 || stored.rows_affected() != 1 {
+        for part in parts {
+            if !move_over_part(&mut tx, part).await? {
+                tx.rollback().await?;
+                return Err(Error::Superseded);
+            }
+        }
+        if let Some(tail) = tail
+            && !move_over_tail(&mut tx, tail).await?
+        {
             tx.rollback().await?;
             return Err(Error::Superseded);
         }
-        // The part begins with whatever tail there was.
-        sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(part.upload_id).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Where the numbers of an upload's parts go on, for a writer of this epoch.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn numbers(&self, upload_id: &str, epoch: i64) -> Result<Numbers> {
+        // Only what comes after the last one is looked at: an upload may have thousands of parts and of appends.
+        let row = sqlx::query(
+            "SELECT last.number, (SELECT COALESCE(MAX(deadline), 0) FROM parts WHERE upload_id = $1 \
+             AND number > last.number AND epoch <> $2 AND etag IS NULL) AS until \
+             FROM (SELECT COALESCE((SELECT number FROM parts WHERE upload_id = $1 AND etag IS NOT NULL \
+             ORDER BY number DESC LIMIT 1), 0) AS number) AS last",
+        )
+        .bind(upload_id)
+        .bind(epoch)
+        .fetch_one(&self.read)
+        .await?;
+        Ok(Numbers { last: row.try_get("number")?, doubtful_until: row.try_get("until")? })
     }
 
     /// The committed parts of an upload, in order.
@@ -171,4 +187,37 @@ impl Ledger {
             })
             .collect()
     }
+}
+
+/// Part and offset together; says whether it was the next one, under its epoch.
+async fn move_over_part(tx: &mut Connection, part: &PartCommit<'_>) -> Result<bool> {
+    let moved = sqlx::query(
+        "UPDATE uploads SET offset_bytes = parts_bytes + $4, parts_bytes = parts_bytes + $4, sha256_state = $5, \
+         crc64 = $6, updated_at = $7 \
+         WHERE id = $1 AND epoch = $2 AND state = 'open' AND parts_bytes = $3 AND offset_bytes <= parts_bytes + $4",
+    )
+    .bind(part.upload_id)
+    .bind(part.epoch)
+    .bind(part.offset)
+    .bind(part.size)
+    .bind(part.sha256_state)
+    .bind(part.crc64_prefix)
+    .bind(now_ms())
+    .execute(&mut *tx)
+    .await?;
+    let stored = sqlx::query(
+        "UPDATE parts SET etag = $4 WHERE upload_id = $1 AND number = $2 AND epoch = $3 AND etag IS NULL",
+    )
+    .bind(part.upload_id)
+    .bind(part.number)
+    .bind(part.epoch)
+    .bind(part.etag)
+    .execute(&mut *tx)
+    .await?;
+    if moved.rows_affected() != 1 || stored.rows_affected() != 1 {
+        return Ok(false);
+    }
+    // The part begins with whatever tail there was.
+    sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(part.upload_id).execute(&mut *tx).await?;
+    Ok(true)
 }

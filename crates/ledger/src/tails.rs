@@ -4,6 +4,7 @@
 
 use sqlx::Row as _;
 
+use crate::bounded::Connection;
 use crate::links::link_lives;
 use crate::{Error, Ledger, Result, now_ms};
 
@@ -18,6 +19,21 @@ pub struct Tail {
     pub crc64: String,
     /// Where it lies.
     pub key: String,
+}
+
+/// A piece that the bucket has stored, next in order.
+#[derive(Debug, Clone)]
+pub struct TailCommit<'a> {
+    /// Upload.
+    pub upload_id: &'a str,
+    /// Epoch that stored it.
+    pub epoch: i64,
+    /// The piece.
+    pub tail: &'a Tail,
+    /// Running SHA-256 after it.
+    pub sha256_state: &'a str,
+    /// Whether it takes the place of every piece that is there; else it comes after them.
+    pub replaces: bool,
 }
 
 impl Ledger {
@@ -37,71 +53,6 @@ impl Ledger {
         .execute(&self.write)
         .await?;
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
-    }
-
-    /// Until when, ms, a writer of another epoch may still have a part of the upload on its way; a time past if none.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn doubtful_until(&self, upload_id: &str, epoch: i64) -> Result<i64> {
-        let row = sqlx::query(
-            "SELECT COALESCE(MAX(deadline), 0) AS until FROM parts \
-             WHERE upload_id = $1 AND epoch <> $2 AND etag IS NULL",
-        )
-        .bind(upload_id)
-        .bind(epoch)
-        .fetch_one(&self.read)
-        .await?;
-        Ok(row.try_get("until")?)
-    }
-
-    /// Moves the offset over a stored piece. `replaces` every piece that is there, or comes after them.
-    ///
-    /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours or the piece does not fit.
-    pub async fn commit_tail(
-        &self,
-        upload_id: &str,
-        epoch: i64,
-        tail: &Tail,
-        sha256_state: &str,
-        replaces: bool,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        let moved = sqlx::query(concat!(
-            "UPDATE uploads SET offset_bytes = $4, sha256_state = $5, updated_at = $6 \
-             WHERE id = $1 AND epoch = $2 AND state = 'open' AND offset_bytes <= $4 \
-             AND CASE WHEN $7 = 1 THEN parts_bytes ELSE offset_bytes END = $3 AND ",
-            link_lives!()
-        ))
-        .bind(upload_id)
-        .bind(epoch)
-        .bind(tail.offset)
-        .bind(tail.offset + tail.size)
-        .bind(sha256_state)
-        .bind(now_ms())
-        .bind(i64::from(replaces))
-        .execute(&mut *tx)
-        .await?;
-        if moved.rows_affected() == 0 {
-            tx.rollback().await?;
-            return Err(Error::Superseded);
-        }
-        if replaces {
-            sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(upload_id).execute(&mut *tx).await?;
-        }
-        sqlx::query(
-            "INSERT INTO tails (upload_id, offset_bytes, size_bytes, crc64, object_key) VALUES ($1, $2, $3, $4, $5)",
-        )
-        .bind(upload_id)
-        .bind(tail.offset)
-        .bind(tail.size)
-        .bind(&tail.crc64)
-        .bind(&tail.key)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(())
     }
 
     /// The tail of an upload, in order.
@@ -155,4 +106,41 @@ impl Ledger {
             .await?;
         Ok(())
     }
+}
+
+/// Says whether the piece fitted, under its epoch.
+pub(crate) async fn move_over_tail(tx: &mut Connection, commit: &TailCommit<'_>) -> Result<bool> {
+    let TailCommit { upload_id, epoch, tail, sha256_state, replaces } = *commit;
+    let moved = sqlx::query(concat!(
+        "UPDATE uploads SET offset_bytes = $4, sha256_state = $5, updated_at = $6 \
+         WHERE id = $1 AND epoch = $2 AND state = 'open' AND offset_bytes <= $4 \
+         AND CASE WHEN $7 = 1 THEN parts_bytes ELSE offset_bytes END = $3 AND ",
+        link_lives!()
+    ))
+    .bind(upload_id)
+    .bind(epoch)
+    .bind(tail.offset)
+    .bind(tail.offset + tail.size)
+    .bind(sha256_state)
+    .bind(now_ms())
+    .bind(i64::from(replaces))
+    .execute(&mut *tx)
+    .await?;
+    if moved.rows_affected() == 0 {
+        return Ok(false);
+    }
+    if replaces {
+        sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(upload_id).execute(&mut *tx).await?;
+    }
+    sqlx::query(
+        "INSERT INTO tails (upload_id, offset_bytes, size_bytes, crc64, object_key) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(upload_id)
+    .bind(tail.offset)
+    .bind(tail.size)
+    .bind(&tail.crc64)
+    .bind(&tail.key)
+    .execute(&mut *tx)
+    .await?;
+    Ok(true)
 }

@@ -81,8 +81,12 @@ impl World {
     async fn complete_one(&self, dedupe_key: &str) -> String {
         let id = self.begun().await;
         assert_eq!(self.begin_completing(&end(&id, 1, dedupe_key)).await.unwrap(), Original::Ours);
-        assert_eq!(self.complete(&id).await.unwrap(), Completed::Now);
+        assert_eq!(self.complete(&id, None).await.unwrap(), Completed::Now);
         id
+    }
+
+    async fn commit_part(&self, part: &PartCommit<'_>) -> Result<()> {
+        self.commit(std::slice::from_ref(part), None).await
     }
 
     async fn state(&self, id: &str) -> State {
@@ -206,14 +210,14 @@ async fn an_upload_is_kept_until_it_ends() {
     while now_ms() <= began {
         tokio::task::yield_now().await;
     }
-    assert!(!world.keep_upload(&id, 0).await.unwrap(), "by whoever has it");
-    assert!(world.keep_upload(&id, 1).await.unwrap());
+    assert!(!world.keep_upload(&id, 0, 0).await.unwrap(), "by whoever has it");
+    assert!(world.keep_upload(&id, 1, 0).await.unwrap());
     assert!(world.upload(&id).await.unwrap().updated_at > began);
     world.begin_completing(&end(&id, 1, "d")).await.unwrap();
-    assert!(world.keep_upload(&id, 1).await.unwrap());
-    world.complete(&id).await.unwrap();
-    assert!(!world.keep_upload(&id, 1).await.unwrap());
-    assert!(!world.keep_upload("none", 1).await.unwrap());
+    assert!(world.keep_upload(&id, 1, 0).await.unwrap());
+    world.complete(&id, None).await.unwrap();
+    assert!(!world.keep_upload(&id, 1, 0).await.unwrap());
+    assert!(!world.keep_upload("none", 1, 0).await.unwrap());
 }
 
 #[test]

@@ -241,14 +241,15 @@ impl Ledger {
         upload(&row)
     }
 
-    /// Takes the upload over at `offset`, and keeps its length where that was unknown: bumps its epoch, so that every older writer is refused from now on.
+    /// Takes the upload over at `offset`, or further on where an older writer has moved it since, and keeps its length where
+    /// that was unknown: bumps its epoch, so that every older writer is refused from now on.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when it is not open at that offset.
+    /// [`Error::Superseded`] when it is not open, or has not come to that offset.
     pub async fn begin_append(&self, id: &str, offset: i64, length: Option<i64>) -> Result<Appending> {
         let row = sqlx::query(
             "UPDATE uploads SET epoch = epoch + 1, updated_at = $3, length_bytes = COALESCE(length_bytes, $4) \
-             WHERE id = $1 AND state = 'open' AND offset_bytes = $2 RETURNING *",
+             WHERE id = $1 AND state = 'open' AND offset_bytes >= $2 RETURNING *",
         )
         .bind(id)
         .bind(offset)

@@ -7,11 +7,10 @@ use std::collections::VecDeque;
 use bucket::Crc64;
 use bytes::Bytes;
 use futures_util::Stream;
-use ledger::{Appending, State, Upload, now_ms};
-use tokio_util::sync::CancellationToken;
+use ledger::{Appending, Numbers, State, Upload, now_ms};
 
 use crate::budget::Allowance;
-use crate::engine::{Uploads, busy, signed, unsigned};
+use crate::engine::{Place, Uploads, busy, signed, unsigned};
 use crate::hash::Hasher;
 use crate::part::Part;
 use crate::receiving::Receiving;
@@ -35,6 +34,8 @@ pub struct Append {
     pub digests: Vec<Digest>,
     /// Digests of this body alone: all of it is kept, or nothing.
     pub content: Vec<Digest>,
+    /// Whether the upload began with this request, and nobody goes on with it before the answer.
+    pub creates: bool,
 }
 
 /// Where a file ends.
@@ -76,19 +77,11 @@ pub enum BodyError {
 }
 
 impl Uploads {
-    /// The append itself: [`Uploads::append`] without what is told of it.
-    pub(crate) async fn take_in<S>(&self, id: &str, append: &Append, body: S) -> Result<Upload>
+    /// The append itself: [`Uploads::append`] without what is told of it. `seen` is the upload as its sender knew it.
+    pub(crate) async fn take_in<S>(&self, seen: &Upload, append: &Append, body: S) -> Result<Upload>
     where
         S: Stream<Item = std::result::Result<Frame, BodyError>> + Unpin + Send,
     {
-        let Some(allowance) = self.0.budget.admit(append.body_bytes.or(append.length)).await else {
-            // Only one that no append has begun: another may be under way.
-            self.give_up(id, 0, &busy()).await;
-            return Err(busy());
-        };
-        // What the sender knew when it asked. An older append that is stopped now may still move the offset: what it
-        // stored is passed over, for it came from the same file.
-        let seen = self.0.ledger.upload(id).await?;
         if seen.state == State::Open && unsigned(seen.offset) != append.offset {
             return Err(Error::OffsetMismatch { expected: seen.offset });
         }
@@ -96,12 +89,18 @@ impl Uploads {
         {
             return Err(Error::LengthMismatch { declared, actual });
         }
+        let id = seen.id.as_str();
+        let Some(allowance) = self.0.budget.admit(append.body_bytes.or(append.length)).await else {
+            // Only one that no append has begun: another may be under way.
+            self.give_up(id, 0, append, &busy()).await;
+            return Err(busy());
+        };
         let place = self.take_over(id).await;
-        let mut epoch = None;
+        let begun = self.begin(id, append).await?;
+        let epoch = begun.epoch;
+        place.begun(epoch);
         let result = async {
-            let mut receiving = Box::pin(self.begin(id, append, allowance, place.evicted().clone())).await?;
-            epoch = Some(receiving.epoch);
-            place.begun(receiving.epoch);
+            let mut receiving = Box::pin(self.receiving(begun, append, allowance, &place)).await?;
             let ended = match receiving.receive(body).await {
                 Ok(()) => self.end(&mut receiving, append).await,
                 Err(error) => Err(error),
@@ -116,19 +115,23 @@ impl Uploads {
             Err(Error::Superseded) => Err(self.why_superseded(id).await),
             other => other,
         };
-        match (&result, epoch) {
-            (Ok(_), _) => self.0.completed.notify_one(),
+        match &result {
+            Ok(_) => self.0.completed.notify_one(),
             // Whoever took over has the upload now.
-            (Err(Error::Superseded), _) if place.evicted().is_cancelled() => {}
-            (Err(_), None) => {}
-            (Err(error), Some(epoch)) => self.give_up(id, epoch, error).await,
+            Err(Error::Superseded) if place.evicted().is_cancelled() => {}
+            Err(error) => self.give_up(id, epoch, append, error).await,
         }
         result
     }
 
     /// The body has ended. So has the file, or what there is of it is made durable.
     async fn end(&self, receiving: &mut Receiving<'_>, append: &Append) -> Result<Upload> {
-        receiving.compare_content().await?;
+        receiving.compare_content()?;
+        // What an older append brought reaches further than a file that ends here.
+        if append.end == End::Body && receiving.passed_over > 0 {
+            let declared = receiving.offset;
+            return Err(Error::LengthMismatch { declared, actual: declared - receiving.passed_over });
+        }
         let at_length = receiving.upload.length.is_some_and(|length| unsigned(length) == receiving.offset);
         let is_whole = match append.end {
             End::Body => true,
@@ -152,62 +155,75 @@ impl Uploads {
         if withdrawn.await.unwrap_or(false) { Error::Revoked } else { Error::Superseded }
     }
 
-    async fn begin(
-        &self,
-        id: &str,
+    /// Makes the upload this append's. What an older one stored until now is passed over: it came from the same file.
+    async fn begin(&self, id: &str, append: &Append) -> Result<Appending> {
+        match self.0.ledger.begin_append(id, signed(append.offset), append.length.map(signed)).await {
+            Err(ledger::Error::Superseded) => {
+                let upload = self.0.ledger.upload(id).await?;
+                Err(if upload.state == State::Open {
+                    Error::OffsetMismatch { expected: upload.offset }
+                } else {
+                    Error::Gone
+                })
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Everything that the bytes need, with the tail where this append goes on in it.
+    async fn receiving<'a>(
+        &'a self,
+        begun: Appending,
         append: &Append,
         allowance: Allowance,
-        evicted: CancellationToken,
-    ) -> Result<Receiving<'_>> {
-        let durable = self.0.ledger.upload(id).await?.offset;
-        let Appending { epoch, upload, sha256_state } =
-            match self.0.ledger.begin_append(id, durable, append.length.map(signed)).await {
-                Err(ledger::Error::Superseded) => {
-                    let upload = self.0.ledger.upload(id).await?;
-                    return Err(if upload.state == State::Open {
-                        Error::OffsetMismatch { expected: upload.offset }
-                    } else {
-                        Error::Gone
-                    });
-                }
-                other => other?,
-            };
+        place: &Place<'_>,
+    ) -> Result<Receiving<'a>> {
+        let Appending { epoch, upload, sha256_state } = begun;
+        let ledger = &self.0.ledger;
         let mut announced = digest::from_text(&upload.announced);
         announced.extend(
             append.digests.iter().filter(|digest| !announced.contains(digest)).cloned().collect::<Vec<_>>(),
         );
-        let by_side_files = self.announced_by_side_files(&upload).await?;
         let hasher = match &sha256_state {
             None => {
-                let headers = announced.iter().map(|digest| digest.algorithm);
-                Hasher::new(headers.chain(by_side_files.iter().map(|digest| digest.algorithm)))
+                let by_side_files = self.announced_by_side_files(&upload).await?;
+                Hasher::new(announced.iter().chain(&by_side_files).map(|digest| digest.algorithm))
             }
+            // Written by another version, perhaps: a gateway of that one can go on.
             Some(saved) => Hasher::restore(saved)
-                .ok_or_else(|| Error::Internal("the saved SHA-256 state cannot be read".into()))?,
+                .ok_or_else(|| Error::Unavailable("the saved SHA-256 state cannot be read".into()))?,
         };
-        let crc64 = upload.crc64.as_deref().and_then(Crc64::from_hex).unwrap_or(Crc64::EMPTY);
+        // The multipart upload is in the ledger before its first part.
+        let numbers = match upload.multipart_id {
+            Some(_) => ledger.numbers(&upload.id, epoch).await?,
+            None => Numbers { last: 0, doubtful_until: 0 },
+        };
+        let tails = if upload.tails_written > 0 { ledger.tails(&upload.id).await? } else { Vec::new() };
         let offset = unsigned(upload.offset);
         let mut receiving = Receiving {
             uploads: self,
             bucket: self.bucket(&upload)?,
             epoch,
             allowance,
-            evicted,
+            evicted: place.evicted().clone(),
+            stopping: self.stopping(upload.resumable),
+            lease: place.lease().clone(),
             hasher,
             announced,
             content: append.content.clone(),
             content_hasher: (!append.content.is_empty())
                 .then(|| Hasher::new(append.content.iter().map(|digest| digest.algorithm))),
             held: Vec::new(),
-            crc64,
-            number: signed(self.0.ledger.parts(id).await?.len() as u64),
-            doubtful: self.0.ledger.doubtful_until(id, epoch).await? > now_ms(),
+            crc64: upload.crc64.as_deref().and_then(Crc64::from_hex).unwrap_or(Crc64::EMPTY),
+            number: numbers.last,
+            doubtful: numbers.doubtful_until > now_ms(),
             offset,
+            durable: offset,
             begun_at: append.offset,
             passed_over: offset.saturating_sub(append.offset),
             max_bytes: append.max_bytes,
             length: upload.length.map(unsigned),
-            tails: self.0.ledger.tails(id).await?,
+            tails,
             tail_loaded: false,
             part: Part::default(),
             growth: Growth::of(&upload),
@@ -219,25 +235,32 @@ impl Uploads {
         Ok(receiving)
     }
 
-    /// Cancels what a failed append leaves. Publishing that may yet succeed is left to recovery, and an upload that may be
-    /// resumed to its sender, unless no more of the same could make it right.
-    async fn give_up(&self, id: &str, epoch: i64, error: &Error) {
-        if let Ok(upload) = self.0.ledger.upload(id).await {
+    /// Cancels what a failed append leaves, if it is still its own. Publishing that may yet succeed is left to recovery, and
+    /// an upload that may be resumed to its sender, unless no more of the same could make it right, or nothing is durable of
+    /// one that began with this request: then its sender begins anew.
+    async fn give_up(&self, id: &str, epoch: i64, append: &Append, error: &Error) {
+        let cancelled = async {
+            let upload = self.0.ledger.upload(id).await?;
             let publishing = upload.state == State::Completing && upload.multipart_id.is_some();
             let may_yet_complete = publishing && matches!(error, Error::Unavailable(_));
-            let may_be_resumed = upload.resumable && upload.state == State::Open && error.can_go_on();
+            let may_be_resumed = upload.resumable
+                && upload.state == State::Open
+                && error.can_go_on()
+                && !(append.creates && upload.offset == 0);
             if may_be_resumed {
                 crate::observe::kept();
             }
-            if may_yet_complete || may_be_resumed {
-                return;
-            }
-        }
-        match self.0.ledger.cancel(id, Some(epoch)).await {
+            Ok::<_, ledger::Error>(
+                !may_yet_complete && !may_be_resumed && self.0.ledger.cancel(id, Some(epoch)).await?,
+            )
+        };
+        match cancelled.await {
             Ok(true) => self.clear_later(id.to_owned()),
             Ok(false) => {}
             // Recovery cancels what nobody works on once the ledger is back.
-            Err(failure) => tracing::warn!(upload.id = id, error = %failure, "cancel upload"),
+            Err(failure) => {
+                tracing::warn!(upload.id = id, error = %failure, "end what a failed append leaves")
+            }
         }
     }
 }

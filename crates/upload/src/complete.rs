@@ -11,6 +11,7 @@ use crate::engine::{Uploads, destination, signed};
 use crate::hash;
 use crate::observe::ended_alone;
 use crate::receiving::{Receiving, deadline};
+use crate::side::{Side, is_side_file};
 use crate::{Error, Result};
 
 /// A file that ends with the link, ticket, name and SHA-256 of one within this time is that one, sent again.
@@ -41,6 +42,7 @@ impl Uploads {
                 receiving.cut().await?;
             }
             receiving.settle().await?;
+            receiving.commit(None).await?;
             None
         } else {
             Some(std::mem::take(&mut receiving.part).finish())
@@ -48,8 +50,10 @@ impl Uploads {
         let crc64 = whole.as_ref().map_or(receiving.crc64, bucket::Payload::crc64);
         let upload = &receiving.upload;
         let side = match &whole {
-            Some(payload) => self.side_file(upload, payload).await?,
-            None => None,
+            Some(payload) if is_side_file(&upload.name, payload.len()) => {
+                self.side_file(upload, &payload.to_bytes()).await?
+            }
+            _ => None,
         };
         let end = Completing {
             id: &upload.id,
@@ -73,7 +77,8 @@ impl Uploads {
             if self.0.ledger.cancel(&upload.id, Some(receiving.epoch)).await? {
                 self.clear_later(upload.id.clone());
             }
-            self.settle_side_files(upload, side.as_ref()).await?;
+            let side = side.as_ref().map(Side::in_ledger);
+            self.0.ledger.settle_side_file(&upload.link_id, &upload.name, side.as_ref()).await?;
             return Ok(original);
         }
         match &whole {
@@ -84,11 +89,10 @@ impl Uploads {
             }
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
-        self.0.ledger.complete(&upload.id).await?;
+        self.0.ledger.complete(&upload.id, side.as_ref().map(Side::in_ledger).as_ref()).await?;
         if upload.tails_written > 0 {
             self.clear_later(upload.id.clone());
         }
-        self.settle_side_files(upload, side.as_ref()).await?;
         Ok(self.0.ledger.upload(&upload.id).await?)
     }
 
@@ -136,7 +140,7 @@ impl Uploads {
         match bucket.complete_multipart(&upload.object_key, multipart_id, &tags, size, crc64).await {
             // "No such upload" is not "complete": the answer to an earlier call may have been lost, or it was aborted.
             Err(bucket::Error::NotFound(_)) if is_there(bucket, upload).await? => Ok(()),
-            Err(bucket::Error::NotFound(what)) => Err(Error::Internal(format!("the {what} has vanished"))),
+            Err(bucket::Error::NotFound(what)) => Err(vanished(&upload.id, what)),
             other => Ok(other?),
         }
     }
@@ -178,21 +182,40 @@ impl Uploads {
         };
         match published {
             Ok(()) => {
-                self.0.ledger.complete(&upload.id).await?;
+                let side = match self.side_file_again(upload).await {
+                    Err(Error::DigestMismatch { .. }) => return self.drop_completing(upload).await,
+                    other => other?,
+                };
+                self.0.ledger.complete(&upload.id, side.as_ref().map(Side::in_ledger).as_ref()).await?;
                 self.0.completed.notify_one();
                 ended_alone("completed", "recovered");
                 Ok(())
             }
-            Err(Error::Internal(reason)) => {
-                tracing::warn!(upload.id, reason, "cancel upload that cannot be completed");
-                if self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-                    ended_alone("failed", "internal");
-                }
-                Ok(())
+            Err(error @ (Error::Internal(_) | Error::Gone)) => {
+                tracing::warn!(upload.id, error = %error, "cancel upload that cannot be completed");
+                self.drop_completing(upload).await
             }
             Err(error) => Err(error),
         }
     }
+
+    async fn drop_completing(&self, upload: &Upload) -> Result<()> {
+        if self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
+            ended_alone("failed", "internal");
+        }
+        Ok(())
+    }
+}
+
+/// What holds the parts is gone from the bucket, and with it bytes that were said to be durable: nothing of ours removes it
+/// while the upload is open. Its sender begins again.
+pub(crate) fn vanished(upload_id: &str, what: impl std::fmt::Display) -> Error {
+    tracing::error!(
+        upload.id = upload_id,
+        "the {what} of an unfinished upload has vanished from its bucket: does a lifecycle rule end it before the resume \
+         window does?"
+    );
+    Error::Gone
 }
 
 /// Whether the object is there with the size and checksum we recorded. A store that keeps no checksum is taken at the

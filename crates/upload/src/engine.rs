@@ -10,11 +10,13 @@ use bucket::{Bucket, Buckets};
 use ledger::{Destination, Ledger, Link, NewUpload, State, Upload};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::budget::Budget;
+use crate::lease::Lease;
 use crate::observe::ended_alone;
 use crate::{Digest, Error, Plan, Result, digest};
 
@@ -74,12 +76,13 @@ pub(crate) struct Inner {
 }
 
 /// An append under way on this node.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Running {
     evicted: CancellationToken,
     ended: CancellationToken,
     /// Of the append, once it has begun; 0 before.
     epoch: Arc<AtomicI64>,
+    lease: Lease,
 }
 
 /// An append's place among those under way. Given back when it ends, however it ends.
@@ -93,6 +96,11 @@ impl Place<'_> {
     /// Says under which epoch the append writes.
     pub(crate) fn begun(&self, epoch: i64) {
         self.running.epoch.store(epoch, Ordering::Relaxed);
+    }
+
+    /// How long its parts may be on their way.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.running.lease
     }
 
     /// Cancelled when a newer append of the upload takes over, or the upload is cancelled.
@@ -329,7 +337,12 @@ impl Uploads {
         let all = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (id, running) in all {
             let epoch = running.epoch.load(Ordering::Relaxed);
-            if epoch == 0 || self.0.ledger.keep_upload(&id, epoch).await? {
+            let asked = Instant::now();
+            if epoch == 0 {
+                continue;
+            }
+            if self.0.ledger.keep_upload(&id, epoch, running.lease.until_ms()).await? {
+                running.lease.renewed(asked);
                 continue;
             }
             // Complete it may be by our own hand, just now.
@@ -348,7 +361,12 @@ impl Uploads {
     /// Ends an older append of the same upload on this node and waits until nothing of it is on its way to the bucket;
     /// the ledger's epoch ends it on others.
     pub(crate) async fn take_over<'a>(&'a self, id: &'a str) -> Place<'a> {
-        let running = Running::default();
+        let running = Running {
+            evicted: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            epoch: Arc::default(),
+            lease: Lease::new(self.0.ledger.is_shared()),
+        };
         let older = self
             .0
             .running
@@ -367,7 +385,7 @@ impl Uploads {
         self.0
             .buckets
             .named(&upload.bucket)
-            .ok_or_else(|| Error::Internal(format!("bucket `{}` is not configured", upload.bucket)))
+            .ok_or_else(|| Error::Unavailable(format!("bucket `{}` is not configured", upload.bucket)))
     }
 }
 

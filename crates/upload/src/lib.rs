@@ -10,6 +10,7 @@ mod digest;
 mod engine;
 mod error;
 mod hash;
+mod lease;
 mod observe;
 mod part;
 mod plan;

@@ -47,8 +47,8 @@ impl Uploads {
         S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,
         F: Into<Frame>,
     {
-        // Only for the span: that there is no such upload is found out below.
-        let span = match self.0.ledger.upload(id).await {
+        let seen = self.0.ledger.upload(id).await;
+        let span = match &seen {
             Ok(upload) => upload.span(),
             Err(_) => tracing::error_span!("upload", upload.id = id),
         };
@@ -56,7 +56,10 @@ impl Uploads {
         let body = Watched { body, tally: Arc::clone(&tally), waiting_since: None };
         let began = Instant::now();
         let work = async {
-            let result = self.take_in(id, append, body).await;
+            let result = match seen {
+                Ok(seen) => self.take_in(&seen, append, body).await,
+                Err(error) => Err(error.into()),
+            };
             ended(id, &result, &tally, began.elapsed());
             result
         };

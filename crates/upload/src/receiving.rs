@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bucket::{Bucket, Crc64, Payload};
 use futures_util::{Stream, StreamExt as _};
-use ledger::{PartCommit, Reservation, Tail, Upload, now_ms};
+use ledger::{PartCommit, Reservation, Tail, TailCommit, Upload, now_ms};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
@@ -16,6 +17,7 @@ use crate::append::{BodyError, Frame};
 use crate::budget::Allowance;
 use crate::engine::{Uploads, signed, unsigned};
 use crate::hash::Hasher;
+use crate::lease::Lease;
 use crate::part::Part;
 use crate::plan::{PART_BYTES_MIN, PARTS_MAX};
 use crate::room::Growth;
@@ -36,13 +38,16 @@ pub(crate) struct Receiving<'a> {
     pub(crate) epoch: i64,
     pub(crate) allowance: Allowance,
     pub(crate) evicted: CancellationToken,
+    /// Cancelled when an upload that may be resumed should end, because the gateway does.
+    pub(crate) stopping: CancellationToken,
+    pub(crate) lease: Lease,
     pub(crate) hasher: Hasher,
     /// Digests of the whole file that its sender's requests name.
     pub(crate) announced: Vec<Digest>,
     /// Digests of this body alone, and its running hashes: it counts as a whole or not at all.
     pub(crate) content: Vec<Digest>,
     pub(crate) content_hasher: Option<Hasher>,
-    /// Parts that are stored, but not committed before all of the body has come.
+    /// Parts of such a body that are stored: they are committed together, with whatever comes after them.
     pub(crate) held: Vec<Stored>,
     /// Of the committed parts.
     pub(crate) crc64: Crc64,
@@ -52,6 +57,8 @@ pub(crate) struct Receiving<'a> {
     pub(crate) doubtful: bool,
     /// Bytes received, committed or not.
     pub(crate) offset: u64,
+    /// Bytes committed: the offset in the ledger.
+    pub(crate) durable: u64,
     pub(crate) begun_at: u64,
     /// Bytes at the beginning of the body that are durable already.
     pub(crate) passed_over: u64,
@@ -82,6 +89,13 @@ pub(crate) struct Stored {
     etag: String,
 }
 
+impl Stored {
+    /// The byte after it in the file.
+    pub(crate) fn end(&self) -> u64 {
+        unsigned(self.offset) + self.size
+    }
+}
+
 /// The bucket's tag for a part, or why there is none.
 type Outcome = std::result::Result<Result<String>, tokio::task::JoinError>;
 
@@ -90,7 +104,7 @@ impl Receiving<'_> {
     where
         S: Stream<Item = std::result::Result<Frame, BodyError>> + Unpin + Send,
     {
-        let (evicted, stopping) = (self.evicted.clone(), self.uploads.stopping(self.upload.resumable));
+        let (evicted, stopping) = (self.evicted.clone(), self.stopping.clone());
         loop {
             let stored = async {
                 match self.in_flight.front_mut() {
@@ -161,6 +175,7 @@ impl Receiving<'_> {
                 tokio::select! {
                     biased;
                     () = self.evicted.cancelled() => return Err(self.give_way().await),
+                    () = self.stopping.cancelled() => return Err(Error::Draining),
                     piece = self.allowance.piece() => piece,
                 }
             }
@@ -205,7 +220,7 @@ impl Receiving<'_> {
             etag: String::new(),
         };
         crate::observe::part_cut();
-        let store = store_part(self.uploads.clone(), self.bucket.clone(), job, payload);
+        let store = store_part(self.uploads.clone(), self.bucket.clone(), self.lease.clone(), job, payload);
         let storing = AbortOnDropHandle::new(tokio::spawn(store.in_current_span()));
         self.in_flight.push_back(InFlight { part, storing });
         Ok(())
@@ -215,14 +230,15 @@ impl Receiving<'_> {
     /// could arrive after ours. It says when it is done, or its deadline passes.
     async fn wait_for_older_writers(&mut self) -> Result<()> {
         while self.doubtful {
-            let until = self.uploads.0.ledger.doubtful_until(&self.upload.id, self.epoch).await?;
-            if until <= now_ms() {
+            let numbers = self.uploads.0.ledger.numbers(&self.upload.id, self.epoch).await?;
+            if numbers.doubtful_until <= now_ms() {
                 self.doubtful = false;
                 break;
             }
             tokio::select! {
                 biased;
                 () = self.evicted.cancelled() => return Err(self.give_way().await),
+                () = self.stopping.cancelled() => return Err(Error::Draining),
                 () = tokio::time::sleep(DOUBT_POLL) => {}
             }
         }
@@ -268,7 +284,7 @@ impl Receiving<'_> {
 
     /// Waits for everything on its way, commits what may be committed, and says that no number of ours is on its way.
     pub(crate) async fn let_go(&mut self) {
-        if self.failed || self.content_hasher.is_some() || self.settle().await.is_err() {
+        if self.failed || self.settle().await.is_err() {
             for part in self.in_flight.drain(..) {
                 self.failed |= !matches!(part.storing.await, Ok(Ok(_)));
             }
@@ -290,56 +306,79 @@ impl Receiving<'_> {
                 return Err(error);
             }
         }
-        if self.content_hasher.is_some() {
-            self.held.push(part);
-            return Ok(());
-        }
-        self.commit(&part).await
+        self.held.push(part);
+        // A body with a digest of its own counts when all of it has come.
+        if self.content.is_empty() { self.commit(None).await } else { Ok(()) }
     }
 
-    /// Moves the durable offset over the next part: it is stored, and everything before it is.
-    async fn commit(&mut self, part: &Stored) -> Result<()> {
-        let crc64 = self.crc64.then(part.crc64, part.size);
-        let ledger = &self.uploads.0.ledger;
-        let commit = PartCommit {
-            upload_id: &self.upload.id,
-            epoch: self.epoch,
-            number: part.number,
-            offset: part.offset,
-            size: signed(part.size),
-            etag: &part.etag,
-            sha256_state: &part.sha256_state,
-            crc64_prefix: &crc64.to_hex(),
-        };
-        if let Err(error) = ledger.commit_part(&commit).await {
-            self.failed = true;
+    /// Moves the durable offset over what is stored next: the parts held, and a tail after them.
+    pub(crate) async fn commit(&mut self, tail: Option<&Tail>) -> Result<()> {
+        let parts = std::mem::take(&mut self.held);
+        if parts.is_empty() && tail.is_none() {
+            return Ok(());
+        }
+        let mut crc64 = self.crc64;
+        let prefixes: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                crc64 = crc64.then(part.crc64, part.size);
+                crc64.to_hex()
+            })
+            .collect();
+        let (upload_id, epoch) = (self.upload.id.as_str(), self.epoch);
+        let commits: Vec<_> = parts
+            .iter()
+            .zip(&prefixes)
+            .map(|(part, crc64_prefix)| PartCommit {
+                upload_id,
+                epoch,
+                number: part.number,
+                offset: part.offset,
+                size: signed(part.size),
+                etag: &part.etag,
+                sha256_state: &part.sha256_state,
+                crc64_prefix,
+            })
+            .collect();
+        let sha256_state = self.hasher.save();
+        let tail = tail.map(|tail| TailCommit {
+            upload_id,
+            epoch,
+            tail,
+            sha256_state: &sha256_state,
+            replaces: self.tail_loaded,
+        });
+        if let Err(error) = self.uploads.0.ledger.commit(&commits, tail.as_ref()).await {
+            self.failed |= !parts.is_empty();
             return Err(error.into());
         }
         self.crc64 = crc64;
-        metrics::counter!("weighbridge_committed_bytes_total").increment(part.size);
-        let replaced = std::mem::take(&mut self.tails);
-        self.uploads.forget_tails(self.bucket, replaced);
+        let end = match tail {
+            Some(_) => self.offset,
+            None => parts.last().map_or(self.durable, Stored::end),
+        };
+        let before = std::mem::replace(&mut self.durable, end);
+        metrics::counter!("weighbridge_committed_bytes_total").increment(self.durable - before);
+        // A part begins with whatever tail there was.
+        if self.tail_loaded || !parts.is_empty() {
+            let replaced = std::mem::take(&mut self.tails);
+            self.uploads.forget_tails(self.bucket, replaced);
+        }
         Ok(())
     }
 
     /// The whole body has come: compares it with what its request announced. From now on it counts.
-    pub(crate) async fn compare_content(&mut self) -> Result<()> {
+    pub(crate) fn compare_content(&mut self) -> Result<()> {
         let Some(hasher) = self.content_hasher.take() else { return Ok(()) };
         for actual in hasher.finish() {
             let announced = self.content.iter().find(|digest| digest.algorithm == actual.algorithm);
             if let Some(announced) = announced.filter(|announced| **announced != actual) {
-                let error = Error::ContentMismatch {
+                return Err(Error::ContentMismatch {
                     algorithm: actual.algorithm,
                     announced: announced.hex.clone(),
                     actual: actual.hex,
-                };
-                // It still does not count.
-                self.content_hasher = Some(Hasher::new([]));
-                return Err(error);
+                });
             }
-        }
-        for part in std::mem::take(&mut self.held) {
-            self.commit(&part).await?;
         }
         Ok(())
     }
@@ -364,7 +403,14 @@ struct PartJob {
 }
 
 /// Reserves the part's number, then sends it. Returns the bucket's tag.
-async fn store_part(uploads: Uploads, bucket: Bucket, job: PartJob, payload: Payload) -> Result<String> {
+async fn store_part(
+    uploads: Uploads,
+    bucket: Bucket,
+    lease: Lease,
+    job: PartJob,
+    payload: Payload,
+) -> Result<String> {
+    let asked = Instant::now();
     let reservation = Reservation {
         upload_id: &job.id,
         epoch: job.epoch,
@@ -372,10 +418,17 @@ async fn store_part(uploads: Uploads, bucket: Bucket, job: PartJob, payload: Pay
         offset: job.offset,
         size: signed(payload.len()),
         crc64: &payload.crc64().to_hex(),
-        deadline: deadline(),
+        deadline: lease.until_ms(),
+        attempts_until: deadline(),
     };
     uploads.0.ledger.reserve_part(&reservation).await?;
-    Ok(bucket.put_part(&job.key, &job.multipart_id, job.number, &payload).await?)
+    let sent = async {
+        match bucket.put_part(&job.key, &job.multipart_id, job.number, &payload).await {
+            Err(bucket::Error::NotFound(what)) => Err(crate::complete::vanished(&job.id, what)),
+            other => Ok(other?),
+        }
+    };
+    lease.hold(asked, sent).await
 }
 
 /// When the longest call to a bucket has ended that begins as soon as the ledger knows of it, ms.

@@ -1,7 +1,6 @@
 //! Side files, `NAME.sha256` and `NAME.md5`: sent first, they bind the next upload of NAME; sent after, they are compared
 //! with it. Invariant: a mismatch is always said, to the sender and on the ticket; a match is only said of what was compared.
 
-use bucket::Payload;
 use futures_util::StreamExt as _;
 use ledger::{Upload, now_ms};
 
@@ -22,6 +21,28 @@ pub(crate) enum Side {
     Binds(String, Digest),
     /// It agrees with this upload, which came before.
     Agrees(String, Algorithm),
+}
+
+impl Side {
+    /// As the ledger records it when the side file rests.
+    pub(crate) fn in_ledger(&self) -> ledger::Side<'_> {
+        match self {
+            Self::Binds(name, Digest { algorithm, hex }) => ledger::Side::Binds {
+                name,
+                algorithm: algorithm.name(),
+                digest: hex,
+                until: now_ms() + BINDS_MS,
+            },
+            Self::Agrees(upload_id, algorithm) => {
+                ledger::Side::Agrees { upload_id, algorithm: algorithm.name() }
+            }
+        }
+    }
+}
+
+/// Whether a file of this name and size may be a side file.
+pub(crate) fn is_side_file(name: &str, size: u64) -> bool {
+    size <= SIDE_BYTES_MAX && side_of(name).is_some()
 }
 
 impl Uploads {
@@ -64,12 +85,9 @@ impl Uploads {
 
     /// What an upload that has arrived whole says as a side file; none when it is none. Compared with the newest upload
     /// of its name on the link, unless that one agreed with another side file already.
-    pub(crate) async fn side_file(&self, upload: &Upload, payload: &Payload) -> Result<Option<Side>> {
+    pub(crate) async fn side_file(&self, upload: &Upload, bytes: &[u8]) -> Result<Option<Side>> {
         let Some((target, algorithm)) = side_of(&upload.name) else { return Ok(None) };
-        if payload.len() > SIDE_BYTES_MAX {
-            return Ok(None);
-        }
-        let Some(announced) = in_side(&payload.to_bytes(), target, algorithm) else { return Ok(None) };
+        let Some(announced) = in_side(bytes, target, algorithm) else { return Ok(None) };
         let since = now_ms() - BINDS_MS;
         let before = self.0.ledger.newest_complete(&upload.link_id, &upload.ticket, target, since).await?;
         let Some(file) = before else { return Ok(Some(Side::Binds(target.to_owned(), announced))) };
@@ -95,20 +113,17 @@ impl Uploads {
         }
     }
 
-    /// Records what side files do, once their uploads rest: bindings used up, made, or confirmed.
-    pub(crate) async fn settle_side_files(&self, upload: &Upload, side: Option<&Side>) -> Result<()> {
-        let ledger = &self.0.ledger;
-        match side {
-            Some(Side::Binds(target, digest)) => {
-                let until = now_ms() + BINDS_MS;
-                ledger
-                    .announce(&upload.link_id, target, (digest.algorithm.name(), &digest.hex), until)
-                    .await?;
-            }
-            Some(Side::Agrees(id, algorithm)) => ledger.add_checked(id, algorithm.name()).await?,
-            None => {}
+    /// The same of one that rests in its bucket, when its gateway died before the ledger knew.
+    pub(crate) async fn side_file_again(&self, upload: &Upload) -> Result<Option<Side>> {
+        if !is_side_file(&upload.name, unsigned(upload.length.unwrap_or(i64::MAX))) {
+            return Ok(None);
         }
-        Ok(ledger.forget_announced(&upload.link_id, &upload.name).await?)
+        let mut frames = Box::pin(self.bucket(upload)?.read(&upload.object_key, None).await?.stream());
+        let mut bytes = Vec::new();
+        while let Some(frame) = frames.next().await {
+            bytes.extend_from_slice(&frame?);
+        }
+        self.side_file(upload, &bytes).await
     }
 
     /// Whether a side file of this one's name came after the file.

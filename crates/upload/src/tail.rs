@@ -9,7 +9,7 @@ use ledger::{Tail, Upload};
 use crate::append::{Append, End};
 use crate::engine::{Uploads, signed, unsigned};
 use crate::plan::PART_BYTES_MIN;
-use crate::receiving::{Receiving, deadline};
+use crate::receiving::{Receiving, Stored, deadline};
 use crate::{Error, Result};
 
 /// Pieces of one tail; the next append gathers them. At 64 KiB each they are nearly a part.
@@ -66,7 +66,8 @@ impl Receiving<'_> {
             End::Length => self.length.is_none_or(|length| end < length),
             End::Later => true,
         };
-        let stays_small = tail_bytes.saturating_add(body_bytes) < PART_BYTES_MIN;
+        let new = body_bytes.saturating_sub(self.passed_over);
+        let stays_small = tail_bytes.saturating_add(new) < PART_BYTES_MIN;
         if goes_on && stays_small && self.tails.len() < PIECES_MAX { Ok(()) } else { self.load_tail().await }
     }
 
@@ -77,8 +78,7 @@ impl Receiving<'_> {
         }
         let gathered = std::mem::take(&mut self.part).finish().to_bytes();
         for tail in self.tails.clone() {
-            let bytes = self.read_tail(&tail).await?;
-            self.gather(&bytes).await?;
+            self.gather_tail(&tail).await?;
         }
         self.gather(&gathered).await
     }
@@ -97,23 +97,40 @@ impl Receiving<'_> {
         Ok(())
     }
 
-    async fn read_tail(&self, tail: &Tail) -> Result<Vec<u8>> {
-        let mut frames = Box::pin(self.bucket.read(&tail.key, None).await?.stream());
-        let (mut bytes, mut crc64) = (Vec::new(), bucket::Crc64Hasher::new());
-        while let Some(frame) = frames.next().await {
-            let frame = frame?;
-            crc64.update(&frame);
-            bytes.extend_from_slice(&frame);
+    /// Gathers a piece of the tail as it comes back. One that is lost or damaged ends the upload: its sender was told that
+    /// these bytes are durable, and no more of the same could make that true again.
+    async fn gather_tail(&mut self, tail: &Tail) -> Result<()> {
+        let bucket = self.bucket;
+        let read = async {
+            let mut frames = Box::pin(bucket.read(&tail.key, None).await?.stream());
+            let (mut bytes, mut crc64) = (0, bucket::Crc64Hasher::new());
+            while let Some(frame) = frames.next().await {
+                let frame = frame?;
+                crc64.update(&frame);
+                bytes += frame.len() as u64;
+                self.gather(&frame).await?;
+            }
+            let is_whole =
+                bytes == unsigned(tail.size) && Crc64::from_hex(&tail.crc64) == Some(crc64.value());
+            if is_whole { Ok(()) } else { Err(Error::Internal("it is not what was stored".into())) }
+        };
+        match read.await {
+            Err(Error::Internal(reason)) => {
+                tracing::error!(
+                    key = tail.key,
+                    reason,
+                    "the tail of an upload is lost; its sender begins again"
+                );
+                Err(Error::Gone)
+            }
+            other => other,
         }
-        if signed(bytes.len() as u64) == tail.size && Crc64::from_hex(&tail.crc64) == Some(crc64.value()) {
-            return Ok(bytes);
-        }
-        Err(Error::Internal(format!("the tail {} is not what was stored", tail.key)))
     }
 
-    /// Makes everything received durable: what is enough goes as a part, the rest as a tail.
+    /// Makes everything received durable: what is enough goes as a part, the rest as a tail. So does a whole part whose
+    /// number another may still have on its way: nobody waits for that here.
     pub(crate) async fn rest(&mut self) -> Result<()> {
-        if self.part.len() >= PART_BYTES_MIN {
+        if self.part.len() >= PART_BYTES_MIN && !self.doubtful {
             self.cut().await?;
         }
         self.settle().await?;
@@ -125,7 +142,7 @@ impl Receiving<'_> {
     /// What of a broken append may be kept is kept.
     pub(crate) async fn keep(&mut self, error: &Error) {
         let whole =
-            self.upload.resumable && error.keeps_what_came() && self.content_hasher.is_none() && !self.failed;
+            self.upload.resumable && error.keeps_what_came() && self.content.is_empty() && !self.failed;
         if whole {
             match self.rest().await {
                 Ok(()) => return,
@@ -135,20 +152,17 @@ impl Receiving<'_> {
         self.let_go().await;
     }
 
-    /// Stores what was gathered after the last part, and moves the offset over it.
+    /// Stores what was gathered after the last part, and moves the offset over it and whatever is held before it.
     async fn store_tail(&mut self) -> Result<()> {
-        let Some(new) =
-            self.offset.checked_sub(unsigned(self.upload_durable().await?)).filter(|new| *new > 0)
-        else {
-            return Ok(());
-        };
+        let reached = self.held.last().map_or(self.durable, Stored::end);
+        if self.offset == reached {
+            return self.commit(None).await;
+        }
         let payload = std::mem::take(&mut self.part).finish();
         let offset = self.offset - payload.len();
-        debug_assert!(self.tail_loaded || payload.len() == new, "a piece holds what is new");
         let key =
             format!("{}{:020}-{}", Uploads::tail_prefix(self.bucket, &self.upload.id), offset, self.epoch);
-        let ledger = &self.uploads.0.ledger;
-        ledger.tail_begun(&self.upload.id, self.epoch, deadline()).await?;
+        self.uploads.0.ledger.tail_begun(&self.upload.id, self.epoch, deadline()).await?;
         let metadata: Metadata = vec![("upload-id", self.upload.id.clone())];
         self.bucket.put(&key, "application/octet-stream", &metadata, &payload).await?;
         let tail = Tail {
@@ -157,18 +171,8 @@ impl Receiving<'_> {
             crc64: payload.crc64().to_hex(),
             key,
         };
-        ledger.commit_tail(&self.upload.id, self.epoch, &tail, &self.hasher.save(), self.tail_loaded).await?;
-        metrics::counter!("weighbridge_committed_bytes_total").increment(new);
-        if self.tail_loaded {
-            let replaced = std::mem::take(&mut self.tails);
-            self.uploads.forget_tails(self.bucket, replaced);
-        }
+        self.commit(Some(&tail)).await?;
         self.tails.push(tail);
         Ok(())
-    }
-
-    /// The offset as the ledger has it.
-    async fn upload_durable(&self) -> Result<i64> {
-        Ok(self.uploads.0.ledger.upload(&self.upload.id).await?.offset)
     }
 }

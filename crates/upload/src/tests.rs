@@ -8,6 +8,7 @@ mod budget;
 mod death;
 mod faults;
 mod links;
+mod lost;
 mod model;
 mod resume;
 mod resume_model;

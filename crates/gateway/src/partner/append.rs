@@ -157,12 +157,13 @@ fn plain(asking: &Asking) -> Result<Append, Problem> {
             max_bytes,
             digests,
             content,
+            creates: false,
         });
     }
     let length = headers::upload::length(&asking.headers)?;
     match headers::upload::offset(&asking.headers)? {
         Some(offset) => {
-            Ok(Append { offset, length, body_bytes, end: End::Body, max_bytes, digests, content })
+            Ok(Append { offset, length, body_bytes, max_bytes, digests, content, ..Append::default() })
         }
         None => Err(problem::bad_request(
             "Say where the bytes begin: `Upload-Offset: N` with all the rest of the file, or \

@@ -46,7 +46,7 @@ pub(crate) async fn put(
     };
     let content_type = name::content_type(declared_type, &name);
     let max_bytes = asking.app.uploads.max_bytes(&asking.link);
-    let append = Append { length, body_bytes, end, max_bytes, ..Append::default() };
+    let append = Append { length, body_bytes, end, max_bytes, creates: true, ..Append::default() };
     let file = File { name, ticket, content_type, digests, append, key };
     let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
     let uploads = asking.app.uploads.clone();
@@ -120,10 +120,6 @@ async fn receive(asking: Asking, file: File, mut incoming: Incoming) -> Received
         let _ = uploads.cancel(&ids[0]).await;
     }
     let result = uploads.append(&ids[0], &append, &mut incoming).await;
-    if result.is_err() && ledger.upload(&ids[0]).await.is_ok_and(|now| now.offset == 0) {
-        // Not a byte of it is kept: its sender begins anew.
-        let _ = uploads.cancel(&ids[0]).await;
-    }
     // One that may go on is not done yet.
     let done = result.as_ref().ok().filter(|upload| upload.state == State::Complete);
     let done = done.map(|upload| [upload.id.clone()]);

@@ -139,6 +139,7 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         digests: Vec::new(),
         content: headers::upload::checksum(&asking.headers)?.into_iter().collect(),
+        creates: false,
     })
 }
 

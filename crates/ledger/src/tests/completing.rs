@@ -6,7 +6,7 @@ use super::*;
 async fn the_end_is_recorded_and_complete_is_final() {
     let world = World::open().await;
     let id = world.begun().await;
-    assert!(superseded(world.complete(&id).await), "it is not completing");
+    assert!(superseded(world.complete(&id, None).await), "it is not completing");
     assert_eq!(world.begin_completing(&end(&id, 1, "d")).await.unwrap(), Original::Ours);
     let upload = world.upload(&id).await.unwrap();
     assert_eq!(
@@ -20,18 +20,18 @@ async fn the_end_is_recorded_and_complete_is_final() {
     assert_eq!((upload.offset, upload.delivery, upload.completed_at), (0, None, None));
     assert!(superseded(world.begin_append(&id, 0, None).await));
     assert!(superseded(world.begin_completing(&end(&id, 1, "d")).await), "it has begun already");
-    assert_eq!(world.complete(&id).await.unwrap(), Completed::Now);
+    assert_eq!(world.complete(&id, None).await.unwrap(), Completed::Now);
     let upload = world.upload(&id).await.unwrap();
     assert_eq!(
         (upload.state, upload.offset, upload.delivery),
         (State::Complete, 10, Some(Delivery::Pending))
     );
     assert!(upload.completed_at.is_some());
-    assert_eq!(world.complete(&id).await.unwrap(), Completed::Before, "twice is once");
+    assert_eq!(world.complete(&id, None).await.unwrap(), Completed::Before, "twice is once");
     assert_eq!(world.ticket_jobs(JobKind::Deliver, "1001", 10).await.unwrap().len(), 1);
     assert!(!world.cancel(&id, None).await.unwrap());
     assert!(superseded(world.begin_append(&id, 10, None).await));
-    assert!(matches!(world.complete("none").await, Err(Error::NotFound)));
+    assert!(matches!(world.complete("none", None).await, Err(Error::NotFound)));
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn an_equal_file_is_told_of_the_original() {
     let other = Original::Other(first.clone());
     assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), other, "still being published");
     assert_eq!(world.state(&second).await, State::Open, "nothing changed");
-    world.complete(&first).await.unwrap();
+    world.complete(&first, None).await.unwrap();
     assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), other);
     assert_eq!(world.begin_completing(&end(&second, 1, "another file")).await.unwrap(), Original::Ours);
 }

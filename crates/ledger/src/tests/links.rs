@@ -37,13 +37,22 @@ async fn a_link_holds_at_most_so_many_bytes_that_are_not_complete() {
     let ending = Completing { size: 10, ..end(&unknown.id, 1, "k") };
     world.begin_completing(&ending).await.unwrap();
     assert_eq!(holds(None).await, Room { open: 1, unfinished_bytes: 10 });
-    world.complete(&unknown.id).await.unwrap();
+    world.complete(&unknown.id, None).await.unwrap();
     assert_eq!(holds(None).await, Room { open: 1, unfinished_bytes: 0 });
 }
 
 /// Stores one part of this size at the beginning.
 async fn reserve(world: &World, id: &str, size: i64) {
-    let part = Reservation { upload_id: id, epoch: 1, number: 1, offset: 0, size, crc64: "c", deadline: 0 };
+    let part = Reservation {
+        upload_id: id,
+        epoch: 1,
+        number: 1,
+        offset: 0,
+        size,
+        crc64: "c",
+        deadline: 0,
+        attempts_until: 0,
+    };
     world.reserve_part(&part).await.unwrap();
     let commit = PartCommit {
         upload_id: id,
@@ -63,8 +72,16 @@ async fn a_withdrawn_link_stops_its_uploads_and_so_does_a_disabled_partner() {
     let world = World::open().await;
     let (link_id, now) = (world.link.id.as_str(), Some(now_ms()));
     let id = world.begun().await;
-    let part =
-        Reservation { upload_id: &id, epoch: 1, number: 1, offset: 0, size: 5, crc64: "c", deadline: 0 };
+    let part = Reservation {
+        upload_id: &id,
+        epoch: 1,
+        number: 1,
+        offset: 0,
+        size: 5,
+        crc64: "c",
+        deadline: 0,
+        attempts_until: 0,
+    };
     assert!(world.withdrawn_uploads().await.unwrap().is_empty());
     world.set_partner_disabled("acme", now).await.unwrap();
     assert_eq!(world.withdrawn_uploads().await.unwrap(), std::slice::from_ref(&id));

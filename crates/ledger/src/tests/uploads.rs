@@ -67,6 +67,7 @@ fn reserve(id: &str, epoch: i64, number: i64) -> Reservation<'_> {
         size: 10,
         crc64: "ab",
         deadline: 1000 * number,
+        attempts_until: 1000 * number,
     }
 }
 
@@ -110,7 +111,55 @@ async fn parts_are_reserved_and_committed_in_order() {
     world.reserve_part(&reserve(&id, 2, 3)).await.unwrap();
     assert!(superseded(world.commit_part(&commit(&id, 1, 3)).await), "the older epoch's part");
     world.commit_part(&commit(&id, 2, 3)).await.unwrap();
-    assert!(superseded(world.begin_append(&id, 20, None).await), "an offset never goes back");
+    assert!(superseded(world.begin_append(&id, 31, None).await), "it has not come so far");
+    let next = world.begin_append(&id, 20, None).await.unwrap();
+    assert_eq!((next.epoch, next.upload.offset), (3, 30), "what was stored in between counts");
+}
+
+/// All of it or nothing: what a digest was announced for.
+#[tokio::test]
+async fn what_is_committed_together_counts_together() {
+    let world = World::open().await;
+    let id = world.begun().await;
+    for number in 1..=2 {
+        world.reserve_part(&reserve(&id, 1, number)).await.unwrap();
+    }
+    let tail = |offset| Tail { offset, size: 5, crc64: "t".into(), key: "tail".into() };
+    let with = |tail| TailCommit { upload_id: &id, epoch: 1, tail, sha256_state: "after", replaces: false };
+    let parts = [commit(&id, 1, 1), commit(&id, 1, 2)];
+    let (gap, fits) = (tail(21), tail(20));
+    assert!(superseded(world.commit(&parts, Some(&with(&gap))).await));
+    assert!(superseded(world.commit(&[commit(&id, 1, 1), commit(&id, 1, 3)], None).await));
+    assert_eq!(world.upload(&id).await.unwrap().offset, 0);
+    assert!(world.parts(&id).await.unwrap().is_empty() && world.tails(&id).await.unwrap().is_empty());
+    world.commit(&parts, Some(&with(&fits))).await.unwrap();
+    assert_eq!(world.upload(&id).await.unwrap().offset, 25);
+    assert_eq!((world.parts(&id).await.unwrap().len(), world.tails(&id).await.unwrap()), (2, vec![fits]));
+}
+
+/// Who goes on with an upload begins after its last part, and waits for numbers that another may still send.
+#[tokio::test]
+async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
+    let world = World::open().await;
+    let id = world.begun().await;
+    assert_eq!(world.numbers(&id, 1).await.unwrap(), Numbers { last: 0, doubtful_until: 0 });
+    for number in 1..=3 {
+        world.reserve_part(&reserve(&id, 1, number)).await.unwrap();
+    }
+    world.commit_part(&commit(&id, 1, 1)).await.unwrap();
+    assert_eq!(world.numbers(&id, 1).await.unwrap(), Numbers { last: 1, doubtful_until: 0 }, "its own");
+    assert_eq!(world.numbers(&id, 2).await.unwrap(), Numbers { last: 1, doubtful_until: 3000 });
+    // It lives, and says so.
+    assert!(world.keep_upload(&id, 1, 5000).await.unwrap());
+    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
+    assert!(world.keep_upload(&id, 1, 4000).await.unwrap());
+    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000, "never earlier");
+    // From now on it is another's.
+    world.begin_append(&id, 10, None).await.unwrap();
+    assert!(!world.keep_upload(&id, 1, 9000).await.unwrap());
+    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
+    world.release_reservations(&id, 1).await.unwrap();
+    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 0, "it says that nothing is on its way");
 }
 
 /// A part that is stored is not reserved again: its tag stays.
@@ -136,7 +185,7 @@ async fn attempts_are_extended_and_never_shortened() {
     world.begin_completing(&Completing { attempts_until: later + 1, ..end(&id, 1, "d") }).await.unwrap();
     world.extend_attempts(&id, 1, later + 2).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().attempts_until, later + 2);
-    world.complete(&id).await.unwrap();
+    world.complete(&id, None).await.unwrap();
     assert!(superseded(world.extend_attempts(&id, 1, later + 3).await));
 }
 
@@ -152,7 +201,7 @@ async fn cancelled_uploads_wait_for_a_sweep() {
     assert_eq!(world.upload(&first).await.unwrap().epoch, 2);
     assert!(superseded(world.begin_append(&first, 10, None).await));
     assert!(superseded(world.reserve_part(&reserve(&first, 1, 2)).await));
-    assert!(superseded(world.complete(&first).await));
+    assert!(superseded(world.complete(&first, None).await));
     assert!(world.cancel(&second, None).await.unwrap());
     let unswept = async |after: &str| -> Vec<String> {
         world.unswept(after, 10).await.unwrap().into_iter().map(|upload| upload.id).collect()
@@ -254,15 +303,20 @@ async fn a_side_file_binds_one_link_and_name_for_its_time() {
     let world = World::open().await;
     let id = world.begun().await;
     let link = world.upload(&id).await.unwrap().link_id;
-    world.announce(&link, "a.log", ("md5", "00"), now_ms() - 1).await.unwrap();
+    // Said by a file of some other name.
+    let say = async |algorithm, digest, until| {
+        let side = Side::Binds { name: "a.log", algorithm, digest, until };
+        world.settle_side_file(&link, "a.log.md5", Some(&side)).await.unwrap();
+    };
+    say("md5", "00", now_ms() - 1).await;
     assert!(world.announced(&link, "a.log").await.unwrap().is_empty(), "its time is over");
-    world.announce(&link, "a.log", ("md5", "11"), now_ms() + 60_000).await.unwrap();
-    world.announce(&link, "a.log", ("md5", "22"), now_ms() + 60_000).await.unwrap();
-    world.announce(&link, "a.log", ("sha-256", "33"), now_ms() + 60_000).await.unwrap();
+    say("md5", "11", now_ms() + 60_000).await;
+    say("md5", "22", now_ms() + 60_000).await;
+    say("sha-256", "33", now_ms() + 60_000).await;
     let found = world.announced(&link, "a.log").await.unwrap();
     assert_eq!(found, [("md5", "22"), ("sha-256", "33")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     assert!(world.announced(&link, "b.log").await.unwrap().is_empty());
     assert!(world.announced("other", "a.log").await.unwrap().is_empty());
-    world.forget_announced(&link, "a.log").await.unwrap();
+    world.settle_side_file(&link, "a.log", None).await.unwrap();
     assert!(world.announced(&link, "a.log").await.unwrap().is_empty());
 }

@@ -172,6 +172,57 @@ async fn a_newer_append_waits_for_parts_on_their_way() {
     world.assert_stored(&complete, &sent).await;
 }
 
+/// Nothing of the older one was durable, which alone would have ended its upload: a newer one has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_was_taken_over_at_its_beginning_ends_nothing() {
+    let world = World::start().await;
+    let sent = pattern(LARGE, 5);
+    let upload = world.create_resumable("a.bin", None).await.unwrap();
+    let (sender, body) = Sender::new();
+    let (engine, id) = (world.engine.clone(), upload.id.clone());
+    let older = tokio::spawn(async move {
+        let append = Append { creates: true, ..engine.begin() };
+        engine.uploads.append(&id, &append, body).await
+    });
+    sender.send(&sent.slice(..MIB));
+    until("it has begun", async || world.ledger.upload(&upload.id).await.unwrap().epoch == 1).await;
+    let append = world.begin();
+    let newer = world.uploads.append(&upload.id, &append, frames(&sent));
+    let complete = soon(newer).await.unwrap();
+    assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
+    world.assert_stored(&complete, &sent).await;
+    // Where nobody took over, it is ended.
+    let upload = world.create_resumable("b.bin", None).await.unwrap();
+    let append = Append { creates: true, ..world.begin() };
+    let broken = broken(&Bytes::new(), BodyError::Interrupted);
+    assert!(world.uploads.append(&upload.id, &append, broken).await.is_err());
+    assert!(matches!(world.uploads.status(&world.link.id, &upload.id).await, Err(Error::Gone)));
+}
+
+/// A file that ends before what an older append of it brought is another file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_append_of_a_shorter_file_is_refused() {
+    let world = World::start().await;
+    world.fault("UploadPart", Fault::Delay(PATIENCE * 2, When::Before));
+    let sent = pattern(12 * MIB, 1);
+    let (upload, _sender, older) = stalled(&world, &sent.slice(..9 * MIB), 0).await;
+    until("the part is on its way", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    let used = world.uploads.budget().used_bytes();
+    let (engine, id, short) = (world.engine.clone(), upload.id.clone(), sent.slice(..MIB));
+    let newer =
+        tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&short)).await });
+    until("the newer is admitted", async || world.uploads.budget().used_bytes() > used).await;
+    world.sandbox.faults().clear();
+    assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
+    let result = soon(newer).await.unwrap();
+    assert!(
+        matches!(result, Err(Error::LengthMismatch { declared, actual })
+            if declared == 8 * MIB as u64 && actual == MIB as u64),
+        "{result:?}"
+    );
+    world.assert_nothing_left().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_at_the_wrong_offset_is_told_the_right_one() {
     let world = World::start().await;
