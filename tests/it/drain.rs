@@ -59,6 +59,27 @@ async fn uploads_under_way_end_and_their_senders_get_receipts() {
     }
 }
 
+#[test]
+fn whoever_sends_requests_here_hears_of_a_stop_first() {
+    let mut world = World::with(&["drain_notice = \"3s\""]);
+    let ready = format!("{}/readyz", world.gateway.url);
+    let (small, link) = (world.path("late.log", b"late"), world.link("acme"));
+    assert_eq!(curl(&[&ready]).status, 200);
+    let address = world.gateway.address().to_owned();
+    let watching = std::thread::spawn(move || {
+        eventually("it is not ready", || (curl(&[&ready]).status == 503).then_some(()));
+        let told = Instant::now();
+        // Until the load balancer has seen it, requests still come, and are served.
+        let sent = curl(&["-T", &small, &format!("{link}/")]);
+        eventually("new connections are refused", || TcpStream::connect(&address).is_err().then_some(()));
+        (sent, told.elapsed())
+    });
+    let (code, took) = terminate(&mut world);
+    let (sent, between) = watching.join().unwrap();
+    assert_eq!((code, sent.status), (Some(0), 201), "{sent:?}");
+    assert!(took >= Duration::from_secs(3) && between >= Duration::from_secs(1), "{took:?} {between:?}");
+}
+
 #[tokio::test]
 async fn what_does_not_end_in_time_is_kept_and_its_sender_told_how_to_go_on() {
     let mut world = World::with(&["drain_time = \"2s\""]);

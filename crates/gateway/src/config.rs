@@ -90,7 +90,9 @@ pub(crate) struct Limits {
     pub(crate) discard_time: Duration,
     pub(crate) header_timeout: Duration,
     pub(crate) form_files: usize,
-    /// How long a stop waits for what is under way.
+    /// How long a stop says that it is not ready before it takes no more connections.
+    pub(crate) drain_notice: Duration,
+    /// How long it waits for what is under way after that.
     pub(crate) drain_time: Duration,
 }
 
@@ -115,6 +117,7 @@ impl Default for Limits {
             discard_time: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),
             form_files: 1_000,
+            drain_notice: Duration::from_secs(1),
             drain_time: Duration::from_secs(30),
         }
     }
@@ -306,6 +309,7 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
         form_files: section
             .number("form_files", found)
             .map_or(default.form_files, |n| usize::try_from(n).unwrap_or(usize::MAX)),
+        drain_notice: section.duration("drain_notice", found).unwrap_or(default.drain_notice),
         drain_time: section.duration("drain_time", found).unwrap_or(default.drain_time),
     };
     check_limits(&section, &limits, found);

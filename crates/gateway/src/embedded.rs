@@ -137,6 +137,8 @@ fn configuration(
     let mut root = toml::Table::new();
     root.insert("server".into(), server.into());
     root.insert("ledger".into(), toml::Table::from_iter([("url".into(), ledger.into())]).into());
+    // There is no load balancer that would have to hear of a stop.
+    root.insert("limits".into(), toml::Table::from_iter([("drain_notice".into(), "0s".into())]).into());
     root.insert(
         "desk".into(),
         toml::Table::from_iter([

@@ -168,9 +168,11 @@ pub(crate) async fn start(
 }
 
 impl Running {
-    /// Stops in order, within the drain time. Says whether everything ended in time.
+    /// Stops in order: whoever sends requests here hears of it first, then what is under way has the drain time. Says
+    /// whether everything ended in time.
     pub(crate) async fn stop(self) -> bool {
         self.app.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(self.app.limits.drain_notice).await;
         self.stop.cancel();
         self.tasks.close();
         let mut wait = std::pin::pin!(async {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::receiving::deadline;
 use crate::{Error, Result};
 
-/// From the moment it was asked for: three beats of [`crate::Uploads::keep_alive`], and what follows.
+/// From the moment it was asked for. [`crate::Uploads::keep_alive`] asks again every 2 s: a ledger may be silent for 20 s.
 const LEASE: Duration = Duration::from_secs(30);
 /// A part is called back so much earlier than others are told: clocks differ, and its last bytes may still be on the line.
 const MARGIN: Duration = Duration::from_secs(10);
