@@ -57,6 +57,11 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
+    /// Whether it is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Starts it again after [`Gateway::kill`].
     pub fn restart(&mut self) {
         *self = Self::start(&self.config.clone(), self.url.clone(), &self.environment.clone());

@@ -3,6 +3,8 @@
 #![allow(clippy::missing_panics_doc, reason = "a test helper that fails has found something")]
 #![allow(clippy::unwrap_used, reason = "as above")]
 
+mod arrived;
+mod between;
 mod curl;
 mod dialect;
 mod garage;
@@ -12,12 +14,14 @@ mod look;
 mod postgres;
 mod raw;
 mod sandbox;
+mod statements;
 mod store;
 mod support;
 mod transport;
 pub mod wire;
 mod world;
 
+pub use between::{Between, Call, Fate, Moment};
 pub use curl::{Answer, curl, curl_command, curl_raw};
 pub use dialect::{ask, break_off, until_offset};
 pub use garage::Garage;
@@ -27,6 +31,7 @@ pub use look::{comments_naming, eventually, eventually_async, objects, sha256, u
 pub use postgres::Postgres;
 pub use raw::Raw;
 pub use sandbox::Sandbox;
+pub use statements::{Statement, Statements};
 pub use store::{Asked, Checking, Habits, Store, abort_after};
 pub use support::{noise, object, printed, side_by_side};
 pub use transport::{Authority, Transport};

@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 mod conventions;
 mod operations;
 
+pub(crate) use operations::operation;
+
 /// What a store makes of checksums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checking {
@@ -272,7 +274,7 @@ fn answer(shared: &Shared, head: &http::request::Parts, body: Bytes) -> Response
     let convention = conventions::operation(&head.method, &asked);
     asked.operation = match &convention {
         Some(name) => name.clone(),
-        None => operations::operation(&head.method, &asked.target).to_owned(),
+        None => operation(&head.method, &asked.target).to_owned(),
     };
     let mut state = shared.state();
     state.asked.push(asked.clone());

@@ -7,7 +7,8 @@ use bucket::{Bucket, Crc64, Metadata, PartTag};
 use ledger::{Completing, Original, State, Upload, now_ms};
 use tracing::Instrument as _;
 
-use crate::engine::{Uploads, destination, signed};
+use crate::append::{Append, BodyError, End, Frame};
+use crate::engine::{Uploads, destination, signed, unsigned};
 use crate::hash;
 use crate::observe::ended_alone;
 use crate::receiving::{Receiving, deadline};
@@ -145,7 +146,8 @@ impl Uploads {
         }
     }
 
-    /// Goes on with uploads that were being published when their process died, and cancels those nobody works on.
+    /// Goes on with uploads that were being published when their process died, ends those whose last byte had come, and
+    /// cancels those nobody works on.
     /// `idle` is how long one must not have moved; zero only before the first request is taken.
     ///
     /// # Errors
@@ -154,6 +156,9 @@ impl Uploads {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         for upload in self.0.ledger.unmoved(State::Open, before).await? {
             if upload.resumable && self.expires_at(&upload) > now_ms() {
+                if upload.offset > 0 && upload.length == Some(upload.offset) && !self.is_running(&upload.id) {
+                    self.end_for_its_sender(&upload).await;
+                }
                 continue;
             }
             if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
@@ -169,6 +174,22 @@ impl Uploads {
             }
         }
         Ok(())
+    }
+
+    /// Every byte is durable, and whoever received the last one died before it said so. A sender that finds the offset at
+    /// the end of its file sends nothing more.
+    async fn end_for_its_sender(&self, upload: &Upload) {
+        let append = Append {
+            offset: unsigned(upload.offset),
+            body_bytes: Some(0),
+            end: End::Length,
+            max_bytes: u64::MAX,
+            ..Append::default()
+        };
+        let nothing = futures_util::stream::empty::<std::result::Result<Frame, BodyError>>();
+        if let Err(error) = self.append(&upload.id, &append, nothing).await {
+            tracing::warn!(upload.id, error = %error, "end an upload whose bytes have all come");
+        }
     }
 
     async fn recover_one(&self, upload: &Upload) -> Result<()> {

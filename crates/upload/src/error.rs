@@ -19,8 +19,8 @@ pub enum Error {
     /// The sender: begin again; there is no such upload (or it is another link's).
     #[error("no such upload")]
     NotFound,
-    /// The sender: begin again; it was cancelled or has expired.
-    #[error("the upload was cancelled or has expired")]
+    /// The sender: begin again; it was cancelled, has expired, or its parts were removed from the bucket.
+    #[error("the upload was cancelled, has expired, or its parts were removed from the bucket")]
     Gone,
     /// The sender: go on at the offset given.
     #[error("the upload is at offset {expected}")]

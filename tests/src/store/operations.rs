@@ -10,7 +10,7 @@ use md5::Digest as _;
 use super::{Asked, Checking, Habits, Kept, State, Unfinished, plain};
 
 /// S3's name of what a request asks for.
-pub(super) fn operation(method: &Method, target: &str) -> &'static str {
+pub(crate) fn operation(method: &Method, target: &str) -> &'static str {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let has_key = path.trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
     let has = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));

@@ -143,3 +143,25 @@ async fn dies_while_the_body_stalls() {
     assert!(assert_all_or_nothing(&world, &Bytes::new()).await.is_none());
     world.assert_nothing_left().await;
 }
+
+/// Dies between the last byte and the end that follows: a sender that asks is told that nothing is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_come_to_its_last_byte_is_ended_without_its_sender() {
+    let world = World::start().await;
+    for size in [MIB, LARGE] {
+        let sent = pattern(size, 7);
+        let upload = world.create_resumable("whole.bin", Some(size as u64)).await.unwrap();
+        let append = Append { end: crate::End::Later, body_bytes: Some(size as u64), ..world.begin() };
+        let open = world.uploads.append(&upload.id, &append, frames(&sent)).await.unwrap();
+        assert_eq!((open.state, open.offset), (State::Open, open.length.unwrap()));
+        let next = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
+        next.uploads.recover(Duration::from_secs(60)).await.unwrap();
+        assert_eq!(next.ledger.upload(&upload.id).await.unwrap().state, State::Open, "it has just moved");
+        next.uploads.recover(Duration::ZERO).await.unwrap();
+        next.assert_stored(&next.ledger.upload(&upload.id).await.unwrap(), &sent).await;
+        next.recover_and_sweep().await;
+        assert_eq!(world.present("").await, [upload.object_key]);
+        world.uploads.remove(&upload.id, "operator").await.unwrap();
+        world.assert_nothing_left().await;
+    }
+}

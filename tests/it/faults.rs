@@ -1,0 +1,320 @@
+//! What the store does to an upload that may be resumed: parts refused, answers lost, parts written by others, multipart
+//! uploads gone, no room. The offset never covers a gap, the object is what was sent, and no call is made in vain.
+
+use bucket::{Crc64Hasher, Payload};
+use bytes::Bytes;
+use tests::{
+    Answer, Between, Fate, Gateway, Moment, Raw, Sandbox, curl, eventually, noise, objects, side_by_side,
+};
+
+/// Parts of a file begin with this size.
+const PART: usize = 8 * 1024 * 1024;
+
+/// A gateway with a hop before its store.
+struct Setting {
+    gateway: Gateway,
+    between: Between,
+    sandbox: Sandbox,
+}
+
+impl Setting {
+    fn start() -> Self {
+        let sandbox = Sandbox::start_embedded();
+        let between = Between::to(&sandbox.text("/s3/endpoint"));
+        let gateway = sandbox.gateway_with(|config| {
+            config["support_uploader"]["endpoint"] = between.url.as_str().into();
+        });
+        Self { gateway, between, sandbox }
+    }
+
+    fn link(&self) -> String {
+        self.sandbox.link("acme")
+    }
+
+    /// Begins an upload of this name and length; answers its own address.
+    fn create(&self, name: &str, length: usize) -> String {
+        let (disposition, length) = (
+            format!("Content-Disposition: attachment; filename=\"{name}\""),
+            format!("Upload-Length: {length}"),
+        );
+        let answer = tests::ask(
+            "POST",
+            &format!("{}/uploads", self.link()),
+            &["Upload-Complete: ?0", &disposition, &length],
+            b"",
+        );
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.headers["location"].clone()
+    }
+
+    /// Sends these bytes of a longer file and hangs up; what came is durable.
+    fn cut_off(&self, own: &str, bytes: &[u8], range: std::ops::Range<usize>) {
+        let headers = [
+            format!("Content-Length: {}", bytes.len() - range.start),
+            format!("Upload-Offset: {}", range.start),
+        ];
+        let mut raw = Raw::request("PUT", own, &headers.each_ref().map(String::as_str));
+        assert!(raw.send(&bytes[range.clone()]));
+        raw.half_close();
+        let answer = raw.answer().unwrap();
+        assert_eq!((answer.status, answer.offset()), (400, range.end), "{answer:?}");
+    }
+
+    /// The only multipart upload in the bucket.
+    async fn multipart(&self) -> (String, String) {
+        let mut there = self.sandbox.bucket(None).await.multiparts("").await.unwrap();
+        assert_eq!(there.len(), 1, "{there:?}");
+        there.remove(0)
+    }
+
+    async fn arrived(&self, answer: &Answer, bytes: &[u8]) {
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let receipt = answer.json();
+        self.sandbox.arrived_once(&receipt, bytes).await;
+        self.sandbox.holds_only(&self.gateway, &[&receipt]).await;
+    }
+}
+
+/// Storage is down: the sender is told when to come back and where it stands.
+#[track_caller]
+fn is_told_to_go_on(answer: &Answer) -> usize {
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "/problems/unavailable"), "{answer:?}");
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("tail -c +"), "{answer:?}");
+    answer.offset()
+}
+
+/// What happens to every attempt to send one part.
+#[derive(Debug)]
+struct Loss {
+    part: u32,
+    moment: Moment,
+    fate: Fate,
+    /// Whether another process goes on.
+    restarted: bool,
+}
+
+async fn lost(loss: &Loss) {
+    let mut setting = Setting::start();
+    let bytes = noise(40_000_000, u64::from(loss.part));
+    let own = setting.create("lossy.bin", bytes.len());
+    let (part, moment, fate) = (loss.part, loss.moment, loss.fate);
+    setting.between.decide(
+        move |call, now| {
+            if call.part() == part && now == moment { fate } else { Fate::Pass }
+        },
+    );
+    let answer = setting.sandbox.go_on(&own, &bytes, 0);
+    let offset = is_told_to_go_on(&answer);
+    assert_eq!(offset, (part as usize - 1) * PART, "the parts before it, and none after the gap: {answer:?}");
+    let performed = setting.between.calls(Moment::Performed);
+    assert!(performed.iter().any(|call| call.part() > part), "no later part landed: {performed:?}");
+    assert_eq!(curl(&["-I", &own]).offset(), offset);
+    setting.between.mend();
+    if loss.restarted {
+        // Nothing of a process that is gone is on its way: the next one goes on at once.
+        setting.gateway.kill();
+        setting.gateway.restart();
+    }
+    assert_eq!(curl(&["-I", &own]).offset(), offset);
+    let done = setting.sandbox.go_on(&own, &bytes, offset);
+    setting.arrived(&done, &bytes).await;
+}
+
+fn losses(restarted: bool) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    for part in [1, 3] {
+        for (moment, fate) in [
+            (Moment::Arrived, Fate::Refuse(503, "SlowDown")),
+            (Moment::Arrived, Fate::Drop),
+            (Moment::Performed, Fate::Drop),
+        ] {
+            losses.push(Loss { part, moment, fate, restarted });
+        }
+    }
+    losses
+}
+
+#[test]
+fn a_part_that_is_lost_while_later_ones_land_is_sent_again_after_a_restart() {
+    side_by_side(3, &losses(true), lost);
+}
+
+/// A part, with the checksum that S3 verifies.
+fn payload(bytes: &[u8]) -> Payload {
+    let mut crc64 = Crc64Hasher::new();
+    crc64.update(bytes);
+    Payload::new(vec![Bytes::copy_from_slice(bytes)], crc64.value())
+}
+
+/// An older sender's attempt arrives after the part was committed: at the end of the file it is found out.
+#[tokio::test]
+async fn a_part_that_a_stale_writer_overwrote_is_never_in_the_object() {
+    let setting = Setting::start();
+    let bytes = noise(30_000_000, 11);
+    let bucket = setting.sandbox.bucket(None).await;
+    let own = setting.create("stale.bin", bytes.len());
+    setting.cut_off(&own, &bytes, 0..20_000_000);
+    let (key, multipart_id) = setting.multipart().await;
+    bucket.put_part(&key, &multipart_id, 2, &payload(&noise(PART, 12))).await.unwrap();
+    let done = setting.sandbox.go_on(&own, &bytes, 20_000_000);
+    assert_eq!((done.status, done.problem().as_str()), (500, "/problems/internal"), "{done:?}");
+    assert!(done.json()["detail"].as_str().unwrap().contains("Try again"), "{done:?}");
+    assert!(!objects(&bucket).await.contains(&key), "other bytes are in an object");
+    assert!(setting.gateway.log().contains("ERROR"), "an operator is told");
+    assert_eq!(curl(&["-I", &own]).status, 410);
+    let again = setting.sandbox.send(&setting.link(), "stale.bin", &bytes);
+    setting.arrived(&again, &bytes).await;
+}
+
+/// When somebody else takes the multipart upload away.
+#[derive(Debug)]
+enum Taken {
+    /// While nobody sends.
+    AtRest,
+    /// In the middle of an append.
+    OnTheWay,
+    /// Before it is completed.
+    AtTheEnd,
+}
+
+async fn taken(when: &Taken) {
+    let setting = Setting::start();
+    let bytes = noise(40_000_000, 13);
+    let bucket = setting.sandbox.bucket(None).await;
+    let own = setting.create("taken.bin", bytes.len());
+    setting.cut_off(&own, &bytes, 0..20_000_000);
+    let (key, multipart_id) = &setting.multipart().await;
+    let answer = match when {
+        Taken::AtRest => {
+            bucket.abort_multipart(key, multipart_id).await.unwrap();
+            setting.sandbox.go_on(&own, &bytes, 20_000_000)
+        }
+        Taken::OnTheWay => {
+            let length = format!("Content-Length: {}", bytes.len() - 20_000_000);
+            let mut raw = Raw::request("PUT", &own, &[&length, "Upload-Offset: 20000000"]);
+            assert!(raw.send(&bytes[20_000_000..30_000_000]));
+            eventually("a part is committed", || (curl(&["-I", &own]).offset() > 20_000_000).then_some(()));
+            bucket.abort_multipart(key, multipart_id).await.unwrap();
+            raw.send(&bytes[30_000_000..]);
+            raw.answer().unwrap()
+        }
+        Taken::AtTheEnd => {
+            setting.cut_off(&own, &bytes, 20_000_000..39_000_000);
+            let (key, multipart_id) = (key.clone(), multipart_id.clone());
+            let (taker, runtime) = (bucket.clone(), tokio::runtime::Handle::current());
+            setting.between.decide(move |call, moment| {
+                if call.operation == "CompleteMultipartUpload" && moment == Moment::Arrived {
+                    let (taker, key, multipart_id) = (taker.clone(), key.clone(), multipart_id.clone());
+                    let taken =
+                        runtime.spawn(async move { taker.abort_multipart(&key, &multipart_id).await });
+                    // The request goes on when it is gone.
+                    while !taken.is_finished() {
+                        std::thread::yield_now();
+                    }
+                }
+                Fate::Pass
+            });
+            let (sandbox, own, bytes) = (&setting.sandbox, own.clone(), &bytes);
+            tokio::task::block_in_place(|| sandbox.go_on(&own, bytes, 39_000_000))
+        }
+    };
+    assert_eq!((answer.status, answer.problem().as_str()), (410, "/problems/upload-gone"), "{answer:?}");
+    assert!(answer.json()["detail"].as_str().unwrap().contains("Send the file again"), "{answer:?}");
+    assert_eq!(curl(&["-I", &own]).status, 410);
+    setting.between.mend();
+    let again = setting.sandbox.send(&setting.link(), "taken.bin", &bytes);
+    setting.arrived(&again, &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_whose_parts_somebody_removed_is_begun_again() {
+    for when in [Taken::AtRest, Taken::OnTheWay, Taken::AtTheEnd] {
+        taken(&when).await;
+    }
+}
+
+/// How servers say that their disks are full.
+#[derive(Debug)]
+struct Full {
+    operation: &'static str,
+    status: u16,
+    code: &'static str,
+    restarted: bool,
+}
+
+async fn full(case: &Full) {
+    let mut setting = Setting::start();
+    let bytes = noise(20_000_000, 14);
+    let own = setting.create("full.bin", bytes.len());
+    let begun = if case.operation == "PutObject" { 1_000_000 } else { 10_000_000 };
+    setting.cut_off(&own, &bytes, 0..begun);
+    let (operation, status, code) = (case.operation, case.status, case.code);
+    setting.between.decide(move |call, moment| {
+        if call.operation == operation && moment == Moment::Arrived {
+            Fate::Refuse(status, code)
+        } else {
+            Fate::Pass
+        }
+    });
+    let until = if case.operation == "PutObject" { begun + 1_000_000 } else { bytes.len() };
+    let range = format!("Content-Range: bytes {begun}-{}/{}", until - 1, bytes.len());
+    let answer = tests::ask("PUT", &own, &[&range], &bytes[begun..until]);
+    assert_eq!(is_told_to_go_on(&answer), begun, "{answer:?}");
+    setting.between.mend();
+    if case.restarted {
+        setting.gateway.kill();
+        setting.gateway.restart();
+    }
+    assert_eq!(curl(&["-I", &own]).offset(), begun, "what was acknowledged is kept");
+    let done = setting.sandbox.go_on(&own, &bytes, begun);
+    setting.arrived(&done, &bytes).await;
+}
+
+/// Such a server, for this operation.
+fn full_for(operation: &'static str, restarted: bool) -> Vec<Full> {
+    [(507, "InsufficientStorage"), (507, "XMinioStorageFull"), (500, "InternalError"), (503, "SlowDown")]
+        .into_iter()
+        .map(|(status, code)| Full { operation, status, code, restarted })
+        .collect()
+}
+
+#[test]
+fn a_full_store_keeps_what_it_has_and_takes_the_rest_when_there_is_room() {
+    let mut cases = full_for("PutObject", false);
+    cases.extend(full_for("UploadPart", true));
+    side_by_side(4, &cases, full);
+}
+
+#[tokio::test]
+async fn asking_costs_no_call_and_going_on_reads_back_nothing_but_the_tail() {
+    let setting = Setting::start();
+    let bytes = noise(30_000_000, 15);
+    let own = setting.create("cheap.bin", bytes.len());
+    // Two parts, and a tail of less than a part may have.
+    let cut = 2 * PART + 3_000_000;
+    setting.cut_off(&own, &bytes, 0..cut);
+    let by_name = format!("{}/cheap.bin", setting.link());
+    setting.between.forget();
+    setting.between.decide(|_, _| Fate::Refuse(403, "AccessDenied"));
+    for url in [&own, &by_name] {
+        let state = curl(&["-I", url]);
+        assert_eq!((state.status, state.offset()), (204, cut), "{state:?}");
+    }
+    assert_eq!(curl(&[&own]).json()["offset"], cut, "the state so far");
+    // Nor does one that is wrong.
+    let wrong = setting.sandbox.go_on(&own, &bytes, PART);
+    assert_eq!((wrong.status, wrong.offset()), (409, cut), "{wrong:?}");
+    assert_eq!(setting.between.calls(Moment::Arrived), [], "a HEAD asked the store");
+    setting.between.mend();
+    let done = setting.sandbox.go_on(&own, &bytes, cut);
+    let upload = done.json()["id"].as_str().unwrap().to_owned();
+    let calls = setting.between.calls(Moment::Arrived);
+    let reads: Vec<_> = calls.iter().filter(|call| call.operation == "GetObject").collect();
+    let hidden = format!("/.weighbridge/{upload}/");
+    assert!(reads.len() == 1 && reads[0].target.contains(&hidden), "{reads:?}");
+    let parts: Vec<_> =
+        calls.iter().filter(|call| call.operation == "UploadPart").map(tests::Call::part).collect();
+    assert!(parts.iter().all(|number| *number > 2), "parts that were stored are sent again: {parts:?}");
+    setting.arrived(&done, &bytes).await;
+}
