@@ -8,10 +8,12 @@ use bucket::Crc64;
 use bytes::Bytes;
 use futures_util::Stream;
 use ledger::{Appending, Numbers, State, Upload, now_ms};
+use tokio::time::Instant;
 
 use crate::budget::Allowance;
 use crate::engine::{Place, Uploads, busy, signed, unsigned};
 use crate::hash::Hasher;
+use crate::memory::PART_TIME;
 use crate::part::Part;
 use crate::receiving::Receiving;
 use crate::room::Growth;
@@ -90,7 +92,10 @@ impl Uploads {
             return Err(Error::LengthMismatch { declared, actual });
         }
         let id = seen.id.as_str();
-        let Some(allowance) = self.0.budget.admit(append.body_bytes.or(append.length)).await else {
+        // What is to be kept as a whole or not at all waits for its end in memory and in parts.
+        let spools = seen.resumable && append.content.is_empty();
+        let bytes = append.body_bytes.or(append.length);
+        let Some(allowance) = self.0.budget.admit(bytes, spools).await else {
             // Only one that no append has begun: another may be under way.
             self.give_up(id, 0, append, &busy()).await;
             return Err(busy());
@@ -100,7 +105,7 @@ impl Uploads {
         let epoch = begun.epoch;
         place.begun(epoch);
         let result = async {
-            let mut receiving = Box::pin(self.receiving(begun, append, allowance, &place)).await?;
+            let mut receiving = self.receiving(begun, append, allowance, &place).await?;
             let ended = match receiving.receive(body).await {
                 Ok(()) => self.end(&mut receiving, append).await,
                 Err(error) => Err(error),
@@ -170,7 +175,7 @@ impl Uploads {
         }
     }
 
-    /// Everything that the bytes need, with the tail where this append goes on in it.
+    /// Everything that the bytes need.
     async fn receiving<'a>(
         &'a self,
         begun: Appending,
@@ -200,11 +205,13 @@ impl Uploads {
         };
         let tails = if upload.tails_written > 0 { ledger.tails(&upload.id).await? } else { Vec::new() };
         let offset = unsigned(upload.offset);
-        let mut receiving = Receiving {
+        Ok(Receiving {
             uploads: self,
             bucket: self.bucket(&upload)?,
             epoch,
             allowance,
+            spools: upload.resumable && append.content.is_empty(),
+            granted: None,
             evicted: place.evicted().clone(),
             stopping: self.stopping(upload.resumable),
             lease: place.lease().clone(),
@@ -226,13 +233,12 @@ impl Uploads {
             tails,
             tail_loaded: false,
             part: Part::default(),
+            part_until: Instant::now() + PART_TIME,
             growth: Growth::of(&upload),
             in_flight: VecDeque::new(),
             failed: false,
             upload,
-        };
-        receiving.prepare_tail(append).await?;
-        Ok(receiving)
+        })
     }
 
     /// Cancels what a failed append leaves, if it is still its own. Publishing that may yet succeed is left to recovery, and

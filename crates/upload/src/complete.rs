@@ -39,14 +39,15 @@ impl Uploads {
         let sha256 = digests[0].hex.clone();
         let checked = self.compare(receiving, &digests).await?;
         let whole = if receiving.upload.multipart_id.is_some() {
-            if receiving.part.len() > 0 {
+            if receiving.gathered() > 0 {
                 receiving.cut().await?;
             }
             receiving.settle().await?;
             receiving.commit(None).await?;
             None
         } else {
-            Some(std::mem::take(&mut receiving.part).finish())
+            receiving.load_tail().await?;
+            Some(receiving.take_part())
         };
         let crc64 = whole.as_ref().map_or(receiving.crc64, bucket::Payload::crc64);
         let upload = &receiving.upload;

@@ -165,7 +165,7 @@ impl Uploads {
         if let Some(error) = self.why_no_room(link, None).await? {
             return Err(error);
         }
-        self.0.budget.admit(None).await.map(drop).ok_or_else(busy)
+        self.0.budget.admit(None, true).await.map(drop).ok_or_else(busy)
     }
 
     /// Records a new upload. Nothing exists in a bucket yet.
@@ -178,7 +178,7 @@ impl Uploads {
         if new.length.is_some_and(|length| length > max) {
             return Err(Error::TooLarge { max });
         }
-        if self.0.budget.admit(new.length).await.is_none() {
+        if self.0.budget.admit(new.length, new.resumable).await.is_none() {
             return Err(busy());
         }
         let id = ledger::new_id();

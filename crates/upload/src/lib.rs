@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod hash;
 mod lease;
+mod memory;
 mod observe;
 mod part;
 mod plan;

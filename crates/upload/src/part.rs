@@ -1,6 +1,6 @@
 //! Gathers a part: frames of any size go in, each byte is copied once into budgeted pieces and checksummed.
 
-use bucket::{Crc64Hasher, Payload};
+use bucket::{Crc64, Crc64Hasher, Payload};
 use bytes::Bytes;
 
 use crate::budget::Piece;
@@ -11,6 +11,8 @@ pub(crate) struct Part {
     full: Vec<Bytes>,
     open: Option<Piece>,
     bytes: u64,
+    /// Bytes that were put in front, with their checksum; `crc64` is of those after them.
+    front: Option<(u64, Crc64)>,
     crc64: Crc64Hasher,
 }
 
@@ -41,9 +43,21 @@ impl Part {
         }
     }
 
+    /// Puts what was gathered elsewhere in front, once.
+    pub(crate) fn put_in_front(&mut self, mut front: Self) {
+        debug_assert!(self.front.is_none(), "a part has one tail before it");
+        front.full.extend(front.open.take().map(Piece::freeze));
+        front.full.append(&mut self.full);
+        self.full = front.full;
+        self.bytes += front.bytes;
+        self.front = Some((front.bytes, front.crc64.value()));
+    }
+
     /// The part as a request body.
     pub(crate) fn finish(mut self) -> Payload {
         self.full.extend(self.open.take().map(Piece::freeze));
-        Payload::new(self.full, self.crc64.value())
+        let crc64 = self.crc64.value();
+        let crc64 = self.front.map_or(crc64, |(bytes, front)| front.then(crc64, self.bytes - bytes));
+        Payload::new(self.full, crc64)
     }
 }

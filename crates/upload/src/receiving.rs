@@ -1,5 +1,5 @@
 //! The byte path: frames are gathered into parts and hashed once, parts are stored a few at a time and committed in
-//! order. Memory is bounded where a piece is taken (`Receiving::make_room`); an offset becomes durable in
+//! order. Memory is bounded where a piece is taken (`memory.rs`); an offset becomes durable in
 //! `Receiving::commit` and, for what is too little for a part, in `Receiving::store_tail`.
 
 use std::collections::VecDeque;
@@ -14,12 +14,13 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::append::{BodyError, Frame};
-use crate::budget::Allowance;
+use crate::budget::{Allowance, Grant};
 use crate::engine::{Uploads, signed, unsigned};
 use crate::hash::Hasher;
 use crate::lease::Lease;
+use crate::memory::{PART_TIME, needed_by_others};
 use crate::part::Part;
-use crate::plan::{PART_BYTES_MIN, PARTS_MAX};
+use crate::plan::PARTS_MAX;
 use crate::room::Growth;
 use crate::{Digest, Error, Result};
 
@@ -37,6 +38,10 @@ pub(crate) struct Receiving<'a> {
     pub(crate) bucket: &'a Bucket,
     pub(crate) epoch: i64,
     pub(crate) allowance: Allowance,
+    /// Whether less than a part may be stored as a tail when memory is short.
+    pub(crate) spools: bool,
+    /// Memory for what is still missing of the smallest part.
+    pub(crate) granted: Option<Grant>,
     pub(crate) evicted: CancellationToken,
     /// Cancelled when an upload that may be resumed should end, because the gateway does.
     pub(crate) stopping: CancellationToken,
@@ -68,6 +73,8 @@ pub(crate) struct Receiving<'a> {
     /// Whether `part` begins with the tail that is stored.
     pub(crate) tail_loaded: bool,
     pub(crate) part: Part,
+    /// Until when it may hold memory that others wait for.
+    pub(crate) part_until: Instant,
     pub(crate) growth: Growth,
     pub(crate) in_flight: VecDeque<InFlight>,
     /// A part could not be stored: nothing after it counts.
@@ -106,6 +113,7 @@ impl Receiving<'_> {
     {
         let (evicted, stopping) = (self.evicted.clone(), self.stopping.clone());
         loop {
+            let needed = needed_by_others(&self.uploads.0.budget, self.holds_until());
             let stored = async {
                 match self.in_flight.front_mut() {
                     Some(oldest) => (&mut oldest.storing).await,
@@ -123,6 +131,7 @@ impl Receiving<'_> {
                     Some(Ok(Frame::Digests(digests))) => self.announced.extend(digests),
                     Some(Err(error)) => return Err(self.broken(error)),
                 },
+                () = needed => self.give_back().await?,
             }
         }
     }
@@ -147,14 +156,14 @@ impl Receiving<'_> {
         while !rest.is_empty() {
             let part_bytes = self.part_bytes();
             // A full part is cut when a byte comes after it: a file that ends with it needs no multipart upload.
-            if self.part.len() >= part_bytes {
+            if self.gathered() >= part_bytes {
                 self.cut().await?;
                 continue;
             }
             if self.part.room() == 0 {
                 self.make_room().await?;
             }
-            let left = usize::try_from(part_bytes - self.part.len()).unwrap_or(usize::MAX);
+            let left = usize::try_from(part_bytes.saturating_sub(self.gathered())).unwrap_or(usize::MAX);
             let (now, later) = rest.split_at(rest.len().min(self.part.room()).min(left));
             self.hasher.update(now);
             self.part.fill(now);
@@ -164,43 +173,37 @@ impl Receiving<'_> {
         Ok(())
     }
 
-    /// Takes another piece of the budget. When it runs short, what was gathered goes as a short part, if it may.
-    pub(crate) async fn make_room(&mut self) -> Result<()> {
-        let piece = match self.allowance.try_piece() {
-            Some(piece) => piece,
-            None => {
-                if self.part.len() >= PART_BYTES_MIN {
-                    self.cut().await?;
-                }
-                tokio::select! {
-                    biased;
-                    () = self.evicted.cancelled() => return Err(self.give_way().await),
-                    () = self.stopping.cancelled() => return Err(Error::Draining),
-                    piece = self.allowance.piece() => piece,
-                }
-            }
-        };
-        self.part.add_piece(piece);
-        Ok(())
+    /// What was gathered for the next part, in memory and before that in the tail.
+    pub(crate) fn gathered(&self) -> u64 {
+        let stored: i64 = if self.tail_loaded { 0 } else { self.tails.iter().map(|tail| tail.size).sum() };
+        self.part.len() + unsigned(stored)
+    }
+
+    /// What is in memory of it, as one request's body. The next part begins.
+    pub(crate) fn take_part(&mut self) -> Payload {
+        self.granted = None;
+        self.part_until = Instant::now() + PART_TIME;
+        std::mem::take(&mut self.part).finish()
     }
 
     fn part_bytes(&self) -> u64 {
-        let began = self.offset - self.part.len();
+        let began = self.offset - self.gathered();
         self.uploads.0.plan.part_bytes(unsigned(self.number) + 1, began, self.length)
     }
 
     /// Sends the gathered part on its way, after waiting for a place.
     pub(crate) async fn cut(&mut self) -> Result<()> {
         if unsigned(self.number) >= PARTS_MAX {
-            return Err(Error::TooLarge { max: self.offset - self.part.len() });
+            return Err(Error::TooLarge { max: self.offset - self.gathered() });
         }
         self.wait_for_older_writers().await?;
+        self.load_tail().await?;
         let multipart_id = self.multipart().await?;
         while self.in_flight.len() >= PARTS_IN_FLIGHT_MAX {
             self.wait_oldest().await?;
         }
         self.number += 1;
-        let payload = std::mem::take(&mut self.part).finish();
+        let payload = self.take_part();
         let (number, size) = (self.number, payload.len());
         let offset = signed(self.offset - size);
         let job = PartJob {
@@ -363,6 +366,7 @@ impl Receiving<'_> {
         if self.tail_loaded || !parts.is_empty() {
             let replaced = std::mem::take(&mut self.tails);
             self.uploads.forget_tails(self.bucket, replaced);
+            self.tail_loaded = false;
         }
         Ok(())
     }

@@ -5,14 +5,17 @@
 use bucket::{Bucket, Crc64, Metadata};
 use futures_util::StreamExt as _;
 use ledger::{Tail, Upload};
+use tokio::time::Instant;
 
-use crate::append::{Append, End};
+use crate::budget::Grant;
 use crate::engine::{Uploads, signed, unsigned};
+use crate::memory::PART_TIME_SHORT;
+use crate::part::Part;
 use crate::plan::PART_BYTES_MIN;
 use crate::receiving::{Receiving, Stored, deadline};
 use crate::{Error, Result};
 
-/// Pieces of one tail; the next append gathers them. At 64 KiB each they are nearly a part.
+/// Pieces of one tail; the next takes their place. At 64 KiB each they are nearly a part.
 const PIECES_MAX: usize = 64;
 
 impl Uploads {
@@ -56,86 +59,76 @@ impl Uploads {
 }
 
 impl Receiving<'_> {
-    /// Reads the tail back where this append is to go on in it; a small one only adds a piece.
-    pub(crate) async fn prepare_tail(&mut self, append: &Append) -> Result<()> {
-        let tail_bytes: u64 = self.tails.iter().map(|tail| unsigned(tail.size)).sum();
-        let Some(body_bytes) = append.body_bytes else { return self.load_tail().await };
-        let end = append.offset.saturating_add(body_bytes);
-        let goes_on = match append.end {
-            End::Body => false,
-            End::Length => self.length.is_none_or(|length| end < length),
-            End::Later => true,
-        };
-        let new = body_bytes.saturating_sub(self.passed_over);
-        let stays_small = tail_bytes.saturating_add(new) < PART_BYTES_MIN;
-        if goes_on && stays_small && self.tails.len() < PIECES_MAX { Ok(()) } else { self.load_tail().await }
-    }
-
-    /// Puts the stored tail before what was gathered.
-    async fn load_tail(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.tail_loaded, true) {
+    /// Puts the stored tail before what was gathered since, in memory of its own. A tail that is lost or damaged ends the
+    /// upload: its sender was told that these bytes are durable, and no more of the same could make that true again.
+    pub(crate) async fn load_tail(&mut self) -> Result<()> {
+        if self.tail_loaded || self.tails.is_empty() {
             return Ok(());
         }
-        let gathered = std::mem::take(&mut self.part).finish().to_bytes();
-        for tail in self.tails.clone() {
-            self.gather_tail(&tail).await?;
-        }
-        self.gather(&gathered).await
-    }
-
-    /// Adds bytes to the part that were hashed before.
-    async fn gather(&mut self, bytes: &[u8]) -> Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if self.part.room() == 0 {
-                self.make_room().await?;
+        let bytes = self.tails.iter().map(|tail| unsigned(tail.size)).sum();
+        let mut grant = tokio::select! {
+            biased;
+            () = self.evicted.cancelled() => return Err(self.give_way().await),
+            () = self.stopping.cancelled() => return Err(Error::Draining),
+            grant = self.uploads.0.budget.for_tail(bytes) => grant,
+        };
+        let mut front = Part::default();
+        for tail in &self.tails {
+            match self.read_tail(tail, &mut front, &mut grant).await {
+                Err(Error::Internal(reason)) => {
+                    tracing::error!(
+                        key = tail.key,
+                        reason,
+                        "the tail of an upload is lost; its sender begins again"
+                    );
+                    return Err(Error::Gone);
+                }
+                other => other?,
             }
-            let (now, later) = rest.split_at(rest.len().min(self.part.room()));
-            self.part.fill(now);
-            rest = later;
         }
+        self.part.put_in_front(front);
+        self.tail_loaded = true;
         Ok(())
     }
 
-    /// Gathers a piece of the tail as it comes back. One that is lost or damaged ends the upload: its sender was told that
-    /// these bytes are durable, and no more of the same could make that true again.
-    async fn gather_tail(&mut self, tail: &Tail) -> Result<()> {
-        let bucket = self.bucket;
-        let read = async {
-            let mut frames = Box::pin(bucket.read(&tail.key, None).await?.stream());
-            let (mut bytes, mut crc64) = (0, bucket::Crc64Hasher::new());
-            while let Some(frame) = frames.next().await {
-                let frame = frame?;
-                crc64.update(&frame);
-                bytes += frame.len() as u64;
-                self.gather(&frame).await?;
+    async fn read_tail(&self, tail: &Tail, into: &mut Part, grant: &mut Grant) -> Result<()> {
+        let not_ours = || Error::Internal("it is not what was stored".into());
+        let mut frames = Box::pin(self.bucket.read(&tail.key, None).await?.stream());
+        let (mut bytes, mut crc64) = (0, bucket::Crc64Hasher::new());
+        while let Some(frame) = frames.next().await {
+            let frame = frame?;
+            crc64.update(&frame);
+            bytes += frame.len() as u64;
+            let mut rest = &frame[..];
+            while !rest.is_empty() {
+                if into.room() == 0 {
+                    into.add_piece(self.allowance.piece_of(grant).ok_or_else(not_ours)?);
+                }
+                let (now, later) = rest.split_at(rest.len().min(into.room()));
+                into.fill(now);
+                rest = later;
             }
-            let is_whole =
-                bytes == unsigned(tail.size) && Crc64::from_hex(&tail.crc64) == Some(crc64.value());
-            if is_whole { Ok(()) } else { Err(Error::Internal("it is not what was stored".into())) }
-        };
-        match read.await {
-            Err(Error::Internal(reason)) => {
-                tracing::error!(
-                    key = tail.key,
-                    reason,
-                    "the tail of an upload is lost; its sender begins again"
-                );
-                Err(Error::Gone)
-            }
-            other => other,
         }
+        let is_whole = bytes == unsigned(tail.size) && Crc64::from_hex(&tail.crc64) == Some(crc64.value());
+        if is_whole { Ok(()) } else { Err(not_ours()) }
     }
 
     /// Makes everything received durable: what is enough goes as a part, the rest as a tail. So does a whole part whose
     /// number another may still have on its way: nobody waits for that here.
     pub(crate) async fn rest(&mut self) -> Result<()> {
-        if self.part.len() >= PART_BYTES_MIN && !self.doubtful {
+        if self.gathered() >= PART_BYTES_MIN && !self.doubtful {
             self.cut().await?;
         }
+        self.spool().await?;
+        self.let_go().await;
+        Ok(())
+    }
+
+    /// Stores less than a part, and gives its memory back.
+    pub(crate) async fn spool(&mut self) -> Result<()> {
         self.settle().await?;
         self.store_tail().await?;
-        self.let_go().await;
+        self.part_until = Instant::now() + PART_TIME_SHORT;
         Ok(())
     }
 
@@ -158,7 +151,10 @@ impl Receiving<'_> {
         if self.offset == reached {
             return self.commit(None).await;
         }
-        let payload = std::mem::take(&mut self.part).finish();
+        if self.tails.len() >= PIECES_MAX && !self.stopping.is_cancelled() {
+            self.load_tail().await?;
+        }
+        let payload = self.take_part();
         let offset = self.offset - payload.len();
         let key =
             format!("{}{:020}-{}", Uploads::tail_prefix(self.bucket, &self.upload.id), offset, self.epoch);

@@ -131,7 +131,7 @@ async fn length_mismatch() {
 /// A body longer than announced cannot wait for memory that it was not promised.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_longer_than_announced_takes_no_memory() {
-    let world = World::with_memory(6 * MIB).await;
+    let world = World::with_memory(12 * MIB).await;
     let (_sender, stalled) = Sender::new();
     let first = world.create("first.bin", None).await.unwrap();
     let engine = world.engine.clone();
