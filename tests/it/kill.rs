@@ -151,7 +151,7 @@ async fn killed_at(step: &Step) {
     gateway.restart();
 
     let swept = gateway.sweep();
-    assert_eq!((&swept["failed"], &swept["foreign"]), (&json!(0), &json!(0)), "{swept}");
+    assert_eq!((&swept["failed"], &swept["leaked"]), (&json!(0), &json!(0)), "{swept}");
     sending.no_half_file(&sandbox, &bucket).await;
     if let Some(answer) = &acknowledged {
         assert_eq!(answer.status, 201, "{answer:?}");

@@ -9,6 +9,7 @@
 mod abuse;
 mod access;
 mod admin;
+mod adopt;
 mod demo;
 mod desk;
 mod dialects;

@@ -1,7 +1,7 @@
 //! What an operator watches: metrics on an address of their own, and whether the gateway lives and can work.
 
 use serde_json::json;
-use tests::{World, curl, eventually, eventually_async, noise};
+use tests::{Sandbox, World, curl, eventually, eventually_async, noise};
 
 #[tokio::test]
 async fn metrics_tell_what_happened_and_come_back_to_zero() {
@@ -53,6 +53,30 @@ async fn metrics_tell_what_happened_and_come_back_to_zero() {
     }
     // Not where partners can see them.
     assert_eq!(curl(&[&format!("{}/metrics", world.gateway.url)]).status, 404);
+}
+
+#[tokio::test]
+async fn what_lies_in_the_buckets_unknown_is_told_with_its_size() {
+    let sandbox = Sandbox::start();
+    let bucket = sandbox.bucket(Some("globex")).await;
+    bucket.create_multipart("theirs.bin", "text/plain", &vec![]).await.unwrap();
+    let mut crc64 = bucket::Crc64Hasher::new();
+    crc64.update(b"theirs");
+    let payload = bucket::Payload::new(vec!["theirs".into()], crc64.value());
+    let key = ".weighbridge/01ARZ3NDEKTSV4RRFFQ69G5FAV/0-1";
+    bucket.put(key, "text/plain", &vec![], &payload).await.unwrap();
+    let world = World::on(sandbox, &[]);
+    let of = |bucket: &str, kind: &str| format!("{{bucket=\"{bucket}\",kind=\"{kind}\"}}");
+    let (tail, multipart) = (of("globex", "tail"), of("globex", "multipart"));
+    eventually("it is told of", || {
+        (world.metric(&format!("weighbridge_leaked_bytes{tail}")) == 6.0).then_some(())
+    });
+    assert_eq!(world.metric(&format!("weighbridge_leaked_objects{tail}")), 1.0);
+    assert_eq!(world.metric(&format!("weighbridge_leaked_objects{multipart}")), 1.0);
+    assert_eq!(world.metric("weighbridge_leaked_objects{bucket=\"support-uploader\""), 0.0);
+    assert_eq!(world.metric("weighbridge_unswept_uploads"), 0.0);
+    assert_eq!(world.metric("weighbridge_unswept_bytes"), 0.0);
+    assert!(tests::objects(&bucket).await.contains(&key.to_owned()), "and left alone");
 }
 
 #[tokio::test]

@@ -186,7 +186,7 @@ fn an_upload_outlives_its_link_but_not_its_revocation() {
 
 #[tokio::test]
 async fn nothing_is_left_of_an_upload_that_nobody_finished_in_its_time() {
-    let world = World::with(&["resume_window = \"1s\""]);
+    let world = World::with(&["resume_window = \"5s\""]);
     let url = format!("{}/old.bin", world.link("acme"));
     let bytes = noise(10_000_000, 6);
     cut_off(&url, 11_000_000, &bytes);

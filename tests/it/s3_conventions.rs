@@ -40,8 +40,14 @@ impl Operator {
 
     /// `config check --online` in an environment with nothing but this.
     fn check(&self, environment: &[(String, String)]) -> Output {
+        self.check_with(&["--online"], environment)
+    }
+
+    fn check_with(&self, arguments: &[&str], environment: &[(String, String)]) -> Output {
         Command::new(program("weighbridge"))
-            .args(["config", "check", "--online", "--config"])
+            .args(["config", "check"])
+            .args(arguments)
+            .arg("--config")
             .arg(self.path("weighbridge.toml"))
             .env_clear()
             .env("HOME", self.folder.path())
@@ -371,6 +377,50 @@ fn what_will_fail_is_a_mistake_of_the_configuration() {
         said.contains("warning: no lifecycle rule") && said.contains("note: this store does not obey"),
         "{said}"
     );
+}
+
+/// Without `--online`: what may be resumed is not removed, and whoever cannot be asked is no mistake.
+#[test]
+fn lifecycle_rules_are_looked_at_wherever_they_can_be() {
+    let rules = |xml: String| Habits { lifecycle: Some(xml), ..Habits::default() };
+    let removes = abort_after(7).replace(
+        "</LifecycleConfiguration>",
+        "<Rule><ID>b</ID><Status>Enabled</Status><Filter><Prefix>in/.weigh</Prefix></Filter>\
+         <Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>",
+    );
+    for (habits, status, part) in [
+        (Habits::default(), 0, ""),
+        (rules(abort_after(1)), 2, "after 1 days, while they may be resumed for 48 h (limits.resume_window)"),
+        (rules(removes), 2, "below `in/.weighbridge/` after 1 days"),
+        (Habits { lifecycle: None, ..Habits::default() }, 0, "warning: no lifecycle rule"),
+        (
+            Habits { denied: &["GetBucketLifecycleConfiguration"], ..Habits::default() },
+            0,
+            "warning: its lifecycle",
+        ),
+        (Habits { denied: &["PutObject", "HeadBucket"], ..Habits::default() }, 0, ""),
+    ] {
+        let store = Store::start(habits);
+        let operator = Operator::new(&format!("{KEYS}\nprefix = \"in\"").replace("URL", &store.url));
+        let output = operator.check_with(&[], &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{part}: {said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).contains("good"), status == 0, "{part}");
+        assert_eq!(said.is_empty(), part.is_empty(), "{said}");
+        let named = said
+            .lines()
+            .any(|line| line.contains("weighbridge.toml: line 9: support_uploader: ") && line.contains(part));
+        assert!(named || part.is_empty(), "{part} in {said}");
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for address in [silent.local_addr().unwrap().to_string(), "127.0.0.1:1".into()] {
+        let operator = Operator::new(&KEYS.replace("URL", &format!("http://{address}")));
+        let begun = std::time::Instant::now();
+        let output = operator.check_with(&[], &[]);
+        let said = printed(&output);
+        assert!(output.status.success() && said.contains("warning: it does not answer"), "{said}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
 }
 
 #[test]

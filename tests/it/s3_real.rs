@@ -132,7 +132,7 @@ async fn the_embedded_store_is_examined_and_left_as_it_was() {
     }
     assert_eq!(world.stored().await, [""; 0]);
     let swept = world.gateway.sweep();
-    assert_eq!((&swept["foreign"], &swept["failed"]), (&json!(0), &json!(0)), "{swept}");
+    assert_eq!((&swept["leaked"], &swept["failed"]), (&json!(0), &json!(0)), "{swept}");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn what_a_probe_that_died_left_is_nobody_elses() {
     let bucket = world.sandbox.bucket(None).await;
     bucket.create_multipart(".weighbridge/probe/1-1-parts", "text/plain", &Vec::new()).await.unwrap();
     bucket.create_multipart("somebody/else", "text/plain", &Vec::new()).await.unwrap();
-    assert_eq!(world.gateway.sweep()["foreign"], 1, "only the one that is not a probe's");
+    assert_eq!(world.gateway.sweep()["leaked"], 1, "only the one that is not a probe's");
 }
 
 #[test]

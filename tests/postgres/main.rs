@@ -163,6 +163,27 @@ async fn what_is_worked_on_is_kept_and_what_another_ended_stops() {
     assert!(!stalled.finish(b"too late"));
 }
 
+/// Where a link has room for one, a newer upload of the name waits for one that another gateway is receiving, and takes the
+/// place of one that nobody receives any more.
+#[tokio::test]
+async fn an_upload_gives_way_only_when_no_gateway_receives_it() {
+    let mut pair = Pair::start();
+    let link = pair.one.make_link(&["--partner", "acme", "--ticket", "1001", "--max-open", "1"]);
+    let at_two = format!("{}/same.bin", link.replace(&pair.sandbox.text("/url"), &pair.two.url));
+    let path = pair.sandbox.file("newer", "same.bin", b"newer");
+    let send = || curl(&["-T", path.to_str().unwrap(), &at_two]);
+    let sending = Stalled::begin(&link, "same.bin", b"older");
+    pair.until_state("same.bin", "open");
+    assert_eq!(send().status, 429);
+    assert!(sending.finish(b", and whole"));
+    assert_eq!(pair.state("same.bin"), "complete");
+    let left = Stalled::begin(&link, "same.bin", b"older");
+    eventually("it is open", || pair.state("same.bin").contains("open").then_some(()));
+    pair.one.kill();
+    assert!(!left.finish(b""));
+    eventually("nobody receives it any more", || (send().status == 201).then_some(()));
+}
+
 /// Within seconds: the older gateway sees that the upload is no longer its own.
 #[tokio::test]
 async fn a_newer_request_takes_over_from_a_half_dead_one_at_another_gateway() {

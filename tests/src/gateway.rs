@@ -119,9 +119,15 @@ impl Gateway {
         self.admin_ok(&all).trim().to_owned()
     }
 
-    /// Sweeps; answers what it found.
+    /// Sweeps; answers the sum of what it found.
     pub fn sweep(&self) -> Value {
-        serde_json::from_str(&self.admin_ok(&["sweep"])).unwrap()
+        self.sweep_with(&[]).pop().unwrap()
+    }
+
+    /// The same with more arguments; answers everything it printed, the sum last.
+    pub fn sweep_with(&self, arguments: &[&str]) -> Vec<Value> {
+        let printed = self.admin_ok(&[&["sweep"], arguments].concat());
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 

@@ -38,6 +38,17 @@ impl Buckets {
         if name == SUPPORT_UPLOADER { Some(&self.support_uploader) } else { self.partners.get(name) }
     }
 
+    /// Prefixes of other configured buckets that lie below the prefix of this one, in the same bucket of the store.
+    pub fn prefixes_inside(&self, name: &str) -> Vec<&str> {
+        let Some(outer) = self.named(name) else { return Vec::new() };
+        let is_inside = |inner: &Bucket| {
+            (inner.name(), &inner.config.endpoint) == (outer.name(), &outer.config.endpoint)
+                && inner.prefix() != outer.prefix()
+                && inner.prefix().starts_with(outer.prefix())
+        };
+        self.all().filter(|(_, inner)| is_inside(inner)).map(|(_, inner)| inner.prefix()).collect()
+    }
+
     /// Every bucket with its name.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Bucket)> {
         let partners = self.partners.iter().map(|(name, bucket)| (name.as_str(), bucket));

@@ -79,6 +79,17 @@ impl Bucket {
         report
     }
 
+    /// Reads the bucket's lifecycle rules and nothing else, within this time. Nothing is written.
+    pub async fn examine_rules(&self, within: Duration) -> Report {
+        let mut report = Report::of(&self.config, Ok(()));
+        let rules = tokio::time::timeout(within, self.probing().rules()).await;
+        match rules.unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into()))) {
+            Ok(rules) => report.lifecycle = rules,
+            Err(error) => report = Report::of(&self.config, Err(error)),
+        }
+        report
+    }
+
     /// What the store is taken to check: what S3 does, until it was seen.
     pub(crate) fn checks(&self) -> Checks {
         self.checks.get().copied().unwrap_or(Checks::Whole)
@@ -273,16 +284,22 @@ impl Bucket {
     }
 
     async fn lifecycle(&self) -> Rules {
+        self.rules().await.unwrap_or_else(|error| Rules::Unreadable(error.to_string()))
+    }
+
+    /// The rules, as far as they can be seen; an error where the bucket cannot be asked.
+    async fn rules(&self) -> Result<Rules> {
         let request = self
             .client
             .get_bucket_lifecycle_configuration()
             .bucket(self.name())
             .set_expected_bucket_owner(self.owner());
         match bounded(Box::pin(request.send())).await {
-            Ok(answer) => Rules::read(answer.rules.as_deref().unwrap_or_default(), self.prefix()),
-            Err(Error::NotFound(_)) => Rules::read(&[], self.prefix()),
-            Err(Error::Refused(said)) => Rules::NotServed(said),
-            Err(error) => Rules::Unreadable(error.to_string()),
+            Ok(answer) => Ok(Rules::read(answer.rules.as_deref().unwrap_or_default(), self.prefix())),
+            Err(Error::NotFound(_)) => Ok(Rules::read(&[], self.prefix())),
+            Err(Error::Refused(said)) => Ok(Rules::NotServed(said)),
+            Err(Error::Forbidden(said)) => Ok(Rules::Unreadable(said)),
+            Err(error) => Err(error),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Found {
     pub etag: Option<String>,
     /// When it was last written, ms since 1970.
     pub last_modified: i64,
+    /// Media type.
+    pub content_type: Option<String>,
     /// What was written with it; names in lower case.
     pub metadata: HashMap<String, String>,
 }
@@ -39,6 +41,17 @@ pub struct Object {
     pub last_modified: i64,
     /// The store's tag for exactly these bytes, see [`Bucket::read_same`].
     pub etag: Option<String>,
+}
+
+/// A multipart upload that is not complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Key it is for.
+    pub key: String,
+    /// Its id in the store.
+    pub id: String,
+    /// When it began, ms since 1970.
+    pub begun_at: i64,
 }
 
 /// One page of a listing, and where the next begins.
@@ -105,6 +118,7 @@ impl Bucket {
                 crc64: answer.checksum_crc64_nvme.as_deref().and_then(Crc64::from_base64),
                 etag: answer.e_tag,
                 last_modified: answer.last_modified.map_or(0, |at| millis(&at)),
+                content_type: answer.content_type,
                 metadata: answer.metadata.unwrap_or_default(),
             })),
             Err(Error::NotFound(_)) => Ok(None),
@@ -169,6 +183,15 @@ impl Bucket {
     /// # Errors
     /// As [`Error`].
     pub async fn multiparts(&self, prefix: &str) -> Result<Vec<(String, String)>> {
+        let found = self.unfinished(prefix).await?;
+        Ok(found.into_iter().map(|unfinished| (unfinished.key, unfinished.id)).collect())
+    }
+
+    /// The unfinished multipart uploads under `prefix`, all of them.
+    ///
+    /// # Errors
+    /// As [`Error`].
+    pub async fn unfinished(&self, prefix: &str) -> Result<Vec<Unfinished>> {
         let mut found = Vec::new();
         let (mut key_marker, mut id_marker) = (None, None);
         loop {
@@ -181,13 +204,41 @@ impl Bucket {
                 .set_upload_id_marker(id_marker.take())
                 .set_expected_bucket_owner(self.owner());
             let answer = bounded(Box::pin(request.send())).await?;
-            found.extend(
-                answer.uploads.unwrap_or_default().into_iter().filter_map(|u| Some((u.key?, u.upload_id?))),
-            );
+            found.extend(answer.uploads.unwrap_or_default().into_iter().filter_map(|upload| {
+                let begun_at = upload.initiated.as_ref().map_or(0, millis);
+                Some(Unfinished { key: upload.key?, id: upload.upload_id?, begun_at })
+            }));
             if answer.is_truncated != Some(true) {
                 return Ok(found);
             }
             (key_marker, id_marker) = (answer.next_key_marker, answer.next_upload_id_marker);
+        }
+    }
+
+    /// Bytes of the parts of a multipart upload that are stored; 0 when it has gone.
+    ///
+    /// # Errors
+    /// As [`Error`], without [`Error::NotFound`].
+    pub async fn multipart_bytes(&self, key: &str, multipart_id: &str) -> Result<i64> {
+        let (mut bytes, mut marker) = (0, None);
+        loop {
+            let request = self
+                .client
+                .list_parts()
+                .bucket(self.name())
+                .key(key)
+                .upload_id(multipart_id)
+                .set_part_number_marker(marker.take())
+                .set_expected_bucket_owner(self.owner());
+            let answer = match bounded(Box::pin(request.send())).await {
+                Err(Error::NotFound(_)) => return Ok(0),
+                other => other?,
+            };
+            bytes += answer.parts().iter().filter_map(|part| part.size()).sum::<i64>();
+            if answer.is_truncated != Some(true) || answer.next_part_number_marker.is_none() {
+                return Ok(bytes);
+            }
+            marker = answer.next_part_number_marker;
         }
     }
 

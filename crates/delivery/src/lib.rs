@@ -2,6 +2,7 @@
 //! beside it. Invariant: everything that waits is in the ledger, and whatever is repeated looks first whether it was done,
 //! so the process may die after any await: each upload stands in exactly one comment, and none is forgotten.
 
+mod adopt;
 mod attach;
 mod attempt;
 mod batch;
@@ -23,6 +24,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+pub use adopt::{Adopter, Finding, Sum};
 use lease::Lease;
 pub use receipt::receipt;
 

@@ -1,9 +1,10 @@
 //! What an operator does from the command line: partners, contacts, links, tokens, sweep, audit. It works on the ledger
 //! itself, also while the gateway runs.
 
+mod sweep;
+
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -30,11 +31,14 @@ pub(crate) enum Command {
     /// Tokens of support staff.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Clear what cancelled and removed uploads left in the buckets.
+    /// Clear what ended uploads left in the buckets, and name what lies there that this ledger did not make.
     Sweep {
-        /// Only count.
+        /// Change nothing: only say what there is, and what would be done.
         #[arg(long)]
         dry_run: bool,
+        /// First take complete uploads that this ledger does not know back into it, from the receipts beside them.
+        #[arg(long)]
+        adopt: bool,
     },
     /// Print the audit, a JSON object a line, oldest first.
     Audit {
@@ -152,7 +156,7 @@ pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
         Command::Contact(command) => contact(command, &ledger).await?,
         Command::Link(command) => link(command, &ledger, config).await?,
         Command::Token(command) => token(command, &ledger).await?,
-        Command::Sweep { dry_run } => sweep(dry_run, &ledger, config).await?,
+        Command::Sweep { dry_run, adopt } => Box::pin(sweep::run(dry_run, adopt, &ledger, config)).await?,
         Command::Audit { subject } => audit(subject.as_deref(), &ledger).await?,
     };
     ledger.close().await;
@@ -285,17 +289,6 @@ async fn token(command: TokenCommand, ledger: &Ledger) -> anyhow::Result<ExitCod
         TokenCommand::Revoke { id } => known(ledger.revoke_staff_token(&id).await, &id)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn sweep(dry_run: bool, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
-    let buckets = serve::open_buckets(config).await;
-    let uploads = serve::engine(config, ledger, &buckets, Arc::default());
-    let swept = uploads.sweep(dry_run).await.context("sweep")?;
-    print(&json!({
-        "dry_run": dry_run, "cleared": swept.cleared, "waiting": swept.waiting, "failed": swept.failed,
-        "stray": swept.stray, "expired": swept.expired, "foreign": swept.foreign,
-    }))?;
-    Ok(if swept.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn audit(subject: Option<&str>, ledger: &Ledger) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
-//! What each bucket can do, found out at the start and by `config check --online`, told in words and as metrics.
+//! What each bucket can do, found out at the start and by `config check`, told in words and as metrics.
 //! Invariant: no bucket, however broken, stops the start or holds it up for longer than one examination takes.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -62,6 +63,38 @@ pub(crate) async fn again(mut left: Vec<(String, Bucket)>, resume_window: Durati
             still = some(left, resume_window) => left = still,
         }
     }
+}
+
+/// How long a plain `config check` waits for the buckets, all of them at once.
+const RULES_WAIT: Duration = Duration::from_secs(3);
+
+/// `config check`: a lifecycle rule that removes what may be resumed is a mistake of the configuration. A bucket that cannot
+/// be asked is none: the file may be checked where it is not run.
+pub(crate) async fn check_rules(config: &Config, path: &Path) -> anyhow::Result<ExitCode> {
+    let buckets = serve::open_buckets(config).await;
+    let wanted: Vec<_> = buckets.all().collect();
+    let reports = join_all(wanted.iter().map(|(_, bucket)| Box::pin(bucket.examine_rules(RULES_WAIT)))).await;
+    let mut good = true;
+    for ((name, _), report) in wanted.iter().zip(reports) {
+        let key = if *name == bucket::SUPPORT_UPLOADER {
+            "support_uploader".to_owned()
+        } else {
+            format!("partners.{name}.bucket")
+        };
+        let place = format!("{}: line {}: {key}", path.display(), config::bucket_line(path, name));
+        for finding in report.findings(config.limits.resume_window) {
+            let is_mistake = finding.weight == Weight::Error && report.is_complete();
+            good &= !is_mistake;
+            let weight = if is_mistake { "" } else { "warning: " };
+            if finding.weight > Weight::Note {
+                writeln!(std::io::stderr(), "{place}: {weight}{}", finding.text)?;
+            }
+        }
+    }
+    if good {
+        say("The configuration is good.")?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(MISCONFIGURED) })
 }
 
 /// `config check --online`: says what every bucket can do; what will fail is a mistake of the configuration.

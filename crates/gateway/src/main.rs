@@ -74,9 +74,9 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Name file, line, key and mend of every mistake.
+    /// Name file, line, key and mend of every mistake, a bucket's lifecycle rules included where they can be read.
     Check {
-        /// Also try every bucket: whether it can be reached, what is allowed, what its store can do.
+        /// Try every bucket to the end: whether it can be reached, what is allowed, what its store can do.
         #[arg(long)]
         online: bool,
     },
@@ -127,7 +127,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Config(ConfigCommand::Check { online: true }) => {
             return examine::check(&config, &arguments.config).await;
         }
-        Command::Config(ConfigCommand::Check { online: false }) => say("The configuration is good.")?,
+        Command::Config(ConfigCommand::Check { online: false }) => {
+            return examine::check_rules(&config, &arguments.config).await;
+        }
         Command::Migrate => {
             serve::open_ledger(&config).await?.close().await;
             say("The ledger is up to date.")?;

@@ -55,6 +55,9 @@ const UPLOADS: [(&str, &str); 5] = [
     ("complete", "undeliverable"),
 ];
 
+/// What ended is cleared at once, and again after its last request to the bucket, by the next sweep: in less than this.
+const UNSWEPT_AFTER_MS: i64 = 15 * 60 * 1000;
+
 /// The metrics as Prometheus reads them; gauges are taken from the ledger and the budget as they are now.
 pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>) -> Response {
     let budget = app.uploads.budget();
@@ -77,6 +80,10 @@ pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>
             metrics::gauge!("weighbridge_jobs_oldest_seconds", "kind" => kind)
                 .set(as_f64(oldest_ms) / 1000.0);
         }
+    }
+    if let Ok((uploads, bytes)) = app.ledger.unswept_counts(ledger::now_ms() - UNSWEPT_AFTER_MS).await {
+        metrics::gauge!("weighbridge_unswept_uploads").set(as_f64(uploads));
+        metrics::gauge!("weighbridge_unswept_bytes").set(as_f64(bytes));
     }
     handle.run_upkeep();
     ([("content-type", "text/plain; version=0.0.4")], handle.render()).into_response()

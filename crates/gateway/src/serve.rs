@@ -27,6 +27,9 @@ use crate::{examine, observe, ops};
 
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
+/// How often the buckets are looked through for what the ledger does not know. A listing is paid for by the page of 1,000
+/// keys, and shows nothing that would not be there hours later.
+const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long a start waits for uploads that were being published.
 const RECOVER_AT_START: Duration = Duration::from_secs(10);
 /// Whoever collects metrics needs one or two.
@@ -146,6 +149,7 @@ pub(crate) async fn start(
         async move { delivery.run(completed, stop).await }
     });
     running.tasks.spawn(housekeeping(app.clone(), stop.clone()));
+    running.tasks.spawn(look(app.clone(), stop.clone()));
     running.tasks.spawn(examine::again(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener =
@@ -240,13 +244,29 @@ async fn housekeeping(app: App, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = withdrawn.tick() => app.uploads.stop_withdrawn().await,
             _ = recover.tick() => app.uploads.recover(IDLE_UPLOAD).await,
-            _ = sweep.tick() => app.uploads.sweep(false).await.map(|swept| {
-                metrics::gauge!("weighbridge_foreign_multipart_uploads").set(u32::try_from(swept.foreign).unwrap_or(u32::MAX));
-            }),
+            _ = sweep.tick() => app.uploads.sweep_ended(false).await.map(drop),
         };
         if let Err(error) = done {
             tracing::warn!(error = %error, "keep house");
         }
+    }
+}
+
+/// Looks through the buckets at the start and then now and again, beside everything else: a listing may take long.
+async fn look(app: App, stop: CancellationToken) {
+    let mut every = tokio::time::interval(LOOK_EVERY);
+    let look = async {
+        loop {
+            every.tick().await;
+            match app.uploads.look().await {
+                Ok(swept) => observe::metrics::tell_leaks(&swept.leaks),
+                Err(error) => tracing::warn!(error = %error, "look through the buckets"),
+            }
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = Box::pin(look) => {}
     }
 }
 

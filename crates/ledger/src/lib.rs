@@ -3,6 +3,7 @@
 //! Every statement is one text that runs on SQLite and on Postgres; the few that differ are in `dialect.rs`. Times are milliseconds since 1970, UTC.
 
 mod access;
+mod adopt;
 mod audit;
 mod bounded;
 mod completing;
@@ -17,6 +18,7 @@ mod open;
 mod partners;
 mod parts;
 mod secret;
+mod sweep;
 mod tails;
 mod tickets;
 mod uploads;
@@ -25,6 +27,7 @@ mod uploads;
 mod tests;
 
 pub use access::{Link, NewLink, Right, StaffToken};
+pub use adopt::{Adopted, is_id};
 pub use audit::AuditEntry;
 pub use completing::{Completed, Completing, Original};
 pub use dialect::{check_url, shown};

@@ -78,22 +78,6 @@ impl Ledger {
             .collect()
     }
 
-    /// Complete uploads of which a piece of a tail may still lie about, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn complete_with_tails(&self, after: &str, limit: i64) -> Result<Vec<crate::Upload>> {
-        let rows = sqlx::query(
-            "SELECT * FROM uploads WHERE state = 'complete' AND tails_written > 0 AND swept_at IS NULL AND id > $1 \
-             ORDER BY id LIMIT $2",
-        )
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter().map(crate::uploads::upload).collect()
-    }
-
     /// Ends every reservation of this epoch that was not committed: nothing of it is on its way any more.
     ///
     /// # Errors

@@ -2,12 +2,14 @@
 //! names: every rule that the engine, the jobs and the gateway rest on.
 
 mod access;
+mod adopt;
 mod completing;
 mod crowd;
 mod home;
 mod jobs;
 mod keys;
 mod links;
+mod sweep;
 mod uploads;
 
 use std::ops::Deref;

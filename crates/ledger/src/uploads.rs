@@ -338,38 +338,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// Cancelled and removed uploads whose leftovers have not been cleared for certain, oldest first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn unswept(&self, after: &str, limit: i64) -> Result<Vec<Upload>> {
-        let rows = sqlx::query(
-            "SELECT * FROM uploads WHERE state IN ('cancelled', 'removed') AND swept_at IS NULL AND id > $1 \
-             ORDER BY id LIMIT $2",
-        )
-        .bind(after)
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter().map(upload).collect()
-    }
-
-    /// Records that nothing of the upload is left, and forgets its parts.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
-    pub async fn swept(&self, id: &str) -> Result<()> {
-        let mut tx = self.begin().await?;
-        sqlx::query("UPDATE uploads SET swept_at = $2 WHERE id = $1")
-            .bind(id)
-            .bind(now_ms())
-            .execute(&mut *tx)
-            .await?;
-        sqlx::query("DELETE FROM parts WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Uploads in `state` that have not moved since `before`, ms, oldest first.
     ///
     /// # Errors

@@ -120,6 +120,10 @@ impl Drop for Place<'_> {
     }
 }
 
+/// Whoever works on an upload says so every 2 s ([`Uploads::keep_alive`]): after three beats without a word nobody does.
+const SILENCE: Duration = Duration::from_secs(6);
+/// The same with the clocks of two gateways, each up to 5 s away from the ledger's.
+const SILENCE_SHARED: Duration = Duration::from_secs(16);
 /// How long a sender is asked to wait when no memory is free.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -216,10 +220,15 @@ impl Uploads {
         match self.create(new).await {
             Err(error @ (Error::TooManyOpen | Error::TooMuchUnfinished { .. })) => {
                 let unfinished = self.unfinished(&new.link.id, new.name).await?;
-                let Some(oldest) = unfinished.iter().rfind(|upload| !self.is_running(&upload.id)) else {
-                    return Err(error);
+                let is_idle = |upload: &&Upload| {
+                    // On a ledger of our own, whoever sends sends to us.
+                    let elsewhere = self.0.ledger.is_shared() && self.is_kept_alive(upload);
+                    !elsewhere && !self.is_running(&upload.id)
                 };
-                self.cancel(&oldest.id).await?;
+                let Some(oldest) = unfinished.iter().rfind(is_idle) else { return Err(error) };
+                if !self.end_idle(oldest, "cancelled", "cancelled").await? {
+                    return Err(error);
+                }
                 self.create(new).await
             }
             other => other,
@@ -262,6 +271,21 @@ impl Uploads {
         Ok(())
     }
 
+    /// Ends an upload that nobody sends, unless somebody has begun to since it was read. Says whether it did.
+    pub(crate) async fn end_idle(
+        &self,
+        upload: &Upload,
+        outcome: &'static str,
+        reason: &'static str,
+    ) -> Result<bool> {
+        if !self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
+            return Ok(false);
+        }
+        upload.span().in_scope(|| ended_alone(outcome, reason));
+        self.clear_later(upload.id.clone());
+        Ok(true)
+    }
+
     /// Takes a complete upload out of every listing and deletes its object.
     ///
     /// # Errors
@@ -284,8 +308,15 @@ impl Uploads {
     }
 
     /// Whether its time to be resumed is over. One that is being sent may end.
-    fn has_expired(&self, upload: &Upload) -> bool {
+    pub(crate) fn has_expired(&self, upload: &Upload) -> bool {
         upload.resumable && self.expires_at(upload) <= ledger::now_ms() && !self.is_running(&upload.id)
+    }
+
+    /// Whether another process may be at work on it: it has moved, or was said to be alive, a few beats ago at most.
+    pub(crate) fn is_kept_alive(&self, upload: &Upload) -> bool {
+        let silence = if self.0.ledger.is_shared() { SILENCE_SHARED } else { SILENCE };
+        let silence_ms = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+        upload.updated_at.saturating_add(silence_ms) > ledger::now_ms()
     }
 
     /// Ends appends of uploads that may be resumed: what came is kept, and their senders are told to go on.
@@ -325,16 +356,18 @@ impl Uploads {
         self.running(id).is_some()
     }
 
-    /// Tells other gateways on the ledger that what is under way here is worked on, and ends what was cancelled
-    /// elsewhere. Where no other can be there is nobody to tell.
+    /// Tells other processes on the ledger that what is under way here is worked on, and ends what was cancelled elsewhere.
+    /// Where no other gateway can be, only a sweep from the command line must know, and only of what would have expired.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn keep_alive(&self) -> Result<()> {
-        if !self.0.ledger.is_shared() {
-            return Ok(());
+        let mut all = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !all.is_empty() && !self.0.ledger.is_shared() {
+            let window = i64::try_from(self.0.limits.resume_window.as_millis()).unwrap_or(i64::MAX);
+            let overdue = self.0.ledger.overdue(ledger::now_ms().saturating_sub(window)).await?;
+            all.retain(|id, _| overdue.contains(id));
         }
-        let all = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (id, running) in all {
             let epoch = running.epoch.load(Ordering::Relaxed);
             let asked = Instant::now();

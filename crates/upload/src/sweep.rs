@@ -1,11 +1,11 @@
 //! Clears what cancelled and removed uploads left in a bucket, and multipart uploads that nobody goes on with. Touches
-//! only keys of uploads in the ledger; multipart uploads that the ledger does not know are counted and left alone.
+//! only what the ledger has a row for; anything else is reported (`leaks.rs`) and left alone.
 
-use bucket::Bucket;
 use ledger::{State, Upload, now_ms};
 
-use crate::Result;
 use crate::engine::Uploads;
+use crate::leaks::Leaks;
+use crate::{Error, Result};
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,34 +18,55 @@ pub struct Swept {
     pub waiting: u64,
     /// Uploads that could not be cleared, and buckets that could not be looked at.
     pub failed: u64,
-    /// Multipart uploads of ours that nobody goes on with, as a lost answer leaves one: dropped.
+    /// Multipart uploads and pieces of ours that nobody goes on with, as a lost answer leaves one: dropped.
     pub stray: u64,
-    /// Multipart uploads in our buckets that this ledger did not make.
-    pub foreign: u64,
+    /// What lies under our prefixes that this ledger did not make.
+    pub leaks: Leaks,
 }
 
 /// Rows looked at in one go.
 const PAGE: i64 = 500;
 
 impl Uploads {
-    /// Clears what is left of every cancelled or removed upload; with `dry_run` only counts.
+    /// Clears what is left of every upload that ended, and looks through the buckets for what the ledger does not know;
+    /// with `dry_run` only counts.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn sweep(&self, dry_run: bool) -> Result<Swept> {
+        let mut swept = self.sweep_ended(dry_run).await?;
+        self.look_through_buckets(dry_run, &mut swept).await?;
+        Ok(swept)
+    }
+
+    /// Looks through the buckets alone: drops what is ours and ended, tells of what the ledger does not know.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`] when the ledger does not answer.
+    pub async fn look(&self) -> Result<Swept> {
+        let mut swept = Swept::default();
+        self.look_through_buckets(false, &mut swept).await?;
+        Ok(swept)
+    }
+
+    /// Clears what is left of every upload that ended: asks the buckets for nothing that is not in the ledger.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`] when the ledger does not answer.
+    pub async fn sweep_ended(&self, dry_run: bool) -> Result<Swept> {
         let mut swept = Swept::default();
         self.expire(dry_run, &mut swept).await?;
         let mut after = String::new();
         loop {
             let page = self.0.ledger.unswept(&after, PAGE).await?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else { return Ok(swept) };
             after.clone_from(&last.id);
             for upload in &page {
                 if dry_run {
                     swept.waiting += 1;
                     continue;
                 }
-                match self.clear(upload).await {
+                match Box::pin(self.clear(upload)).await {
                     Ok(true) => swept.cleared += 1,
                     Ok(false) => swept.waiting += 1,
                     Err(error) => {
@@ -55,52 +76,19 @@ impl Uploads {
                 }
             }
         }
-        Box::pin(self.sweep_tails(dry_run, &mut swept)).await?;
-        for (name, bucket) in self.0.buckets.all() {
-            if let Err(error) = self.multiparts(bucket, dry_run, &mut swept).await {
-                tracing::warn!(bucket = name, error = %error, "look for multipart uploads");
-                swept.failed += 1;
-            }
-        }
-        Ok(swept)
     }
 
-    /// Ends uploads whose time to be resumed is over, whoever still sends them.
+    /// Ends uploads whose time to be resumed is over. An append under way may end: by then it is complete, or expired.
     async fn expire(&self, dry_run: bool, swept: &mut Swept) -> Result<()> {
         for upload in self.0.ledger.unmoved(State::Open, now_ms()).await? {
-            if !upload.resumable || self.expires_at(&upload) > now_ms() {
+            if !self.has_expired(&upload) || self.is_kept_alive(&upload) {
                 continue;
             }
-            if !dry_run {
-                self.cancel(&upload.id).await?;
+            if dry_run || self.end_idle(&upload, "failed", "expired").await? {
+                swept.expired += 1;
             }
-            swept.expired += 1;
         }
         Ok(())
-    }
-
-    /// Clears what is left of the tails of complete uploads.
-    async fn sweep_tails(&self, dry_run: bool, swept: &mut Swept) -> Result<()> {
-        let mut after = String::new();
-        loop {
-            let page = self.0.ledger.complete_with_tails(&after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after.clone_from(&last.id);
-            for upload in &page {
-                if dry_run {
-                    swept.waiting += 1;
-                    continue;
-                }
-                match self.clear(upload).await {
-                    Ok(true) => swept.cleared += 1,
-                    Ok(false) => swept.waiting += 1,
-                    Err(error) => {
-                        tracing::warn!(upload.id, error = %error, "sweep the tail of an upload");
-                        swept.failed += 1;
-                    }
-                }
-            }
-        }
     }
 
     /// Clears one upload in the background, right after it ended.
@@ -123,21 +111,8 @@ impl Uploads {
         // No request was ever made for it: there is nothing to look for.
         let untouched = upload.attempts_until <= upload.created_at;
         let certain = untouched || upload.attempts_until < now_ms();
-        if upload.tails_written > 0 {
-            Box::pin(self.clear_tails(upload)).await?;
-        }
-        if !untouched && upload.state != State::Complete {
-            let bucket = self.bucket(upload)?;
-            for (key, multipart_id) in bucket.multiparts(&upload.object_key).await? {
-                if key == upload.object_key {
-                    bucket.abort_multipart(&key, &multipart_id).await?;
-                }
-            }
-            if let Some(multipart_id) = &upload.multipart_id {
-                bucket.abort_multipart(&upload.object_key, multipart_id).await?;
-            }
-            bucket.delete(&upload.object_key).await?;
-            bucket.delete(&format!("{}.receipt.json", upload.object_key)).await?;
+        if !untouched {
+            self.clear_bucket(upload).await?;
         }
         if certain {
             self.0.ledger.swept(&upload.id).await?;
@@ -145,29 +120,30 @@ impl Uploads {
         Ok(certain)
     }
 
-    /// Drops multipart uploads of uploads that have ended, and counts those under our prefix whose key holds no upload
-    /// id of this ledger.
-    async fn multiparts(&self, bucket: &Bucket, dry_run: bool, swept: &mut Swept) -> Result<()> {
-        for (key, multipart_id) in bucket.multiparts(bucket.prefix()).await? {
-            // A probe's own: the next probe removes what one that died left.
-            if bucket::is_probe(bucket.prefix(), &key) {
-                continue;
-            }
-            let id =
-                key.strip_prefix(bucket.prefix()).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default();
-            match self.0.ledger.upload(id).await {
-                Ok(upload) if upload.object_key != key => swept.foreign += 1,
-                Ok(upload) if matches!(upload.state, State::Open | State::Completing) => {}
-                Ok(_) => {
-                    if !dry_run {
-                        bucket.abort_multipart(&key, &multipart_id).await?;
-                    }
-                    swept.stray += 1;
-                }
-                Err(ledger::Error::NotFound) => swept.foreign += 1,
-                Err(error) => return Err(error.into()),
+    async fn clear_bucket(&self, upload: &Upload) -> Result<()> {
+        let (bucket, key) = (self.bucket(upload)?, &upload.object_key);
+        let receipt_key = format!("{key}.receipt.json");
+        // No receipt is ever written for one that was cancelled.
+        if upload.state == State::Cancelled && bucket.head(&receipt_key).await?.is_some() {
+            let why =
+                "it has a receipt, so this ledger is older than the bucket: run `weighbridge sweep --adopt`";
+            return Err(Error::Internal(why.into()));
+        }
+        if upload.tails_written > 0 {
+            Box::pin(self.clear_tails(upload)).await?;
+        }
+        if upload.state == State::Complete {
+            return Ok(());
+        }
+        for (found, multipart_id) in bucket.multiparts(key).await? {
+            if found == *key {
+                bucket.abort_multipart(key, &multipart_id).await?;
             }
         }
-        Ok(())
+        if let Some(multipart_id) = &upload.multipart_id {
+            bucket.abort_multipart(key, multipart_id).await?;
+        }
+        bucket.delete(key).await?;
+        Ok(bucket.delete(&receipt_key).await?)
     }
 }

@@ -12,6 +12,7 @@ mod lost;
 mod model;
 mod resume;
 mod resume_model;
+mod sweep;
 mod takeover;
 
 use std::future::Future;
@@ -30,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Append, BodyError, Error, Limits, New, Result, Uploads};
+use crate::{Append, BodyError, Error, LeakKind, Limits, New, Result, Total, Uploads};
 
 const BUCKET: &str = "support-uploader";
 const MIB: usize = 1024 * 1024;

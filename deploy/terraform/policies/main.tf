@@ -44,7 +44,10 @@ locals {
       {
         Sid    = "Objects"
         Effect = "Allow"
-        Action = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObject"]
+        Action = [
+          "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectTagging", "s3:ListMultipartUploadParts",
+          "s3:PutObject",
+        ]
         Resource = [
           for id in ids : "${local.arns[id]}/${var.key_prefix}*"
         ]

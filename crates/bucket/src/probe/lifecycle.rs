@@ -15,6 +15,8 @@ pub(crate) enum Rules {
         aborts_all_after: Option<i32>,
         /// Days after which the first of ours may be dropped.
         aborts_first_after: Option<i32>,
+        /// Days after which pieces of unfinished uploads may be removed; 0 where that is a date.
+        expires_pieces_after: Option<i32>,
         /// Old versions of our objects are dropped in the end.
         old_versions_end: bool,
     },
@@ -24,6 +26,8 @@ pub(crate) enum Rules {
     Unreadable(String),
 }
 
+/// Below the bucket's prefix: where pieces of unfinished uploads lie.
+pub(super) const PIECES: &str = ".weighbridge/";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What is advised, at least: longer than most uploads take.
 const ADVISED_DAYS: u64 = 7;
@@ -37,10 +41,15 @@ impl Rules {
         };
         let covers = |rule: &&LifecycleRule| prefix.starts_with(scope(rule));
         let touches = |rule: &&LifecycleRule| covers(rule) || scope(rule).starts_with(prefix);
+        let pieces = format!("{prefix}{PIECES}");
+        let touches_pieces = |rule: &&LifecycleRule| {
+            !wants_tags(rule) && (pieces.starts_with(scope(rule)) || scope(rule).starts_with(&pieces))
+        };
         Self::Read {
             any: !rules.is_empty(),
             aborts_all_after: enabled().filter(covers).filter_map(days).min(),
             aborts_first_after: enabled().filter(touches).filter_map(days).min(),
+            expires_pieces_after: enabled().filter(touches_pieces).filter_map(expires_after).min(),
             old_versions_end: enabled().filter(covers).any(|rule| {
                 rule.noncurrent_version_expiration().is_some_and(|e| e.noncurrent_days().is_some())
             }),
@@ -54,6 +63,19 @@ fn scope(rule: &LifecycleRule) -> &str {
     let outside = rule.prefix();
     let inside = rule.filter().and_then(|filter| filter.prefix().or_else(|| filter.and()?.prefix()));
     inside.or(outside).unwrap_or_default()
+}
+
+/// Pieces have no tags: a rule for tagged objects spares them. One by size may meet them.
+fn wants_tags(rule: &LifecycleRule) -> bool {
+    rule.filter().is_some_and(|filter| {
+        filter.tag().is_some() || filter.and().is_some_and(|and| !and.tags().is_empty())
+    })
+}
+
+/// Days after which objects are removed; 0 where it is a date, which asks for no age.
+fn expires_after(rule: &LifecycleRule) -> Option<i32> {
+    let expiration = rule.expiration()?;
+    expiration.days().or_else(|| expiration.date().map(|_| 0))
 }
 
 /// Days after which a rule may drop unfinished uploads without harm to one that may be resumed for `resume_window`.

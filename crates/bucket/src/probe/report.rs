@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lifecycle::{advised_days, advised_rule, is_too_short};
+use super::lifecycle::{PIECES, advised_days, advised_rule, is_too_short};
 use super::{Checks, Rules, Seen};
 use crate::{Config, Error, Result};
 
@@ -223,6 +223,18 @@ impl Report {
     /// What the bucket does by itself.
     fn ruled(&self, resume_window: Duration, found: &mut Vec<Finding>) {
         let days = advised_days(resume_window);
+        if let Rules::Read { expires_pieces_after: Some(after), .. } = self.lifecycle
+            && is_too_short(after, resume_window)
+        {
+            let text = format!(
+                "a lifecycle rule removes objects below `{}{PIECES}` after {after} days, while the uploads they are \
+                 pieces of may be resumed for {} h (limits.resume_window): leave that prefix out of the rule, raise it to \
+                 {days} days, or shorten limits.resume_window",
+                self.prefix,
+                resume_window.as_secs() / 3600
+            );
+            tell(found, Weight::Error, text);
+        }
         match &self.lifecycle {
             Rules::Read { aborts_first_after: Some(first), .. } if is_too_short(*first, resume_window) => {
                 let text = format!(

@@ -1,8 +1,9 @@
 //! What lifecycle rules mean for us, and the words a report finds for what it saw.
 
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleRule, LifecycleRuleFilter,
-    NoncurrentVersionExpiration,
+    AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleExpiration, LifecycleRule,
+    LifecycleRuleAndOperator, LifecycleRuleFilter, NoncurrentVersionExpiration, Tag,
 };
 
 use super::*;
@@ -48,8 +49,51 @@ fn rules_that_touch_our_keys() {
     let read = Rules::read(&[disabled.build().unwrap(), old.build().unwrap()], "in/");
     assert_eq!(
         read,
-        Rules::Read { any: true, aborts_all_after: None, aborts_first_after: None, old_versions_end: true }
+        Rules::Read {
+            any: true,
+            aborts_all_after: None,
+            aborts_first_after: None,
+            expires_pieces_after: None,
+            old_versions_end: true
+        }
     );
+}
+
+/// A rule that removes objects.
+fn expiry(filter: LifecycleRuleFilter, expiration: LifecycleExpiration) -> LifecycleRule {
+    LifecycleRule::builder()
+        .status(ExpirationStatus::Enabled)
+        .filter(filter)
+        .expiration(expiration)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn rules_that_remove_pieces_of_unfinished_uploads() {
+    let below = |prefix: &str| LifecycleRuleFilter::builder().prefix(prefix).build();
+    let days = |days: i32| LifecycleExpiration::builder().days(days).build();
+    let tag = || Tag::builder().key("k").value("v").build().unwrap();
+    let dated = LifecycleExpiration::builder().date(DateTime::from_secs(1)).build();
+    let tagged = LifecycleRuleAndOperator::builder().prefix("in/").tags(tag()).build();
+    let sized = LifecycleRuleAndOperator::builder().prefix("in/").object_size_less_than(9).build();
+    for (rule, after) in [
+        (expiry(below(""), days(30)), Some(30)),
+        (expiry(below("in/"), days(1)), Some(1)),
+        (expiry(below("in/.weighbridge/"), days(2)), Some(2)),
+        (expiry(below("in/.weighbridge/0"), days(3)), Some(3)),
+        (expiry(below("in/1001/"), days(1)), None),
+        (expiry(below("other/"), days(1)), None),
+        (expiry(below("in/"), dated), Some(0)),
+        (expiry(LifecycleRuleFilter::builder().tag(tag()).build(), days(1)), None),
+        (expiry(LifecycleRuleFilter::builder().and(tagged).build(), days(1)), None),
+        (expiry(LifecycleRuleFilter::builder().and(sized).build(), days(1)), Some(1)),
+        (rule("in/", 1), None),
+    ] {
+        let shown = format!("{rule:?}");
+        let Rules::Read { expires_pieces_after, .. } = Rules::read(&[rule], "in/") else { panic!("{shown}") };
+        assert_eq!(expires_pieces_after, after, "{shown}");
+    }
 }
 
 #[test]
@@ -122,6 +166,16 @@ fn each_lack_comes_with_what_follows_and_a_mend() {
     check(unreadable, Warning, &["s3:GetLifecycleConfiguration", "denied"]);
     let short = |r: &mut Report| r.lifecycle = Rules::read(&[rule("", 1)], "it's/");
     check(short, Bad, &["after 1 days", "48 h (limits.resume_window)", "raise it to 7 days"]);
+    let removes = |r: &mut Report| {
+        let all = LifecycleRuleFilter::builder().prefix("").build();
+        let removal = expiry(all, LifecycleExpiration::builder().days(1).build());
+        r.lifecycle = Rules::read(&[rule("", 7), removal], "it's/");
+    };
+    check(
+        removes,
+        Bad,
+        &["`it's/.weighbridge/` after 1 days", "48 h (limits.resume_window)", "leave that prefix"],
+    );
     check(
         |r| r.lifecycle = Rules::read(&[], "it's/"),
         Warning,

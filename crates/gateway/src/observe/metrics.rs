@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Name and meaning of every metric; where it has a unit, the name ends with it. Documented with what to do in
 /// `deploy/README.md`.
-const ALL: [(&str, &str); 30] = [
+const ALL: [(&str, &str); 33] = [
     ("weighbridge_build_info", "1; the version is in the label."),
     ("weighbridge_start_time_seconds", "When the process began, seconds since 1970."),
     ("weighbridge_requests_total", "Requests by method, pattern of the path and class of the status."),
@@ -38,10 +38,10 @@ const ALL: [(&str, &str); 30] = [
     ("weighbridge_delivery_failures_total", "Attempts to deliver that are made again, by reason."),
     ("weighbridge_notes_total", "Notes written."),
     ("weighbridge_bucket_capability", "What a bucket was seen to do: 1, or 0."),
-    (
-        "weighbridge_foreign_multipart_uploads",
-        "Multipart uploads in our buckets that this ledger did not make.",
-    ),
+    ("weighbridge_leaked_objects", "What lies under our prefixes that this ledger did not make."),
+    ("weighbridge_leaked_bytes", "Bytes of what lies under our prefixes that this ledger did not make."),
+    ("weighbridge_unswept_uploads", "Uploads that ended and could not be cleared so far."),
+    ("weighbridge_unswept_bytes", "Bytes of uploads that ended and could not be cleared so far."),
 ];
 
 /// Time of a request or an upload: a receipt at once, or a night.
@@ -85,6 +85,26 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
             .absolute(0);
     }
     Ok(handle)
+}
+
+/// Sets the gauges of what was found in the buckets that could be looked through.
+pub(crate) fn tell_leaks(leaks: &upload::Leaks) {
+    for ((bucket, kind), total) in &leaks.totals {
+        let labels = [("bucket", bucket.clone()), ("kind", kind.name().to_owned())];
+        let count = i64::try_from(total.count).unwrap_or(i64::MAX);
+        ::metrics::gauge!("weighbridge_leaked_objects", &labels).set(as_f64(count));
+        ::metrics::gauge!("weighbridge_leaked_bytes", &labels).set(as_f64(total.bytes));
+        if count > 0 {
+            let (kind, bytes) = (kind.name(), total.bytes);
+            tracing::info!(
+                bucket,
+                kind,
+                count,
+                bytes,
+                "not in this ledger; `weighbridge sweep --dry-run` names it"
+            );
+        }
+    }
 }
 
 /// For gauges.

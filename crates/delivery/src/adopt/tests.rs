@@ -1,0 +1,122 @@
+//! Which receipts are believed.
+
+use std::collections::HashMap;
+
+use bucket::Found;
+use ledger::{Destination, parse_rfc3339};
+use serde_json::{Value, json};
+
+use super::read::{Place, is_of, read};
+use super::*;
+
+const ID: &str = "01KAP7N3V8Q2ZD4T6W9XYMC5RB";
+const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+fn receipt() -> Value {
+    json!({
+        "id": ID, "name": "a b.log", "size": 4, "sha256": SHA256, "partner": "globex", "ticket": "2001",
+        "destination": "partner-bucket", "delivery": "done", "received_at": "2026-11-22T11:04:06.123Z",
+        "expires_at": null, "checked": ["sha-256"], "mismatch": "md5 aa bb",
+    })
+}
+
+fn found() -> Found {
+    let metadata = [("upload-id", ID), ("uploader", "link:01KAP7N3V8Q2ZD4T6W9XYMC5RA"), ("sha256", SHA256)];
+    Found {
+        size: 4,
+        crc64: None,
+        etag: None,
+        last_modified: 0,
+        content_type: Some("text/plain".into()),
+        metadata: HashMap::from(metadata.map(|(name, value)| (name.to_owned(), value.to_owned()))),
+    }
+}
+
+fn key() -> String {
+    format!("in/2001/{ID}/a b.log")
+}
+
+fn judged(receipt: &Value, found: &Found, bucket: &str) -> Result<Adopted, &'static str> {
+    let key = key();
+    let place = Place::of("in/", &key).unwrap();
+    read(receipt.to_string().as_bytes(), &place, bucket, found).map_err(|doubt| {
+        assert!(!doubt.passes && doubt.detail.len() > 20, "{doubt:?}");
+        doubt.what
+    })
+}
+
+#[test]
+fn a_receipt_is_believed_when_its_object_bears_it_out() {
+    for bucket in ["globex", SUPPORT_UPLOADER] {
+        let upload = judged(&receipt(), &found(), bucket).unwrap();
+        assert_eq!((upload.id.as_str(), upload.object_key, upload.bucket.as_str()), (ID, key(), bucket));
+        assert_eq!((upload.ticket.as_str(), upload.name.as_str(), upload.size), ("2001", "a b.log", 4));
+        assert_eq!(upload.link_id.as_deref(), Some("01KAP7N3V8Q2ZD4T6W9XYMC5RA"));
+        assert_eq!((upload.delivery, upload.destination), (Delivery::Done, Destination::PartnerBucket));
+        assert_eq!(Some(upload.received_at), parse_rfc3339("2026-11-22T11:04:06.123Z"));
+        assert_eq!((upload.checked, upload.mismatch), (vec!["sha-256".to_owned()], Some("md5 aa bb".into())));
+        assert_eq!(upload.content_type, "text/plain");
+    }
+    // What a multipart upload is written with does not tell the digest.
+    let bare = Found { metadata: HashMap::new(), content_type: None, ..found() };
+    let upload = judged(&receipt(), &bare, "globex").unwrap();
+    assert_eq!((upload.link_id, upload.content_type.as_str()), (None, "application/octet-stream"));
+}
+
+#[test]
+fn whatever_does_not_fit_is_refused_with_its_reason() {
+    for (field, value, why) in [
+        ("id", json!("01KAP7N3V8Q2ZD4T6W9XYMC5RC"), "no-receipt"),
+        ("name", json!("other"), "no-receipt"),
+        ("ticket", json!("1001"), "no-receipt"),
+        ("sha256", json!("ab"), "no-receipt"),
+        ("sha256", json!(SHA256.to_uppercase()), "no-receipt"),
+        ("sha256", json!(SHA256.replace('9', "8")), "other-object"),
+        ("size", json!("4"), "no-receipt"),
+        ("size", json!(5), "other-size"),
+        ("partner", json!("acme"), "other-partner"),
+        ("destination", json!("elsewhere"), "no-receipt"),
+        ("delivery", json!("maybe"), "no-receipt"),
+        ("received_at", json!("yesterday"), "no-receipt"),
+    ] {
+        let mut changed = receipt();
+        changed[field] = value;
+        assert_eq!(judged(&changed, &found(), "globex").unwrap_err(), why, "{changed}");
+    }
+    let mut other = found();
+    other.metadata.insert("upload-id".into(), "another".into());
+    assert_eq!(judged(&receipt(), &other, "globex").unwrap_err(), "other-object");
+    assert_eq!(judged(&json!([]), &found(), "globex").unwrap_err(), "no-receipt");
+}
+
+#[test]
+fn what_is_not_needed_is_left_out_when_it_is_not_sane() {
+    let mut odd = receipt();
+    odd["checked"] = json!(["md5,sha1", "", 7, "md5"]);
+    odd["mismatch"] = json!("md5 aa\n**Pay** bb");
+    let strange = Found { content_type: Some("text".into()), ..found() };
+    let upload = judged(&odd, &strange, "globex").unwrap();
+    assert_eq!((upload.checked, upload.mismatch), (vec!["md5".to_owned()], None));
+    assert_eq!(upload.content_type, "application/octet-stream");
+}
+
+#[test]
+fn places() {
+    let key = key();
+    assert!(
+        Place::of("in/", &key).is_some() && Place::of("", &key).is_none() && Place::of("x/", &key).is_none()
+    );
+    for key in [
+        format!("in/2001/{ID}/"),
+        format!("in/2001/{ID}/a/b"),
+        format!("in/02001/{ID}/a"),
+        format!("in/x/{ID}/a"),
+        "in/2001/short/a".to_owned(),
+        "in/a".to_owned(),
+    ] {
+        assert_eq!(Place::of("in/", &key), None, "{key}");
+    }
+    let place = Place::of("in/", &key).unwrap();
+    assert!(is_of(receipt().to_string().as_bytes(), &place) && !is_of(b"{}", &place) && !is_of(b"[", &place));
+    assert_eq!(folder(&key), format!("in/2001/{ID}"));
+}

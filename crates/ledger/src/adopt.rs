@@ -1,0 +1,176 @@
+//! Takes a complete upload back into a ledger that has lost it. Invariant: it is complete with everything that belongs to
+//! that in one transaction, and only a delivery that was pending is queued: what a ticket was told is not told again.
+
+use crate::{Delivery, Destination, JobKind, Ledger, Result, Token, audit, digests, hash_token, now_ms};
+
+/// A complete upload as its receipt and its object tell of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Its id.
+    pub id: String,
+    /// Link it came through, where the object says so.
+    pub link_id: Option<String>,
+    /// Partner it belongs to: a known one.
+    pub partner_id: String,
+    /// Ticket it is for.
+    pub ticket: String,
+    /// File name.
+    pub name: String,
+    /// Media type.
+    pub content_type: String,
+    /// Configured bucket.
+    pub bucket: String,
+    /// Key in that bucket.
+    pub object_key: String,
+    /// Bytes.
+    pub size: i64,
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+    /// CRC-64/NVME, hex, where the store keeps it.
+    pub crc64: Option<String>,
+    /// Client digests that were compared.
+    pub checked: Vec<String>,
+    /// A digest that came after the file and is not the file's.
+    pub mismatch: Option<String>,
+    /// Where it belongs.
+    pub destination: Destination,
+    /// Whether the ticket was told.
+    pub delivery: Delivery,
+    /// When it was complete, ms.
+    pub received_at: i64,
+}
+
+/// What is said of a delivery whose reason went with the old ledger.
+const REASON_LOST: &str = "the reason was in the ledger that is lost";
+/// A sender that sends the same file within this time is answered with the first receipt.
+const SAME_FILE_MS: i64 = 24 * 60 * 60 * 1000;
+
+impl Ledger {
+    /// Records a complete upload that this ledger does not know, or knows as unfinished or cancelled: then it is older than
+    /// the receipt. Says whether it did; one that is complete or removed stays as it is.
+    ///
+    /// A link that this ledger does not know is made again under its id, revoked: its token is lost. An upload whose link
+    /// nobody knows gets one link for each partner.
+    ///
+    /// # Errors
+    /// [`crate::Error::Conflict`] for an unknown partner.
+    pub async fn adopt(&self, upload: &Adopted) -> Result<bool> {
+        let now = now_ms();
+        let mut tx = self.begin_in_turn(&upload.id).await?;
+        let nobodys = format!("adopted-{}", upload.partner_id);
+        let mut link_id = nobodys.clone();
+        for id in upload.link_id.iter().chain([&nobodys]) {
+            sqlx::query(
+                "INSERT INTO links (id, token_hash, partner_id, rights, created_by, created_at, revoked_at) \
+                 VALUES ($1, $2, $3, 'upload', 'operator', $4, $4) ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(id)
+            .bind(Token::random().hash())
+            .bind(&upload.partner_id)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+            let of: String = sqlx::query_scalar("SELECT partner_id FROM links WHERE id = $1")
+                .bind(id)
+                .fetch_one(&mut *tx)
+                .await?;
+            // Whoever can write into a partner's bucket could name another's link.
+            if of == upload.partner_id {
+                link_id.clone_from(id);
+                break;
+            }
+        }
+        let dedupe_key = dedupe_key(&link_id, &upload.ticket, &upload.name, &upload.sha256);
+        let done = insert(upload, &link_id, &dedupe_key, now).execute(&mut *tx).await?;
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        if upload.received_at > now - SAME_FILE_MS {
+            sqlx::query(
+                "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
+                 ON CONFLICT (dedupe_key) DO NOTHING",
+            )
+            .bind(&dedupe_key)
+            .bind(&upload.id)
+            .bind(upload.received_at)
+            .execute(&mut *tx)
+            .await?;
+        }
+        sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(&upload.id).execute(&mut *tx).await?;
+        if upload.delivery == Delivery::Pending {
+            digests::queue(&mut tx, JobKind::Deliver, &upload.id).await?;
+        }
+        audit::write(&mut *tx, "operator", "upload.adopt", &upload.id, &upload.bucket).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+type Insert<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+
+/// Whether it had a tail nobody knows: the next sweep looks once (`tails_written`).
+fn insert<'q>(upload: &'q Adopted, link_id: &'q str, dedupe_key: &'q str, now: i64) -> Insert<'q> {
+    sqlx::query(
+        "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, epoch, \
+         offset_bytes, length_bytes, parts_bytes, crc64, sha256, checked, mismatch, destination, delivery, \
+         delivery_detail, dedupe_key, created_at, updated_at, completed_at, attempts_until, tails_written) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'complete', 1, $9, $9, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+         $19, $20, $19, 1) ON CONFLICT (id) DO UPDATE SET state = 'complete', epoch = uploads.epoch + 1, \
+         offset_bytes = excluded.offset_bytes, length_bytes = excluded.length_bytes, parts_bytes = excluded.parts_bytes, \
+         crc64 = excluded.crc64, sha256 = excluded.sha256, sha256_state = NULL, checked = excluded.checked, \
+         mismatch = excluded.mismatch, destination = excluded.destination, delivery = excluded.delivery, \
+         delivery_detail = excluded.delivery_detail, dedupe_key = excluded.dedupe_key, updated_at = excluded.updated_at, \
+         completed_at = excluded.completed_at, tails_written = uploads.tails_written + 1, swept_at = NULL \
+         WHERE uploads.state IN ('open', 'completing', 'cancelled') AND uploads.bucket = excluded.bucket \
+         AND uploads.object_key = excluded.object_key AND uploads.partner_id = excluded.partner_id",
+    )
+    .bind(&upload.id)
+    .bind(link_id)
+    .bind(&upload.partner_id)
+    .bind(&upload.ticket)
+    .bind(&upload.name)
+    .bind(&upload.content_type)
+    .bind(&upload.bucket)
+    .bind(&upload.object_key)
+    .bind(upload.size)
+    .bind(&upload.crc64)
+    .bind(&upload.sha256)
+    .bind(upload.checked.join(","))
+    .bind(&upload.mismatch)
+    .bind(upload.destination.name())
+    .bind(upload.delivery.name())
+    .bind((upload.delivery == Delivery::Undeliverable).then_some(REASON_LOST))
+    .bind(dedupe_key)
+    .bind(begun_at(&upload.id).unwrap_or(upload.received_at))
+    .bind(now)
+    .bind(upload.received_at)
+}
+
+/// Identifies link, ticket, name and SHA-256 together, as at the end of an upload.
+fn dedupe_key(link_id: &str, ticket: &str, name: &str, sha256: &str) -> String {
+    hash_token(&[link_id, ticket, name, sha256].join("\n"))
+}
+
+/// When an upload began, ms: its id says so.
+fn begun_at(id: &str) -> Option<i64> {
+    i64::try_from(ulid::Ulid::from_string(id).ok()?.timestamp_ms()).ok()
+}
+
+/// Whether a text is an identifier as [`crate::new_id`] makes them, in their one spelling.
+pub fn is_id(text: &str) -> bool {
+    ulid::Ulid::from_string(text).is_ok_and(|id| id.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::new_id;
+
+    #[test]
+    fn identifiers() {
+        let id = new_id();
+        assert!(is_id(&id) && !is_id(&id.to_lowercase()) && !is_id("") && !is_id(&format!("8{}", &id[1..])));
+        assert!(begun_at(&id).is_some_and(|at| now_ms() - at < 60_000));
+    }
+}
