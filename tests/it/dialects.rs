@@ -27,7 +27,8 @@ async fn begun_with_curl_gone_on_in_tus_ended_by_the_draft() {
     let bytes = noise(26_000_000, 61);
     let file = world.path("core.bin", &bytes);
     let named = format!("{link}/core.bin");
-    let mut sending = curl_command(&["-sS", "--limit-rate", "8M", "-T", &file, &named])
+    // So slow that there is something left to send when a part of it is seen to be durable, on a loaded machine, too.
+    let mut sending = curl_command(&["-sS", "--limit-rate", "3M", "-T", &file, &named])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

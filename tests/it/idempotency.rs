@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use tests::{Raw, Shared, World, comments_naming, curl, curl_raw, eventually_async, noise};
+use tests::{Raw, Shared, World, ask, comments_naming, curl, curl_raw, eventually_async, noise};
 
 static SHARED: Shared = Shared::with(&[]);
 
@@ -61,6 +61,44 @@ async fn the_same_file_sent_again_is_answered_with_the_first_receipt() {
     }
     let different: std::collections::BTreeSet<_> = ids.iter().map(ToString::to_string).collect();
     assert_eq!(different.len(), ids.len(), "{ids:?}");
+}
+
+/// A client that lost the last answer asks at the address it knows.
+#[tokio::test]
+async fn a_dropped_copy_answers_at_its_own_address_with_the_first_receipt() {
+    const TUS: &[&str] = &["Tus-Resumable: 1.0.0", "Content-Type: application/offset+octet-stream"];
+    let world = SHARED.world();
+    for (name, bytes) in [("copy.log", noise(1000, 3)), ("copy.bin", noise(9_000_000, 4))] {
+        let ticket = world.sandbox.open_ticket("globex").await;
+        let link =
+            world.gateway.make_link(&["--partner", "globex", "--ticket", &ticket, "--rights", "remove"]);
+        let first = curl(&["-T", &world.path(name, &bytes), &format!("{link}/")]).json();
+        let size = bytes.len().to_string();
+        let created = ask("PUT", &format!("{link}/{name}"), &["Upload-Complete: ?0"], b"").is(201);
+        let url = created.header("location");
+        let offset = format!("Upload-Offset: {size}");
+        let (length, end) = (format!("Upload-Length: {size}"), [TUS, &[offset.as_str()]].concat());
+        ask("PATCH", url, &[TUS, &["Upload-Offset: 0", &length]].concat(), &bytes).is(204);
+        ask("HEAD", url, &TUS[..1], b"").is(200).has("upload-offset", &size).has("upload-length", &size);
+        ask("HEAD", url, &[], b"").is(204).has("upload-complete", "?1").has("upload-offset", &size);
+        ask("PATCH", url, &end, b"").is(204).has("upload-offset", &size);
+        let draft = ["Content-Type: application/partial-upload", "Upload-Complete: ?1", &offset];
+        for receipt in [ask("GET", url, &[], b"").is(200), ask("PATCH", url, &draft, b"").is(201)] {
+            let receipt = receipt.json();
+            assert_eq!((&receipt["id"], &receipt["sha256"]), (&first["id"], &first["sha256"]));
+        }
+        // It is a file of its own for nobody else, and nobody loses the first by giving up the copy.
+        ask("GET", &url.replace(&link, &world.link("acme")), &[], b"").is(404);
+        ask("DELETE", url, &[], b"").refuses(410, "/upload-gone");
+        world.until_at_rest();
+        world.gateway.sweep();
+        assert_eq!(objects(&world, name).await, 1);
+        ask("GET", url, &[], b"").is(200);
+        // With the first its receipt goes.
+        let own = format!("{link}/uploads/{}", first["id"].as_str().unwrap());
+        ask("DELETE", &own, &[], b"").is(204);
+        ask("GET", url, &[], b"").refuses(410, "/upload-gone");
+    }
 }
 
 #[tokio::test]

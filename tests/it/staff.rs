@@ -1,7 +1,7 @@
 //! The support side's API: who may ask, what is listed, how bytes come out, and what is written down about it.
 
 use serde_json::{Value, json};
-use tests::{Answer, Sandbox, World, curl, eventually_async, noise, object, objects};
+use tests::{Answer, Sandbox, World, curl, eventually_async, noise, object, objects, repr_digest};
 
 /// What every refusal here is.
 fn assert_problem(answer: &Answer, status: u16, what: &str) {
@@ -171,6 +171,7 @@ async fn content_comes_whole_or_in_ranges_by_either_way() {
         let answer = sandbox.staff(&format!("/uploads/{id}/content{query}"), &arguments);
         (answer, std::fs::read(&target).unwrap_or_default())
     };
+    let repr_digest = repr_digest(&bytes);
     for query in ["", "?via=gateway"] {
         for (range, first, end) in [
             (None, 0, 100_000),
@@ -194,6 +195,9 @@ async fn content_comes_whole_or_in_ranges_by_either_way() {
             }
             assert_eq!(answer.headers["content-type"], "application/octet-stream");
             assert_eq!(answer.headers["content-length"], (end - first).to_string());
+            // Of the whole file, whatever of it is read. A bucket answers without.
+            let digest = answer.headers.get("repr-digest").map(String::as_str);
+            assert_eq!(digest, (!query.is_empty()).then_some(repr_digest.as_str()), "{range:?}");
         }
         for (id, range) in [(&large, "bytes=100000-"), (&large, "bytes=-0"), (&empty, "bytes=0-")] {
             let (answer, _) = fetch(id, query, Some(range));

@@ -206,6 +206,28 @@ async fn a_newer_request_takes_over_from_a_half_dead_one_at_another_gateway() {
     assert!(!half_dead.finish(b"too late"));
 }
 
+/// The offset that the second tells stays, though the first still gets bytes.
+#[tokio::test]
+async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first() {
+    let pair = Pair::start();
+    let bytes = noise(40_000_000, 5);
+    let mut older = Stalled::begin(&pair.sandbox.link("acme"), "asked.bin", &bytes[..20_000_000]);
+    let at_two = format!("{}/asked.bin", pair.link_at_two());
+    let offset_of = |arguments: &[&str]| -> Option<usize> {
+        curl(&[&["-I", &at_two], arguments].concat()).headers.get("upload-offset")?.parse().ok()
+    };
+    eventually("two parts are committed", || offset_of(&[]).filter(|offset| *offset >= 16_000_000));
+    let offset = offset_of(&["-H", "Upload-Draft-Interop-Version: 8"]).unwrap();
+    // curl ends when it is told.
+    let _ = older.body.write_all(&bytes[20_000_000..38_000_000]);
+    let rest = pair.sandbox.file("rest", "rest", &bytes[offset..]);
+    let header = format!("Upload-Offset: {offset}");
+    let done = curl(&["-H", &header, "-T", rest.to_str().unwrap(), &at_two]);
+    assert_eq!((done.status, &done.json()["sha256"]), (201, &sha256(&bytes).into()), "{done:?}");
+    let _ = older.curl.kill();
+    let _ = older.curl.wait();
+}
+
 /// After a crash a gateway that is alone takes everything up at once: what its sender may go on with stays.
 #[tokio::test]
 async fn a_gateway_that_is_alone_keeps_what_may_go_on() {

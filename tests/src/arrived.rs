@@ -42,7 +42,7 @@ impl Sandbox {
         expected.sort();
         eventually_async("nothing else is left", async || {
             let swept = gateway.sweep();
-            assert_eq!((&swept["failed"], &swept["foreign"]), (&0.into(), &0.into()), "{swept}");
+            assert_eq!((&swept["failed"], &swept["leaked"]), (&0.into(), &0.into()), "{swept}");
             let mut there = objects(&bucket).await;
             there.retain(|key| !key.ends_with(".receipt.json"));
             there.sort();

@@ -33,7 +33,7 @@ pub use raw::Raw;
 pub use sandbox::Sandbox;
 pub use statements::{Statement, Statements};
 pub use store::{Asked, Checking, Habits, Store, abort_after};
-pub use support::{noise, object, printed, side_by_side};
+pub use support::{noise, object, printed, repr_digest, side_by_side};
 pub use transport::{Authority, Transport};
 pub use world::{Shared, World, piped};
 

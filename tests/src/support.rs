@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -23,6 +25,13 @@ pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
         state.to_le_bytes()
     };
     std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
+}
+
+/// `sha-256=:…:`, as `Repr-Digest` and `Content-Digest` have it.
+pub fn repr_digest(bytes: &[u8]) -> String {
+    let hex = crate::sha256(bytes);
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    format!("sha-256=:{}:", STANDARD.encode((0..64).step_by(2).map(byte).collect::<Vec<_>>()))
 }
 
 /// Runs `check` for every case on a thread of its own, `at_once` at a time: most of a case is waiting. Names every case

@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::problem::{self, Problem};
 
 pub(crate) mod upload;
+pub(crate) mod want;
 
 /// In which form an answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +66,12 @@ pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h 
             Err(problem::bad_request(&format!("The header {name} holds characters that are not ASCII.")))
         }
     }
+}
+
+/// Whether `Content-Type` is this. Upper and lower case are the same (RFC 9110 section 8.3.1); parameters change nothing.
+pub(crate) fn is_type(headers: &HeaderMap, essence: &str) -> Result<bool, Problem> {
+    let declared = text(headers, "content-type")?.unwrap_or_default();
+    Ok(declared.split(';').next().unwrap_or_default().trim_end().eq_ignore_ascii_case(essence))
 }
 
 /// What `Repr-Digest` and `Content-Digest` (RFC 9530) and `Content-MD5` (RFC 1864) say of a body that is a whole file.

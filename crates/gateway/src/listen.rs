@@ -143,7 +143,11 @@ impl Listen {
         if !begins_with_preface(&stream).await.ok()? {
             return Some((stream, None));
         }
-        let window = self.window();
+        // A client that knows that HTTP/2 is spoken here may know nothing else: it gets a moment's patience.
+        let window = match &self.budget {
+            Some(budget) => budget.window_soon(WINDOW_BYTES as usize).await,
+            None => None,
+        };
         if window.is_none() {
             refuse(stream, HTTP1_REQUIRED).await;
             return None;

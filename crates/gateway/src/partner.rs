@@ -168,7 +168,7 @@ fn options(asking: &Asking) -> Response {
         "max_requests_per_minute": asking.app.requests_per_minute(&asking.link),
         "expires_at": asking.link.expires_at.map(ledger::rfc3339),
         "rights": rights,
-        "methods": ["PUT", "POST multipart/form-data", "tus 1.0.0", "IETF resumable uploads"],
+        "methods": ["PUT", "POST multipart/form-data", "tus 1.0.0", draft::PROTOCOL],
         "resume_window_seconds": asking.app.limits.resume_window.as_secs(),
         "digests": upload::Algorithm::ALL.map(upload::Algorithm::name),
     });
@@ -188,14 +188,21 @@ fn options(asking: &Asking) -> Response {
     response
 }
 
-/// The method, or the one that a client says it means, behind a proxy that lets no other through.
+/// The method, or the one that a client says it means, behind a proxy that lets no other through. In tus it is the method
+/// whatever it says; who speaks no protocol means it only where it makes sense.
 fn method(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
-    match headers::text(headers, tus::METHOD_OVERRIDE.as_str())? {
-        Some(name @ ("PATCH" | "DELETE" | "HEAD")) if *method == Method::POST => {
-            Method::from_bytes(name.as_bytes()).map_err(|_| problem::not_found())
-        }
-        Some(_) | None => Ok(method.clone()),
+    let Some(name) = headers::text(headers, tus::METHOD_OVERRIDE.as_str())? else {
+        return Ok(method.clone());
+    };
+    let makes_sense = *method == Method::POST && ["PATCH", "DELETE", "HEAD"].contains(&name);
+    if !makes_sense && !headers.contains_key("tus-resumable") {
+        return Ok(method.clone());
     }
+    Method::from_bytes(name.as_bytes()).map_err(|_| {
+        problem::bad_request(
+            "The header X-HTTP-Method-Override names no method. Write `PATCH`, or leave it out.",
+        )
+    })
 }
 
 impl Asking {
@@ -216,7 +223,7 @@ impl Asking {
     pub(crate) fn receipt(&self, status: StatusCode, upload: &ledger::Upload) -> Response {
         let location = self.location(&upload.id);
         let headers = [("location", location.clone()), ("cache-control", "no-store".to_owned())];
-        match self.wanted {
+        let mut response = match self.wanted {
             Wanted::Json => (status, headers, axum::Json(receipt::json(upload))).into_response(),
             Wanted::Text => (status, headers, receipt::text(upload, &location)).into_response(),
             Wanted::Html => {
@@ -242,6 +249,22 @@ impl Asking {
                 };
                 (status, headers, Html(html)).into_response()
             }
+        };
+        if status == StatusCode::CREATED {
+            self.give_wanted_digest(upload, &mut response);
+        }
+        response
+    }
+
+    /// `Repr-Digest` of the file, in the answer to the request that completed it, for a sender that asked for it with
+    /// `Want-Repr-Digest` (RFC 9530 section 4; the draft's section 10.1). Not in the answer to a `GET`: there it would have
+    /// to be of the receipt's text.
+    pub(crate) fn give_wanted_digest(&self, upload: &ledger::Upload, response: &mut Response) {
+        if upload.state == ledger::State::Complete
+            && headers::want::sha256(&self.headers)
+            && let Some(digest) = upload.sha256.as_deref().and_then(headers::want::digest)
+        {
+            append::set(response, "repr-digest", &digest);
         }
     }
 }

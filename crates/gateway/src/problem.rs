@@ -240,6 +240,8 @@ pub(crate) fn unsupported_media_type(wanted: &str) -> Problem {
         "Unsupported media type",
         format!("Bytes of an upload are sent as `Content-Type: {wanted}` in this protocol."),
     )
+    // RFC 5789 section 2.2.
+    .header(HeaderName::from_static("accept-patch"), wanted)
 }
 
 pub(crate) fn unsupported_tus(version: &str) -> Problem {

@@ -9,6 +9,7 @@ mod bounded;
 mod completing;
 mod dialect;
 mod digests;
+mod duplicates;
 mod hold;
 mod idempotency;
 mod jobs;

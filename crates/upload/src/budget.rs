@@ -29,6 +29,9 @@ const WINDOWS_SHARE: usize = 4;
 /// sender to be told to come back.
 const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(4);
 
+/// For a connection's window: many may come at a time, and be told one after the other.
+const WINDOW_WAIT_MAX: Duration = Duration::from_secs(1);
+
 /// The budget; clones share it.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -99,6 +102,17 @@ impl Budget {
         let of_windows = Arc::clone(&self.windows).try_acquire_many_owned(pieces).ok()?;
         let of_shared = Arc::clone(&self.shared).try_acquire_many_owned(pieces).ok()?;
         Some(Window { _charged: [of_windows, of_shared] })
+    }
+
+    /// The same for a client that cannot be told to ask in another way: waits a moment for the room that others give back.
+    pub async fn window_soon(&self, bytes: usize) -> Option<Window> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).ok()?;
+        let wait = async {
+            let of_windows = Arc::clone(&self.windows).acquire_many_owned(pieces).await.ok()?;
+            let of_shared = Arc::clone(&self.shared).acquire_many_owned(pieces).await.ok()?;
+            Some(Window { _charged: [of_windows, of_shared] })
+        };
+        tokio::time::timeout(WINDOW_WAIT_MAX, wait).await.ok()?
     }
 
     /// Admits an append that will bring `bytes` (if known), or says soon that there is no room. What others hold beyond

@@ -76,7 +76,7 @@ impl Uploads {
             attempts_until: deadline(),
         };
         if let Some(original) = self.original(&end).await? {
-            if self.0.ledger.cancel(&upload.id, Some(receiving.epoch)).await? {
+            if self.0.ledger.cancel_duplicate(&upload.id, receiving.epoch, &original.id).await? {
                 self.clear_later(upload.id.clone());
             }
             let side = side.as_ref().map(Side::in_ledger);

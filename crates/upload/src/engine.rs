@@ -77,9 +77,11 @@ pub(crate) struct Inner {
 
 /// An append under way on this node.
 #[derive(Clone)]
-struct Running {
-    evicted: CancellationToken,
-    ended: CancellationToken,
+pub(crate) struct Running {
+    pub(crate) evicted: CancellationToken,
+    /// Cancelled when what came so far is to be kept and told ([`Uploads::halt`]).
+    pub(crate) halted: CancellationToken,
+    pub(crate) ended: CancellationToken,
     /// Of the append, once it has begun; 0 before.
     epoch: Arc<AtomicI64>,
     lease: Lease,
@@ -235,7 +237,8 @@ impl Uploads {
         }
     }
 
-    /// The upload of that id on that link, as it stands.
+    /// The upload of that id on that link, as it stands. For one that was a file sent again, the complete one that was there
+    /// before.
     ///
     /// # Errors
     /// [`Error::NotFound`] also for another link's upload; [`Error::Gone`] for one that was cancelled or removed.
@@ -243,7 +246,12 @@ impl Uploads {
         let upload = self.0.ledger.upload(id).await?;
         match upload.state {
             _ if upload.link_id != link_id => Err(Error::NotFound),
-            State::Cancelled | State::Removed => Err(Error::Gone),
+            // A sender that lost the answer has it here.
+            State::Cancelled => match self.0.ledger.original_of(id).await? {
+                Some(original) if original.state == State::Complete => Ok(original),
+                _ => Err(Error::Gone),
+            },
+            State::Removed => Err(Error::Gone),
             // The next look of the housekeeping cancels it.
             State::Open if self.has_expired(&upload) => Err(Error::Gone),
             State::Open | State::Completing | State::Complete => Ok(upload),
@@ -387,7 +395,7 @@ impl Uploads {
         Ok(())
     }
 
-    fn running(&self, id: &str) -> Option<Running> {
+    pub(crate) fn running(&self, id: &str) -> Option<Running> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
@@ -396,6 +404,7 @@ impl Uploads {
     pub(crate) async fn take_over<'a>(&'a self, id: &'a str) -> Place<'a> {
         let running = Running {
             evicted: CancellationToken::new(),
+            halted: CancellationToken::new(),
             ended: CancellationToken::new(),
             epoch: Arc::default(),
             lease: Lease::new(self.0.ledger.is_shared()),

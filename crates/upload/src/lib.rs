@@ -9,6 +9,7 @@ mod complete;
 mod digest;
 mod engine;
 mod error;
+mod halt;
 mod hash;
 mod leaks;
 mod lease;

@@ -112,6 +112,7 @@ impl Receiving<'_> {
         S: Stream<Item = std::result::Result<Frame, BodyError>> + Unpin + Send,
     {
         let (evicted, stopping) = (self.evicted.clone(), self.stopping.clone());
+        let mut halting = self.uploads.halting(&self.upload.id);
         loop {
             let needed = needed_by_others(&self.uploads.0.budget, self.holds_until());
             let stored = async {
@@ -125,6 +126,7 @@ impl Receiving<'_> {
                 () = evicted.cancelled() => return Err(self.give_way().await),
                 stored = stored => self.oldest_ended(stored).await?,
                 () = stopping.cancelled() => return Err(Error::Draining),
+                () = halting.due() => return Err(self.halt().await),
                 frame = body.next() => match frame {
                     None => return Ok(()),
                     Some(Ok(Frame::Bytes(bytes))) => self.take(&bytes).await?,

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tests::{Raw, ask, break_off, noise, sha256};
+use tests::{Raw, ask, noise, sha256};
 
 use super::{AWAITED, BYTES, Row, TUS, delete, head, patch};
 
@@ -24,6 +24,11 @@ pub(super) const ROWS: &[Row] = &[
             let url = created.header("location");
             patch(url, 0, &[], b"0").is(204).has("upload-expires", &expires);
             head(url).has("upload-expires", &expires);
+            // In every answer: also where it is refused.
+            patch(url, 5, &[], b"5").is(409).has("upload-expires", &expires);
+            patch(url, 1, &["Upload-Length: 11"], b"1").is(400).has("upload-expires", &expires);
+            patch(url, 1, &[&checksum(b"else")], b"1").is(460).has("upload-expires", &expires);
+            ask("PATCH", url, &[TUS, "Upload-Offset: 1"], b"1").is(415).has("upload-expires", &expires);
             patch(url, 1, &[], b"123456789").is(204).lacks("upload-expires");
             head(url).lacks("upload-expires");
         },
@@ -50,7 +55,9 @@ pub(super) const ROWS: &[Row] = &[
     }),
     Row("checksum: 400 for an algorithm that is not supported, or what cannot be read", |bench| {
         let url = bench.ten();
-        for wrong in ["crc32 AAAAAA==", "sha1", "sha1 !", "sha1 AAAA", "SHA1"] {
+        for wrong in
+            ["crc32 AAAAAA==", "sha1", "sha1 !", "sha1 AAAA", "SHA1", "SHA1 EZBKTot39iQuLSiHBQI62tAKkxA="]
+        {
             patch(&url, 0, &[&format!("Upload-Checksum: {wrong}")], b"01234").refuses(400, "/bad-request");
         }
         head(&url).has("upload-offset", "0");
@@ -58,7 +65,11 @@ pub(super) const ROWS: &[Row] = &[
     Row("checksum: of a body that breaks off nothing counts", |bench| {
         let url = bench.ten();
         let line = checksum(b"0123456789");
-        break_off("PATCH", &url, &[TUS, BYTES, "Upload-Offset: 0", &line], 10, b"01234");
+        let lines = [TUS, BYTES, "Upload-Offset: 0", &line, "Content-Length: 10", AWAITED];
+        let mut broken = Raw::request("PATCH", &url, &lines);
+        broken.until_continued();
+        assert!(broken.send(b"01234"));
+        broken.leave();
         // The next one takes over from whatever is left of it.
         patch(&url, 0, &[&line], b"0123456789").is(204).has("upload-offset", "10");
         assert_eq!(bench.stored(&url), b"0123456789");

@@ -2,7 +2,7 @@
 //! Invariant: an answer names the durable offset of the ledger, never what we hope it is.
 
 use axum::body::Body;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::{State, Upload};
 use upload::{Append, End};
@@ -24,11 +24,14 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// By the header that each of the two requires, or by the draft's media type.
+    /// By a header that each of the two requires, or by the draft's media type.
     pub(crate) fn of(asking: &Asking) -> Result<Self, Problem> {
         Ok(if asking.headers.contains_key("tus-resumable") {
             Self::Tus
-        } else if headers::upload::complete(&asking.headers)?.is_some() || draft::brings_a_part(asking)? {
+        } else if headers::upload::complete(&asking.headers)?.is_some()
+            || asking.headers.contains_key(draft::INTEROP)
+            || draft::brings_a_part(asking)?
+        {
             Self::Draft
         } else {
             Self::Plain
@@ -41,15 +44,25 @@ pub(crate) async fn append(asking: Asking, id: &str, body: &mut Option<Body>) ->
     let upload = asking.app.uploads.status(&asking.link.id, id).await?;
     let dialect = Dialect::of(&asking)?;
     let append = match dialect {
-        Dialect::Tus => tus::append(&asking)?,
-        Dialect::Draft => draft::append(&asking)?,
-        Dialect::Plain => plain(&asking)?,
+        Dialect::Tus => tus::append(&asking),
+        Dialect::Draft => draft::append(&asking),
+        Dialect::Plain => plain(&asking),
     };
+    let append = append.map_err(|problem| expiring(&asking, dialect, &upload, problem))?;
     if upload.state != State::Open {
         return ended(&asking, dialect, &upload, &append);
     }
-    fits(&upload, &append)?;
+    fits(&upload, &append).map_err(|problem| expiring(&asking, dialect, &upload, problem))?;
     go_on(asking, dialect, upload, append, body).await
+}
+
+/// The refusal, with the time that tus wants in every answer to a `PATCH` of an upload that is going to expire.
+fn expiring(asking: &Asking, dialect: Dialect, upload: &Upload, problem: Problem) -> Problem {
+    if dialect != Dialect::Tus || upload.state != State::Open {
+        return problem;
+    }
+    let expires = http_date(asking.app.uploads.expires_at(upload));
+    problem.header(HeaderName::from_static("upload-expires"), &expires)
 }
 
 /// The same by name, for plain curl.
@@ -218,7 +231,8 @@ pub(crate) async fn refusal(
     }
     match asking.app.uploads.status(&asking.link.id, id).await {
         Ok(now) if now.state == State::Open && now.resumable => {
-            problem.going_on(now.offset, &asking.location(id), &asking.go_on(&now))
+            let problem = problem.going_on(now.offset, &asking.location(id), &asking.go_on(&now));
+            expiring(asking, dialect, &now, problem)
         }
         _ if came => problem.next("Nothing was kept: send it again."),
         _ => problem,
@@ -245,6 +259,7 @@ pub(crate) fn answer(asking: &Asking, dialect: Dialect, open: StatusCode, upload
     if open == StatusCode::CREATED || is_complete {
         set(&mut response, "location", &asking.location(&upload.id));
     }
+    asking.give_wanted_digest(upload, &mut response);
     response
 }
 
@@ -264,9 +279,7 @@ pub(crate) fn offset_headers(asking: &Asking, dialect: Dialect, upload: &Upload,
         }
         Dialect::Plain | Dialect::Draft => {
             set(response, "upload-complete", if is_complete { "?1" } else { "?0" });
-            if !is_complete {
-                set(response, "upload-limit", &draft::limits(asking, Some(upload)));
-            }
+            set(response, "upload-limit", &draft::limits(asking, Some(upload)));
         }
     }
 }
@@ -302,8 +315,20 @@ pub(crate) fn http_date(ms: i64) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
+/// The upload for a client that asks where to go on. One that speaks a protocol for resuming has lost its older request,
+/// if there is one: it ends, or it would move the offset on from what is told here (section 4.6 of the draft). Plain curl
+/// may be watching, and ends nothing.
+pub(crate) async fn where_to_go_on(asking: &Asking, upload: Upload) -> Result<Upload, Problem> {
+    if upload.state != State::Open || Dialect::of(asking)? == Dialect::Plain {
+        return Ok(upload);
+    }
+    asking.app.uploads.halt(&upload.id).await?;
+    Ok(asking.app.uploads.status(&asking.link.id, &upload.id).await?)
+}
+
 /// `HEAD /uploads/{id}` and `HEAD /{name}`: what the ledger says, without a call to a bucket.
-pub(crate) fn head(asking: &Asking, upload: &Upload) -> Result<Response, Problem> {
+pub(crate) async fn head(asking: &Asking, upload: Upload) -> Result<Response, Problem> {
+    let upload = &where_to_go_on(asking, upload).await?;
     let dialect = Dialect::of(asking)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     state_headers(asking, dialect, upload, &mut response);

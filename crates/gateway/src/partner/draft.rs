@@ -1,10 +1,10 @@
 //! Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload): any request that brings a file may carry
 //! `Upload-Complete`, and its upload goes on with `PATCH`. No `104` answers: the server library cannot send them, and a
-//! client that creates with an empty body needs none.
+//! client that creates with an empty body needs none. Which drafts are served: [`PROTOCOL`].
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::Response;
 use upload::{Append, End, New};
 
@@ -19,12 +19,18 @@ const PARTIAL: &str = "application/partial-upload";
 /// Types that say of a request what it is, not of a file.
 const NO_FILE_TYPES: [&str; 2] = [PARTIAL, "application/offset+octet-stream"];
 
-/// The interop version of draft -03, which had no media type for a part yet.
+/// The draft that this follows, as `OPTIONS` names it. Its clients, and those of every draft since -03, are served: what
+/// changed on the wire for a server that sends no `104` is the media type, since interop version 6 (-04). Versions: 5 is
+/// -03, 6 is -04 and -05 (Apple's clients since iOS 18.1), 7 is -06 to -08, 8 is -09 to -11, 9 is -12, 10 is -13.
+pub(crate) const PROTOCOL: &str = "IETF resumable uploads (draft-ietf-httpbis-resumable-upload-12)";
+/// Every client of a draft says which (section "Draft Version Identification").
+pub(crate) const INTEROP: &str = "upload-draft-interop-version";
+/// The interop version that had no media type for a part yet.
 const WITHOUT_MEDIA_TYPE: &str = "5";
 
 /// Whether the body is a part of a file by its media type.
 pub(crate) fn brings_a_part(asking: &Asking) -> Result<bool, Problem> {
-    Ok(headers::text(&asking.headers, CONTENT_TYPE.as_str())? == Some(PARTIAL))
+    headers::is_type(&asking.headers, PARTIAL)
 }
 
 /// A new upload by `POST` or `PUT`: whole with `?1`, to go on with `?0`.
@@ -33,9 +39,9 @@ pub(crate) async fn create(
     segment: Option<&str>,
     body: &mut Option<Body>,
 ) -> Result<Response, Problem> {
-    let is_whole = headers::upload::complete(&asking.headers)? == Some(true);
+    let is_whole = whether_whole(&asking)?;
     let body_bytes = headers::content_length(&asking.headers);
-    let announced = headers::upload::length(&asking.headers)?;
+    let announced = length(&asking.headers);
     let length = announced.or(if is_whole { body_bytes } else { None });
     if let (Some(declared), Some(actual)) = (announced, body_bytes)
         && (actual > declared || (is_whole && actual != declared))
@@ -43,7 +49,8 @@ pub(crate) async fn create(
         return Err(upload::Error::LengthMismatch { declared, actual }.into());
     }
     let declared = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
-    let declared = declared.filter(|declared| !NO_FILE_TYPES.contains(declared));
+    let declared =
+        declared.filter(|declared| !NO_FILE_TYPES.iter().any(|no| no.eq_ignore_ascii_case(declared)));
     let disposition = asking.headers.get(CONTENT_DISPOSITION);
     let disposition = disposition.and_then(|value| headers::disposition_filename(value.as_bytes()));
     let name = match (segment, disposition) {
@@ -90,21 +97,17 @@ pub(crate) async fn create(
 /// What a `PATCH` says of its bytes.
 pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
     let plain_put = asking.method == axum::http::Method::PUT;
-    let version = headers::text(&asking.headers, "upload-draft-interop-version")?;
+    let version = headers::text(&asking.headers, INTEROP)?;
     if !plain_put && version != Some(WITHOUT_MEDIA_TYPE) && !brings_a_part(asking)? {
         return Err(problem::unsupported_media_type(PARTIAL));
     }
     let offset = headers::upload::offset(&asking.headers)?.ok_or_else(|| {
         problem::bad_request("Say where the bytes begin: send `Upload-Offset`. HEAD tells the offset.")
     })?;
-    let is_whole = headers::upload::complete(&asking.headers)?.ok_or_else(|| {
-        problem::bad_request(
-            "Say whether the file ends with these bytes: send `Upload-Complete: ?1`, or `?0`.",
-        )
-    })?;
+    let is_whole = whether_whole(asking)?;
     Ok(Append {
         offset,
-        length: headers::upload::length(&asking.headers)?,
+        length: length(&asking.headers),
         body_bytes: headers::content_length(&asking.headers),
         end: if is_whole { End::Body } else { End::Later },
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
@@ -112,6 +115,19 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         content: headers::upload::content_digests(&asking.headers)?,
         creates: false,
     })
+}
+
+fn whether_whole(asking: &Asking) -> Result<bool, Problem> {
+    headers::upload::complete(&asking.headers)?.ok_or_else(|| {
+        problem::bad_request(
+            "Say whether the file ends with these bytes: send `Upload-Complete: ?1`, or `?0`.",
+        )
+    })
+}
+
+/// The length, where it can be read: the draft has any other value ignored (section 4.1.3), and the end of the body says it.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers::upload::length(headers).ok().flatten()
 }
 
 /// The wrong offset, with the members that the draft gives the problem.
@@ -123,10 +139,11 @@ pub(crate) fn mismatch(expected: u64, provided: u64) -> Problem {
         .header(HeaderName::from_static("upload-complete"), "?0")
 }
 
-/// `Upload-Limit`: the largest file, and how long an unfinished one is kept.
+/// `Upload-Limit`: the largest file, and how long an unfinished one is kept. One that is complete stays.
 pub(crate) fn limits(asking: &Asking, upload: Option<&ledger::Upload>) -> String {
     let max = asking.app.uploads.max_bytes(&asking.link);
     let age = match upload {
+        Some(upload) if upload.state == ledger::State::Complete => return format!("max-size={max}"),
         Some(upload) => (asking.app.uploads.expires_at(upload) - ledger::now_ms()).max(0) / 1000,
         None => i64::try_from(asking.app.limits.resume_window.as_secs()).unwrap_or(i64::MAX),
     };

@@ -15,6 +15,7 @@ const PAGE: i64 = 200;
 
 pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem> {
     let upload = asking.app.uploads.status(&asking.link.id, id).await?;
+    let upload = append::where_to_go_on(asking, upload).await?;
     if asking.wanted == Wanted::Html {
         return Ok(asking.receipt(StatusCode::OK, &upload));
     }
@@ -24,16 +25,20 @@ pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem>
 }
 
 pub(crate) async fn head(asking: &Asking, id: &str) -> Result<Response, Problem> {
-    append::head(asking, &asking.app.uploads.status(&asking.link.id, id).await?)
+    append::head(asking, asking.app.uploads.status(&asking.link.id, id).await?).await
 }
 
 pub(crate) async fn head_named(asking: &Asking, segment: &str) -> Result<Response, Problem> {
     let length = headers::upload::length(&asking.headers)?;
-    append::head(asking, &append::named(asking, &name::from_segment(segment)?, length).await?)
+    append::head(asking, append::named(asking, &name::from_segment(segment)?, length).await?).await
 }
 
 pub(crate) async fn delete(asking: &Asking, id: &str) -> Result<Response, Problem> {
     let upload = asking.app.uploads.status(&asking.link.id, id).await?;
+    if upload.id != id {
+        // Its own copy is gone; what it is answered with was sent by itself.
+        return Err(upload::Error::Gone.into());
+    }
     if upload.state == State::Complete {
         if !asking.link.allows(Right::Remove) {
             return Err(problem::not_allowed("remove a file that has arrived"));

@@ -2,7 +2,7 @@
 //! running SHA-256 states do not combine, and the receipt's digest is the promise.
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
 use upload::{Append, End, New};
@@ -97,7 +97,7 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
         digests: &headers::upload::file_digests(&asking.headers)?,
         tus_metadata: metadata,
     };
-    let with_upload = headers::text(&asking.headers, CONTENT_TYPE.as_str())? == Some(BYTES);
+    let with_upload = headers::is_type(&asking.headers, BYTES)?;
     let checksum = headers::upload::checksum(&asking.headers)?;
     let created = asking.app.uploads.create(&new).await?;
     let location = asking.location(&created.id);
@@ -123,7 +123,7 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
 
 /// What a `PATCH` says of its bytes.
 pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
-    if headers::text(&asking.headers, CONTENT_TYPE.as_str())? != Some(BYTES) {
+    if !headers::is_type(&asking.headers, BYTES)? {
         return Err(problem::unsupported_media_type(BYTES));
     }
     let offset = headers::upload::offset(&asking.headers)?.ok_or_else(|| {
@@ -151,7 +151,7 @@ pub(crate) fn share(response: &mut Response) {
         "access-control-expose-headers",
         "Location, Upload-Offset, Upload-Length, Upload-Complete, Upload-Limit, Upload-Expires, Upload-Metadata, \
          Upload-Defer-Length, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, Tus-Checksum-Algorithm, \
-         Retry-After, X-Request-Id",
+         Repr-Digest, Retry-After, X-Request-Id",
     );
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn share_ahead(response: &mut Response) {
     set(
         response,
         "access-control-allow-headers",
-        "Authorization, Content-Type, Content-Range, Content-Disposition, Content-Digest, Repr-Digest, Accept, \
+        "Authorization, Content-Type, Content-Range, Content-Disposition, Content-Digest, Repr-Digest, Want-Repr-Digest, Accept, \
          Idempotency-Key, Tus-Resumable, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, \
          Upload-Checksum, Upload-Complete, Upload-Draft-Interop-Version, X-HTTP-Method-Override, X-Request-Id",
     );

@@ -76,6 +76,11 @@ pub(crate) async fn content(
     if let Ok(value) = HeaderValue::from_str(&disposition) {
         headers.insert("content-disposition", value);
     }
+    // Of the whole file, also where a range of it is read (RFC 9530 section 3).
+    let digest = upload.sha256.as_deref().and_then(headers::want::digest);
+    if let Some(Ok(value)) = digest.map(|digest| HeaderValue::from_str(&digest)) {
+        headers.insert("repr-digest", value);
+    }
     if let Some((first, last)) = span {
         if let Ok(value) = HeaderValue::from_str(&format!("bytes {first}-{last}/{size}")) {
             headers.insert("content-range", value);

@@ -90,13 +90,14 @@ async fn a_stop_does_not_wait_for_numbers_in_doubt() {
     world.uploads.stop();
     let result = soon(waiting).await.unwrap();
     assert!(matches!(result, Err(Error::Draining)), "{result:?}");
-    assert_eq!(world.offset_of(&upload.id).await, 16 * MIB, "all that was taken");
+    let kept = world.offset_of(&upload.id).await;
+    assert!((15 * MIB..=16 * MIB).contains(&kept), "what was taken: {kept}");
     assert_eq!(world.ledger.parts(&upload.id).await.unwrap().len(), 1, "and no part was sent");
     // The next gateway finds that nobody has it any more.
     world.ledger.release_claims().await.unwrap();
     let next = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
-    let append = Append { offset: 16 * MIB as u64, end: End::Length, ..next.begin() };
-    let done = soon(next.uploads.append(&upload.id, &append, frames(&file.slice(16 * MIB..)))).await.unwrap();
+    let append = Append { offset: kept as u64, end: End::Length, ..next.begin() };
+    let done = soon(next.uploads.append(&upload.id, &append, frames(&file.slice(kept..)))).await.unwrap();
     next.assert_stored(&done, &file).await;
 }
 

@@ -1,0 +1,68 @@
+//! Digests that a client would like to have (`Want-Repr-Digest`, RFC 9530 section 4). Pure. The only one that is always known
+//! is SHA-256: nothing is hashed again for an answer.
+
+use axum::http::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Whether SHA-256 is among the digests wanted: `sha-256=1` to `sha-256=10`; 0 says that it is not. What cannot be read is a
+/// wish that is not granted.
+pub(crate) fn sha256(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("want-repr-digest").iter().filter_map(|value| value.to_str().ok());
+    // Of a key that stands twice the last counts (RFC 9651 section 4.2.2).
+    let mut weights = values.flat_map(|value| value.split(',')).filter_map(|member| {
+        let (key, weight) = member.trim().split_once('=')?;
+        (key == "sha-256").then(|| weight.split(';').next().unwrap_or_default().trim())
+    });
+    let weight = weights.next_back().and_then(|weight| weight.parse::<u8>().ok());
+    weight.is_some_and(|weight| (1..=10).contains(&weight))
+}
+
+/// `sha-256=:BASE64:` of a digest in hex.
+pub(crate) fn digest(hex: &str) -> Option<String> {
+    if hex.len() != 64 || !hex.is_ascii() {
+        return None;
+    }
+    let bytes: Option<Vec<u8>> =
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok()).collect();
+    Some(format!("sha-256=:{}:", STANDARD.encode(bytes?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes() {
+        for (values, expected) in [
+            (&["sha-256=10"][..], true),
+            (&["sha-512=10, sha-256=1"], true),
+            (&["sha-512=10", "sha-256=3;a"], true),
+            (&["sha-512=10"], false),
+            (&["sha-256=0"], false),
+            (&["sha-256=11"], false),
+            (&["sha-256=1, sha-256=0"], false),
+            (&["sha-256"], false),
+            (&["sha-256=-1"], false),
+            (&["sha-256=1.5"], false),
+            (&["SHA-256=1"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("want-repr-digest", value.parse().unwrap());
+            }
+            assert_eq!(sha256(&headers), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn digests() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let expected = "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:";
+        assert_eq!(digest(empty).as_deref(), Some(expected));
+        for wrong in ["", "e3", &"g".repeat(64), &"\u{e9}".repeat(32)] {
+            assert_eq!(digest(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Files that were sent again: which upload was dropped, and for which other. Their senders may have lost the answer.
+
+use sqlx::Row as _;
+
+use crate::{Ledger, Result, Upload, now_ms};
+
+impl Ledger {
+    /// Cancels an upload because it is `original` once more, and remembers that. False when it is no longer under this epoch.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn cancel_duplicate(&self, id: &str, epoch: i64, original: &str) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE uploads SET state = 'cancelled', epoch = epoch + 1, updated_at = $3 \
+             WHERE id = $1 AND epoch = $2 AND state IN ('open', 'completing')",
+        )
+        .bind(id)
+        .bind(epoch)
+        .bind(now_ms())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        sqlx::query("INSERT INTO duplicates (upload_id, original_id) VALUES ($1, $2)")
+            .bind(id)
+            .bind(original)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The upload in whose favour this one was dropped, as it stands; none where it was not.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn original_of(&self, id: &str) -> Result<Option<Upload>> {
+        let row = sqlx::query("SELECT original_id FROM duplicates WHERE upload_id = $1")
+            .bind(id)
+            .fetch_optional(&self.read)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(self.upload(row.try_get("original_id")?).await?))
+    }
+}
