@@ -1,10 +1,14 @@
 //! What the store does to an upload that may be resumed: parts refused, answers lost, parts written by others, multipart
 //! uploads gone, no room. The offset never covers a gap, the object is what was sent, and no call is made in vain.
 
-use bucket::{Crc64Hasher, Payload};
+mod again;
+
+use bucket::{Crc64Hasher, Metadata, Payload};
 use bytes::Bytes;
+use serde_json::json;
 use tests::{
-    Answer, Between, Fate, Gateway, Moment, Raw, Sandbox, curl, eventually, noise, objects, side_by_side,
+    Answer, Between, Fate, Gateway, Moment, Raw, Sandbox, curl, eventually, noise, objects, sha256,
+    side_by_side,
 };
 
 /// Parts of a file begin with this size.
@@ -317,4 +321,38 @@ async fn asking_costs_no_call_and_going_on_reads_back_nothing_but_the_tail() {
         calls.iter().filter(|call| call.operation == "UploadPart").map(tests::Call::part).collect();
     assert!(parts.iter().all(|number| *number > 2), "parts that were stored are sent again: {parts:?}");
     setting.arrived(&done, &bytes).await;
+}
+
+/// The same bytes under another tag, as an older sender's attempt leaves them that arrives late.
+#[tokio::test]
+async fn a_part_that_a_stale_writer_sent_again_is_adopted() {
+    let setting = Setting::start();
+    let bytes = noise(30_000_000, 11);
+    let bucket = setting.sandbox.bucket(None).await;
+    let own = setting.create("same.bin", bytes.len());
+    setting.cut_off(&own, &bytes, 0..20_000_000);
+    let (key, multipart_id) = setting.multipart().await;
+    bucket.put_part(&key, &multipart_id, 2, &payload(&bytes[PART..2 * PART])).await.unwrap();
+    let done = setting.sandbox.go_on(&own, &bytes, 20_000_000);
+    assert_eq!((done.status, &done.json()["sha256"]), (201, &json!(sha256(&bytes))), "{done:?}");
+    setting.arrived(&done, &bytes).await;
+}
+
+/// A tail is read back when its sender goes on: what is not ours is found out then.
+#[tokio::test]
+async fn a_tail_that_is_not_what_was_stored_is_never_in_the_object() {
+    let setting = Setting::start();
+    let bytes = noise(12_000_000, 17);
+    let own = setting.create("tail.bin", bytes.len());
+    setting.cut_off(&own, &bytes, 0..1_000_000);
+    let bucket = setting.sandbox.bucket(None).await;
+    let tail = objects(&bucket).await.pop().unwrap();
+    assert!(tail.starts_with(".weighbridge/"), "{tail}");
+    let other = payload(&noise(1_000_000, 18));
+    bucket.put(&tail, "application/octet-stream", &Metadata::new(), &other).await.unwrap();
+    let answer = setting.sandbox.go_on(&own, &bytes, 1_000_000);
+    assert_eq!(curl(&["-I", &own]).status, 410, "it cannot become what was sent");
+    assert!(answer.status >= 400 && answer.json()["detail"].as_str().unwrap().contains("gain"), "{answer:?}");
+    let again = setting.sandbox.send(&setting.link(), "tail.bin", &bytes);
+    setting.arrived(&again, &bytes).await;
 }

@@ -18,6 +18,7 @@ mod draft;
 mod drain;
 mod errors;
 mod faults;
+mod faults_ledger;
 mod first;
 mod form;
 mod idempotency;

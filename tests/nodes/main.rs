@@ -6,11 +6,10 @@ mod balancer;
 mod deaths;
 mod senders;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use balancer::Balancer;
 use deaths::{Fatal, Life, deaths};
@@ -20,9 +19,9 @@ use tests::{Between, Gateway, Postgres, Sandbox, Statements, program};
 /// Gateways.
 const NODES: usize = 3;
 /// Programs that send, beside `send.sh`.
-const SENDERS: u64 = 4;
-/// No call to the store takes so long here: what a gateway that died had on its way for longer is not on its way.
-const CALL_MAX: Duration = Duration::from_secs(10);
+const SENDERS: u64 = 6;
+/// A gateway that runs says every 2 s what it works on.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// A gateway with a hop before its store and one before its ledger.
 struct Node {
@@ -85,30 +84,14 @@ async fn link(sandbox: &Sandbox) -> String {
     String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
-/// As if the time of what a dead gateway had on its way had gone by: minutes, while nobody says any more that it works on
-/// it. What is on its way at a living one ends within seconds.
+/// As if the minute had gone by after which what nobody works on any more is ended by another gateway.
 fn hasten(postgres: &Postgres, stop: &AtomicBool) {
-    let mut seen: HashMap<String, Instant> = HashMap::new();
-    let ms = CALL_MAX.as_millis();
+    let ms = SILENCE.as_millis();
     while !stop.load(Ordering::SeqCst) {
-        let now = postgres
-            .sql("SELECT upload_id, number, epoch, deadline FROM parts WHERE etag IS NULL AND deadline > 0");
-        seen.retain(|row, _| now.lines().any(|line| line == row));
-        for row in now.lines() {
-            let begun = seen.entry(row.to_owned()).or_insert_with(Instant::now);
-            if begun.elapsed() > CALL_MAX {
-                let mut fields = row.split('|');
-                let mut field = || fields.next().unwrap();
-                let (id, number, epoch) = (field(), field(), field());
-                postgres.sql(&format!(
-                    "UPDATE parts SET deadline = 0 WHERE upload_id = '{id}' AND number = {number} AND epoch = {epoch} \
-                     AND etag IS NULL"
-                ));
-            }
-        }
         postgres.sql(&format!(
             "UPDATE uploads SET updated_at = 0 WHERE updated_at > 0 \
-             AND (state = 'completing' OR (state = 'open' AND offset_bytes = length_bytes)) AND updated_at < EXTRACT(EPOCH FROM clock_timestamp()) * 1000 - {ms}"
+             AND (state = 'completing' OR (state = 'open' AND offset_bytes = length_bytes)) \
+             AND updated_at < EXTRACT(EPOCH FROM clock_timestamp()) * 1000 - {ms}"
         ));
         std::thread::sleep(Duration::from_secs(1));
     }

@@ -83,24 +83,27 @@ impl Progress {
         self.offset = now;
     }
 
-    /// Asks until it is told; answers whether the upload is complete.
-    fn look(&mut self) -> bool {
+    /// Asks until it is told; answers whether the upload is complete, or nothing when it is gone.
+    fn look(&mut self) -> Option<bool> {
         let patience = Patience::with("HEAD");
         loop {
             let answer = curl(&["-I", &self.own]);
             if answer.status == 204 {
                 self.now(&answer);
-                return answer.header("upload-complete") == "?1";
+                return Some(answer.header("upload-complete") == "?1");
             }
             assert_ne!(answer.status, 404, "{answer:?}");
+            if answer.status == 410 {
+                return None;
+            }
             patience.after(&answer);
         }
     }
 
-    /// Sends the rest, piece by piece.
-    fn finish(mut self, bytes: &[u8], cuts: &[usize]) -> Value {
+    /// Sends the rest, piece by piece; answers the receipt, or nothing when the upload is gone.
+    fn finish(mut self, bytes: &[u8], cuts: &[usize]) -> Option<Value> {
         let patience = Patience::with("go on");
-        while !self.look() {
+        while !self.look()? {
             if self.offset == bytes.len() {
                 // As a client of tus takes it: nothing is missing, so nothing more is sent.
                 assert!(patience.1.elapsed() < PATIENCE, "{} is never complete", self.own);
@@ -110,13 +113,14 @@ impl Progress {
             let end = cuts.iter().copied().find(|cut| *cut > self.offset).unwrap_or(bytes.len());
             let range = format!("Content-Range: bytes {}-{}/{}", self.offset, end - 1, bytes.len());
             let answer = ask("PUT", &self.own, &[&range], &bytes[self.offset..end]);
-            if answer.status == 204 {
-                self.now(&answer);
-            } else if answer.status != 201 {
-                patience.after(&answer);
+            match answer.status {
+                201 => return Some(answer.json()),
+                204 => self.now(&answer),
+                410 => return None,
+                _ => patience.after(&answer),
             }
         }
-        receipt(&self.own)
+        Some(receipt(&self.own))
     }
 }
 
@@ -140,7 +144,8 @@ fn in_pieces(link: &str, name: &str, bytes: &[u8], cuts: &[usize]) -> Value {
             ask("POST", &format!("{link}/uploads"), &["Upload-Complete: ?0", &disposition, &length], b"");
         if answer.status == 201 {
             let own = answer.headers["location"].clone();
-            return Progress { own, offset: 0 }.finish(bytes, cuts);
+            let done = Progress { own, offset: 0 }.finish(bytes, cuts);
+            return done.unwrap_or_else(|| panic!("{name} is gone"));
         }
         patience.after(&answer);
     }
@@ -156,8 +161,9 @@ fn by_name(link: &str, name: &str, bytes: &[u8]) -> Value {
             return answer.json();
         }
         patience.after(&answer);
-        if let Some(own) = furthest(&url) {
-            return Progress { own, offset: 0 }.finish(bytes, &[]);
+        // Gone it is when the same file, begun before and taken for lost, has come to rest meanwhile.
+        if let Some(done) = furthest(&url).and_then(|own| Progress { own, offset: 0 }.finish(bytes, &[])) {
+            return done;
         }
     }
 }
@@ -224,10 +230,12 @@ pub(crate) fn send_by_script(link: &str, folder: &Path, stop: &AtomicBool) -> Ve
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", printed(&output));
-        for (name, bytes) in files {
-            let url = format!("{link}/{name}");
-            let receipt = receipt(&furthest(&url).unwrap());
-            sent.push(Sent { receipt, bytes });
+        // What has no end is what was begun twice because an answer was lost: the script tells where each file rests.
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let places: Vec<_> = printed.lines().filter_map(|line| line.strip_prefix("Receipt ")).collect();
+        assert_eq!(places.len(), files.len(), "{printed}");
+        for (place, (_, bytes)) in places.into_iter().zip(files) {
+            sent.push(Sent { receipt: receipt(place), bytes });
         }
     }
     sent

@@ -8,7 +8,8 @@ impl Sandbox {
     /// The upload of this receipt rests whole in its bucket, is the only one of its name on its ticket, and stands in one
     /// comment.
     pub async fn arrived_once(&self, receipt: &Value, bytes: &[u8]) {
-        let text = |field: &str| receipt[field].as_str().unwrap().to_owned();
+        let text =
+            |field: &str| receipt[field].as_str().unwrap_or_else(|| panic!("{field}: {receipt}")).to_owned();
         let (id, ticket, name) = (text("id"), text("ticket"), text("name"));
         assert_eq!(text("sha256"), crate::sha256(bytes), "{receipt}");
         let listed = self.listed(&ticket);

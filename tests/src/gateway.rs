@@ -26,11 +26,25 @@ impl Gateway {
         gateway
     }
 
+    /// The same by this command, which becomes the program that its arguments name.
+    pub(crate) fn start_from(command: &[&str], config: &Path, url: String) -> Self {
+        let mut gateway = Self::spawn_from(command, config, url, &[]);
+        gateway.wait_until_up();
+        gateway
+    }
+
     /// Starts one and does not wait.
     fn spawn(config: &Path, url: String, environment: &[(String, String)]) -> Self {
+        Self::spawn_from(&[], config, url, environment)
+    }
+
+    fn spawn_from(command: &[&str], config: &Path, url: String, environment: &[(String, String)]) -> Self {
         let log = config.with_file_name("serve.log");
         let log = File::options().create(true).append(true).open(log).unwrap();
-        let child = Command::new(program("weighbridge"))
+        let mut words: Vec<_> = command.iter().map(std::ffi::OsString::from).collect();
+        words.push(program("weighbridge").into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .arg("serve")
             .arg("--config")
             .arg(config)

@@ -97,18 +97,30 @@ impl Sandbox {
         self.gateway_in(&[], change)
     }
 
+    /// The same as it was written, with the signal ignored by which the system ends who writes more than a file may hold: a
+    /// limit on files is then a disk that is full.
+    pub fn gateway_that_outlives_full_disks(&self) -> Gateway {
+        let shell = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
+        Gateway::start_from(&shell, &self.configured(|_| {}), self.text("/url"))
+    }
+
     /// The same, with this in its environment.
     pub fn gateway_in(
         &self,
         environment: &[(String, String)],
         change: impl FnOnce(&mut toml::Table),
     ) -> Gateway {
+        Gateway::start(&self.configured(change), self.text("/url"), environment)
+    }
+
+    /// Writes the configuration; answers where it is.
+    fn configured(&self, change: impl FnOnce(&mut toml::Table)) -> PathBuf {
         let path = self.data().join("serve.toml");
         let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         change(&mut config);
         self.secure(&mut config);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
-        Gateway::start(&path, self.text("/url"), environment)
+        path
     }
 
     /// Starts one more gateway on the same ledger and buckets, at an address of its own. The ledger must allow several.

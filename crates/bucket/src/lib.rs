@@ -20,5 +20,5 @@ pub use error::{Error, Result};
 pub use identity::{Credentials, ca_bundle};
 pub use payload::Payload;
 pub use probe::{Finding, Report, Weight, is_probe};
-pub use read::{Found, Object, Page, Read, Unfinished};
+pub use read::{Found, Listed, Object, Page, Read, Unfinished};
 pub use write::{Metadata, PartTag};

@@ -90,6 +90,19 @@ fn decoded(key: &str) -> String {
     percent_encoding::percent_decode_str(&key).decode_utf8_lossy().into_owned()
 }
 
+/// A part as the store lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number, from 1.
+    pub number: i64,
+    /// Bytes.
+    pub size: i64,
+    /// Its checksum, where the store keeps one.
+    pub crc64: Option<Crc64>,
+    /// The store's tag for it.
+    pub etag: String,
+}
+
 impl Bucket {
     /// Whether the bucket answers and lets us in.
     ///
@@ -220,7 +233,18 @@ impl Bucket {
     /// # Errors
     /// As [`Error`], without [`Error::NotFound`].
     pub async fn multipart_bytes(&self, key: &str, multipart_id: &str) -> Result<i64> {
-        let (mut bytes, mut marker) = (0, None);
+        match self.parts(key, multipart_id).await {
+            Err(Error::NotFound(_)) => Ok(0),
+            other => Ok(other?.iter().map(|part| part.size).sum()),
+        }
+    }
+
+    /// The parts of a multipart upload as the store has them now, in order.
+    ///
+    /// # Errors
+    /// As [`Error`].
+    pub async fn parts(&self, key: &str, multipart_id: &str) -> Result<Vec<Listed>> {
+        let (mut found, mut marker) = (Vec::new(), None);
         loop {
             let request = self
                 .client
@@ -230,13 +254,17 @@ impl Bucket {
                 .upload_id(multipart_id)
                 .set_part_number_marker(marker.take())
                 .set_expected_bucket_owner(self.owner());
-            let answer = match bounded(Box::pin(request.send())).await {
-                Err(Error::NotFound(_)) => return Ok(0),
-                other => other?,
-            };
-            bytes += answer.parts().iter().filter_map(|part| part.size()).sum::<i64>();
+            let answer = bounded(Box::pin(request.send())).await?;
+            found.extend(answer.parts.unwrap_or_default().into_iter().filter_map(|part| {
+                Some(Listed {
+                    number: part.part_number?.into(),
+                    size: part.size?,
+                    crc64: part.checksum_crc64_nvme.as_deref().and_then(Crc64::from_base64),
+                    etag: part.e_tag?,
+                })
+            }));
             if answer.is_truncated != Some(true) || answer.next_part_number_marker.is_none() {
-                return Ok(bytes);
+                return Ok(found);
             }
             marker = answer.next_part_number_marker;
         }

@@ -71,7 +71,8 @@ macro_rules! executor {
                 'c: 'e,
                 E: 'q + Execute<'q, Any>,
             {
-                Box::pin(in_time($inner.fetch_optional(query)))
+                // To its end: a statement that writes is committed there, and may fail there.
+                Box::pin(in_time(async move { Ok($inner.fetch_all(query).await?.pop()) }))
             }
 
             fn prepare_with<'e>(

@@ -109,6 +109,25 @@ impl Ledger {
         Ok(Original::Ours)
     }
 
+    /// Takes back that every byte has arrived: its last bytes, which were never durable, could not be stored, and its sender
+    /// goes on from the tail. Only of one that has no parts and may be resumed. Says whether it did.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn reopen(&self, id: &str, epoch: i64) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE uploads SET state = 'open', sha256 = NULL, crc64 = NULL, destination = NULL, \
+             checked = '', dedupe_key = NULL, updated_at = $3 \
+             WHERE id = $1 AND epoch = $2 AND state = 'completing' AND multipart_id IS NULL AND resumable = 1",
+        )
+        .bind(id)
+        .bind(epoch)
+        .bind(now_ms())
+        .execute(&self.write)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
     /// Records that the object is durable at its final key, what it says as a side file, that what side files said of it has
     /// been heard, and what is to be done next, in one transaction.
     ///

@@ -46,10 +46,9 @@ impl From<sqlx::Error> for Error {
             // A text with U+0000: Postgres keeps none, so no row can be meant.
             sqlx::Error::Database(db) if db.code().as_deref() == Some("22021") => Self::NotFound,
             _ => {
-                if error
-                    .as_database_error()
-                    .and_then(|db| db.code())
-                    .is_some_and(|code| OUTLIVED.contains(&&*code))
+                let code = error.as_database_error().and_then(|db| db.code());
+                if code.is_some_and(|code| OUTLIVED.contains(&&*code) || is_disk_error(&code))
+                    || matches!(error, sqlx::Error::InvalidSavePointStatement)
                 {
                     *DOUBTED_AT.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 }
@@ -64,6 +63,13 @@ impl From<sqlx::Error> for Error {
 /// (feature_not_supported: the cached plan must not change its result), or the server is no longer the one that is
 /// written to (read_only_sql_transaction).
 const OUTLIVED: [&str; 2] = ["0A000", "25006"];
+
+/// SQLite's codes (www.sqlite.org/rescode.html) for a disk that is full (13) or fails (10, whatever stands above its low
+/// byte). The database has rolled back, and the connection believes that it is in a transaction still.
+fn is_disk_error(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 10 | 13))
+}
+
 /// Connections made before this are not used again.
 static DOUBTED_AT: Mutex<Option<Instant>> = Mutex::new(None);
 

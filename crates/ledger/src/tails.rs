@@ -78,14 +78,18 @@ impl Ledger {
             .collect()
     }
 
-    /// Ends every reservation of this epoch that was not committed: nothing of it is on its way any more.
+    /// Says that nothing of this epoch's reservations that were not committed is on its way after `until`, ms; 0 where
+    /// nothing is any more.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn release_reservations(&self, upload_id: &str, epoch: i64) -> Result<()> {
-        sqlx::query("UPDATE parts SET deadline = 0 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL")
+    pub async fn release_reservations(&self, upload_id: &str, epoch: i64, until: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE parts SET deadline = $3 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL AND deadline > $3",
+        )
             .bind(upload_id)
             .bind(epoch)
+            .bind(until)
             .execute(&self.write)
             .await?;
         Ok(())

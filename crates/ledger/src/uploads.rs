@@ -338,6 +338,23 @@ impl Ledger {
         Ok(())
     }
 
+    /// Open uploads that have not moved since `before`, ms, and that nobody will go on with: those that may not be resumed, or
+    /// no longer (begun at or before `begun_before`, ms), and those whose last byte has come. Oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn left(&self, before: i64, begun_before: i64) -> Result<Vec<Upload>> {
+        let rows = sqlx::query(
+            "SELECT * FROM uploads WHERE state = 'open' AND updated_at <= $1 AND (resumable = 0 OR created_at <= $2 \
+             OR (offset_bytes > 0 AND offset_bytes = length_bytes)) ORDER BY id LIMIT 1000",
+        )
+        .bind(before)
+        .bind(begun_before)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter().map(upload).collect()
+    }
+
     /// Uploads in `state` that have not moved since `before`, ms, oldest first.
     ///
     /// # Errors

@@ -247,7 +247,8 @@ impl Uploads {
     async fn give_up(&self, id: &str, epoch: i64, append: &Append, error: &Error) {
         let cancelled = async {
             let upload = self.0.ledger.upload(id).await?;
-            let publishing = upload.state == State::Completing && upload.multipart_id.is_some();
+            let has_bytes = upload.multipart_id.is_some() || upload.offset > 0;
+            let publishing = upload.state == State::Completing && has_bytes;
             let may_yet_complete = publishing && matches!(error, Error::Unavailable(_));
             let may_be_resumed = upload.resumable
                 && upload.state == State::Open

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use bucket::{Bucket, Crc64, Metadata, PartTag};
-use ledger::{Completing, Original, State, Upload, now_ms};
+use bucket::{Bucket, Crc64, Listed, Metadata, PartTag, Payload};
+use ledger::{Completing, Original, Part, State, Upload, now_ms};
 use tracing::Instrument as _;
 
 use crate::append::{Append, BodyError, End, Frame};
@@ -49,7 +49,7 @@ impl Uploads {
             receiving.load_tail().await?;
             Some(receiving.take_part())
         };
-        let crc64 = whole.as_ref().map_or(receiving.crc64, bucket::Payload::crc64);
+        let crc64 = whole.as_ref().map_or(receiving.crc64, Payload::crc64);
         let upload = &receiving.upload;
         let side = match &whole {
             Some(payload) if is_side_file(&upload.name, payload.len()) => {
@@ -84,11 +84,7 @@ impl Uploads {
             return Ok(original);
         }
         match &whole {
-            Some(payload) => {
-                let metadata = metadata(upload, Some(&sha256));
-                receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload).await?;
-                metrics::counter!("weighbridge_committed_bytes_total").increment(payload.len());
-            }
+            Some(payload) => self.put_whole(receiving, payload, &sha256).await?,
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
         self.0.ledger.complete(&upload.id, side.as_ref().map(Side::in_ledger).as_ref()).await?;
@@ -96,6 +92,19 @@ impl Uploads {
             self.clear_later(upload.id.clone());
         }
         Ok(self.0.ledger.upload(&upload.id).await?)
+    }
+
+    /// Stores a file that has no parts. When that fails, what was acknowledged still lies in the tail.
+    async fn put_whole(&self, receiving: &Receiving<'_>, payload: &Payload, sha256: &str) -> Result<()> {
+        let upload = &receiving.upload;
+        let metadata = metadata(upload, Some(sha256));
+        let put = receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
+        if let Err(error) = put.await {
+            self.0.ledger.reopen(&upload.id, receiving.epoch).await?;
+            return Err(error.into());
+        }
+        metrics::counter!("weighbridge_committed_bytes_total").increment(payload.len());
+        Ok(())
     }
 
     /// Records the end; none when the file is the first of its kind, else the complete upload that was there before.
@@ -134,12 +143,28 @@ impl Uploads {
         self.0.ledger.extend_attempts(&upload.id, upload.epoch, deadline()).await?;
         let parts = self.0.ledger.parts(&upload.id).await?;
         let tags: Vec<_> = parts
-            .into_iter()
+            .iter()
             .filter_map(|part| {
-                Some(PartTag { number: part.number, etag: part.etag, crc64: Crc64::from_hex(&part.crc64)? })
+                let crc64 = Crc64::from_hex(&part.crc64)?;
+                Some(PartTag { number: part.number, etag: part.etag.clone(), crc64 })
             })
             .collect();
-        match bucket.complete_multipart(&upload.object_key, multipart_id, &tags, size, crc64).await {
+        let key = &upload.object_key;
+        let mut published = bucket.complete_multipart(key, multipart_id, &tags, size, crc64).await;
+        if matches!(published, Err(bucket::Error::Damaged(_))) {
+            let tags = match bucket.parts(key, multipart_id).await {
+                Ok(listed) => adopted(&parts, &listed),
+                Err(error) if error.is_transient() => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(error = %error, "list the parts that were refused");
+                    None
+                }
+            };
+            if let Some(tags) = tags {
+                published = bucket.complete_multipart(key, multipart_id, &tags, size, crc64).await;
+            }
+        }
+        match published {
             // "No such upload" is not "complete": the answer to an earlier call may have been lost, or it was aborted.
             Err(bucket::Error::NotFound(_)) if is_there(bucket, upload).await? => Ok(()),
             Err(bucket::Error::NotFound(what)) => Err(vanished(&upload.id, what)),
@@ -155,7 +180,7 @@ impl Uploads {
     /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        for upload in self.0.ledger.unmoved(State::Open, before).await? {
+        for upload in self.0.ledger.left(before, self.begun_before()).await? {
             if upload.resumable && self.expires_at(&upload) > now_ms() {
                 if upload.offset > 0 && upload.length == Some(upload.offset) && !self.is_running(&upload.id) {
                     self.end_for_its_sender(&upload).await;
@@ -213,6 +238,12 @@ impl Uploads {
                 ended_alone("completed", "recovered");
                 Ok(())
             }
+            // It died while it stored the whole file: what it had stored before is there.
+            Err(Error::Internal(_))
+                if upload.offset > 0 && self.0.ledger.reopen(&upload.id, upload.epoch).await? =>
+            {
+                Ok(())
+            }
             Err(error @ (Error::Internal(_) | Error::Gone)) => {
                 tracing::warn!(upload.id, error = %error, "cancel upload that cannot be completed");
                 self.drop_completing(upload).await
@@ -227,6 +258,24 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+/// The parts under the tags that the store has for them now, where their bytes are ours: an older sender's attempt has arrived
+/// late. None where one has other bytes, or none another tag.
+fn adopted(ours: &[Part], listed: &[Listed]) -> Option<Vec<PartTag>> {
+    let mut tags = Vec::with_capacity(ours.len());
+    let mut differs = false;
+    for part in ours {
+        let crc64 = Crc64::from_hex(&part.crc64)?;
+        let now = listed.iter().find(|now| now.number == part.number);
+        let Some(now) = now.filter(|now| now.size == part.size && now.crc64 == Some(crc64)) else {
+            tracing::error!(part = part.number, found = ?now, "a part in the bucket is not what was stored: who else writes there?");
+            return None;
+        };
+        differs |= now.etag != part.etag;
+        tags.push(PartTag { number: part.number, etag: now.etag.clone(), crc64 });
+    }
+    differs.then_some(tags)
 }
 
 /// What holds the parts is gone from the bucket, and with it bytes that were said to be durable: nothing of ours removes it
@@ -275,4 +324,37 @@ fn percent(text: &str) -> String {
         }
         out
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(number: i64, etag: &str) -> Part {
+        Part { number, offset: (number - 1) * 8, size: 8, crc64: Crc64::EMPTY.to_hex(), etag: etag.into() }
+    }
+
+    fn listed(number: i64, size: i64, crc64: Option<Crc64>, etag: &str) -> Listed {
+        Listed { number, size, crc64, etag: etag.into() }
+    }
+
+    #[test]
+    fn only_the_same_bytes_under_another_tag_are_adopted() {
+        let ours = [part(1, "a"), part(2, "b")];
+        let (same, other) = (Some(Crc64::EMPTY), Crc64::from_hex("0000000000000001"));
+        for (second, tags) in [
+            (listed(2, 8, same, "c"), Some(["a", "c"])),
+            (listed(2, 8, same, "b"), None),
+            (listed(2, 8, other, "c"), None),
+            (listed(2, 7, same, "c"), None),
+            // Nothing vouches for these bytes.
+            (listed(2, 8, None, "c"), None),
+            (listed(3, 8, same, "c"), None),
+        ] {
+            let all = [listed(1, 8, same, "a"), second, listed(4, 8, other, "of nobody")];
+            let adopted = adopted(&ours, &all);
+            let adopted = adopted.map(|tags| tags.into_iter().map(|tag| tag.etag).collect::<Vec<_>>());
+            assert_eq!(adopted, tags.map(|tags| tags.map(str::to_owned).to_vec()), "{all:?}");
+        }
+    }
 }

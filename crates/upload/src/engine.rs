@@ -315,6 +315,12 @@ impl Uploads {
         upload.created_at.saturating_add(window)
     }
 
+    /// Unfinished uploads that began at or before this, ms, may be resumed no longer.
+    pub(crate) fn begun_before(&self) -> i64 {
+        let window = i64::try_from(self.0.limits.resume_window.as_millis()).unwrap_or(i64::MAX);
+        ledger::now_ms().saturating_sub(window)
+    }
+
     /// Whether its time to be resumed is over. One that is being sent may end.
     pub(crate) fn has_expired(&self, upload: &Upload) -> bool {
         upload.resumable && self.expires_at(upload) <= ledger::now_ms() && !self.is_running(&upload.id)
@@ -372,8 +378,7 @@ impl Uploads {
     pub async fn keep_alive(&self) -> Result<()> {
         let mut all = self.0.running.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if !all.is_empty() && !self.0.ledger.is_shared() {
-            let window = i64::try_from(self.0.limits.resume_window.as_millis()).unwrap_or(i64::MAX);
-            let overdue = self.0.ledger.overdue(ledger::now_ms().saturating_sub(window)).await?;
+            let overdue = self.0.ledger.overdue(self.begun_before()).await?;
             all.retain(|id, _| overdue.contains(id));
         }
         for (id, running) in all {

@@ -28,6 +28,8 @@ use crate::{Digest, Error, Result};
 const PARTS_IN_FLIGHT_MAX: usize = 4;
 /// The ledger gives a statement up well before this.
 const LEDGER_WAIT_MAX: Duration = Duration::from_secs(60);
+/// How long the last bytes of a part may be on the line after its request was given up here, ms.
+const LATE_MS: i64 = 10_000;
 /// How often to look whether an older writer, on another node, is done with the part number that comes next.
 const DOUBT_POLL: Duration = Duration::from_millis(250);
 
@@ -294,10 +296,10 @@ impl Receiving<'_> {
                 self.failed |= !matches!(part.storing.await, Ok(Ok(_)));
             }
         }
-        // An attempt that failed may still arrive: its deadline stands.
-        if !self.failed
-            && let Err(error) = self.uploads.0.ledger.release_reservations(&self.upload.id, self.epoch).await
-        {
+        // What failed was given up by us, and may still arrive for a moment.
+        let until = if self.failed { now_ms() + LATE_MS } else { 0 };
+        let ledger = &self.uploads.0.ledger;
+        if let Err(error) = ledger.release_reservations(&self.upload.id, self.epoch, until).await {
             tracing::warn!(error = %error, "release part numbers; their deadline passes");
         }
     }

@@ -266,10 +266,8 @@ pub(crate) fn answer(asking: &Asking, dialect: Dialect, open: StatusCode, upload
 /// Where an upload stands, as each dialect says it.
 pub(crate) fn offset_headers(asking: &Asking, dialect: Dialect, upload: &Upload, response: &mut Response) {
     let is_complete = upload.state == State::Complete;
-    // Of one that is being published every byte has come.
-    let offset =
-        if upload.state == State::Open { upload.offset } else { upload.length.unwrap_or(upload.offset) };
-    set(response, "upload-offset", &offset.to_string());
+    // Of one that is being published, too: what is not durable yet may have to be sent again.
+    set(response, "upload-offset", &upload.offset.to_string());
     set(response, "cache-control", "no-store");
     match dialect {
         Dialect::Tus => {

@@ -158,7 +158,7 @@ async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
     world.begin_append(&id, 10, None).await.unwrap();
     assert!(!world.keep_upload(&id, 1, 9000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
-    world.release_reservations(&id, 1).await.unwrap();
+    world.release_reservations(&id, 1, 0).await.unwrap();
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 0, "it says that nothing is on its way");
 }
 
