@@ -2,13 +2,12 @@
 //! sink, in the same run. A table on standard output, JSON in `target/bench/throughput.json`.
 
 use std::{
-    env, fs,
+    env,
     io::{self, Write},
     path::Path,
     thread::available_parallelism,
 };
 
-use anyhow::Context;
 use benches::{
     gateway::{self, Gateway},
     options::Options,
@@ -32,7 +31,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse(arguments)?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("content.bin");
-    write_content(&file, options.bytes)?;
+    report::write_content(&file, options.bytes)?;
     let (_sink, sink_url) = sink::start()?;
     let gateway = gateway::prepare_gateway(folder.path(), gateway::binary()?, &sink_url)?;
     let rows = measure(&options, &gateway, &sink_url, &file)?;
@@ -44,7 +43,7 @@ fn main() -> anyhow::Result<()> {
         options.runs
     )?;
     writeln!(io::stdout(), "{}", report::table(&rows))?;
-    save(&report::json(&rows, options.bytes, cores))
+    report::save("throughput", &report::json(&rows, options.bytes, cores))
 }
 
 /// Runs of the two targets alternate, so that what disturbs the machine disturbs both.
@@ -79,22 +78,4 @@ fn measure(options: &Options, gateway: &Gateway, sink_url: &str, file: &Path) ->
         }
     }
     Ok(rows)
-}
-
-/// Bytes that no layer could compress or deduplicate away. Written once: afterwards they come from memory.
-fn write_content(path: &Path, bytes: u64) -> anyhow::Result<()> {
-    let mut random = io::Read::take(fs::File::open("/dev/urandom").context("open /dev/urandom")?, bytes);
-    io::copy(&mut random, &mut fs::File::create(path)?).context("write the content")?;
-    Ok(())
-}
-
-fn save(value: &serde_json::Value) -> anyhow::Result<()> {
-    let program = env::current_exe()?;
-    // `target/release/deps/throughput-HASH` is this program.
-    let target = program.ancestors().nth(3).context("find the target folder")?;
-    fs::create_dir_all(target.join("bench"))?;
-    let path = target.join("bench").join("throughput.json");
-    fs::write(&path, serde_json::to_string_pretty(value)? + "\n")?;
-    writeln!(io::stdout(), "written to {}", path.display())?;
-    Ok(())
 }

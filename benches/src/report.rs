@@ -1,7 +1,14 @@
-//! Figures of all runs, as a table for people and as JSON for comparisons.
+//! Figures of all runs, as a table for people and as JSON for comparisons; and what is sent.
 
-use std::fmt::Write;
+use std::{
+    env,
+    fmt::Write,
+    fs,
+    io::{self, Write as _},
+    path::Path,
+};
 
+use anyhow::Context;
 use serde_json::{Value, json};
 
 /// One run of a scenario.
@@ -92,6 +99,31 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
     Some(if values.len() % 2 == 1 { upper } else { (values[values.len() / 2 - 1] + upper) / 2.0 })
+}
+
+/// Writes bytes that no layer could compress or deduplicate away. Afterwards they come from memory.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_content(path: &Path, bytes: u64) -> anyhow::Result<()> {
+    let mut random = io::Read::take(fs::File::open("/dev/urandom").context("open /dev/urandom")?, bytes);
+    io::copy(&mut random, &mut fs::File::create(path)?).context("write the content")?;
+    Ok(())
+}
+
+/// Keeps the figures of a benchmark in `target/bench`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save(name: &str, value: &Value) -> anyhow::Result<()> {
+    let program = env::current_exe()?;
+    // `target/release/deps/NAME-HASH` is this program.
+    let target = program.ancestors().nth(3).context("find the target folder")?;
+    fs::create_dir_all(target.join("bench"))?;
+    let path = target.join("bench").join(format!("{name}.json"));
+    fs::write(&path, serde_json::to_string_pretty(value)? + "\n")?;
+    writeln!(io::stdout(), "written to {}", path.display())?;
+    Ok(())
 }
 
 #[cfg(test)]

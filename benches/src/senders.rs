@@ -80,6 +80,95 @@ impl Sender {
     }
 }
 
+/// One `curl -T` of a file from an offset on, which may be cut off. It ends when dropped.
+pub struct Cut {
+    curl: Process,
+}
+
+impl Cut {
+    /// Starts it; `rate` is what `--limit-rate` takes.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(file: &Path, url: &str, offset: u64, rate: Option<&str>) -> anyhow::Result<Self> {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--noproxy", "*", "-H", "Accept: application/json", "-H", "Expect:"]);
+        curl.args(["-w", "\n%{http_code} %{size_upload}"]);
+        curl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        if let Some(rate) = rate {
+            curl.args(["--limit-rate", rate]);
+        }
+        if offset > 0 {
+            curl.args(["-C", &offset.to_string()]);
+        }
+        Ok(Self { curl: Process::start(curl.arg("-T").arg(file).arg(url))? })
+    }
+
+    /// Waits for its end and answers how many bytes it had sent.
+    ///
+    /// # Errors
+    /// When it does not say so.
+    pub fn sent(mut self) -> anyhow::Result<u64> {
+        let text = self.end()?;
+        let sent = text.rsplit(' ').next().and_then(|sent| sent.trim().parse().ok());
+        sent.with_context(|| format!("find the bytes sent in `{text}`"))
+    }
+
+    /// Waits for its receipt, which must be the file's.
+    ///
+    /// # Errors
+    /// When it was refused, or the receipt is another's.
+    pub fn finish(mut self, file: &Path) -> anyhow::Result<()> {
+        let text = self.end()?;
+        let (receipt, written) = text.rsplit_once('\n').context("divide the answer")?;
+        if !written.starts_with("201 ") {
+            bail!("a sender was refused: {text}");
+        }
+        let receipt: serde_json::Value = serde_json::from_str(receipt)?;
+        let output = Command::new("sha256sum").arg(file).output()?;
+        let expected = String::from_utf8(output.stdout)?;
+        let sha256 = receipt["sha256"].as_str().unwrap_or_default();
+        if sha256.len() != 64 || !expected.starts_with(sha256) {
+            bail!("the receipt {receipt} is not of a file with {expected}");
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> anyhow::Result<String> {
+        let text = read_all(self.curl.child().stdout.take());
+        self.curl.child().wait().context("wait for curl")?;
+        Ok(text)
+    }
+}
+
+/// The durable offset of the unfinished upload there; 0 where there is none.
+///
+/// # Errors
+/// When curl cannot be run.
+pub fn offset(url: &str) -> anyhow::Result<u64> {
+    let output = Command::new("curl").args(["--silent", "--noproxy", "*", "-I", url]).output()?;
+    let head = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    let found = head.lines().find_map(|line| line.strip_prefix("upload-offset:")?.trim().parse().ok());
+    Ok(found.unwrap_or(0))
+}
+
+/// The same of many whose senders have left, when none moves any more.
+///
+/// # Errors
+/// As [`offset`].
+pub fn settled_offsets(urls: &[String]) -> anyhow::Result<Vec<u64>> {
+    let all = || urls.iter().map(|url| offset(url)).collect::<anyhow::Result<Vec<_>>>();
+    let mut before = all()?;
+    loop {
+        std::thread::sleep(Duration::from_secs(1));
+        let now = all()?;
+        if now == before {
+            return Ok(now);
+        }
+        before = now;
+    }
+}
+
 fn read_all(pipe: Option<impl std::io::Read>) -> String {
     let mut text = Vec::new();
     if let Some(mut pipe) = pipe {

@@ -74,3 +74,14 @@ pub fn start() -> anyhow::Result<(Process, String)> {
     anyhow::ensure!(url.starts_with("http://"), "the sink did not start");
     Ok((process, url))
 }
+
+/// Bytes of objects that were read from the sink at `url` so far.
+///
+/// # Errors
+/// When it does not answer.
+pub fn read_bytes(url: &str) -> anyhow::Result<u64> {
+    let address = format!("{url}/{}", operations::READ_BYTES);
+    let output = Command::new("curl").args(["--silent", "--noproxy", "*", &address]).output()?;
+    let text = String::from_utf8(output.stdout)?;
+    text.parse().with_context(|| format!("`{text}` is not a number"))
+}

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tests::{Answer, Between, Fate, Gateway, Moment, Sandbox, ask, curl, eventually, noise, side_by_side};
+use tests::{Between, Fate, Gateway, Moment, Sandbox, ask, curl, eventually, noise, side_by_side};
 
 const PART: usize = 8 * 1024 * 1024;
 /// Parts of one append that are on their way at a time.
@@ -100,16 +100,21 @@ impl Mortal {
             assert!(now >= acknowledged, "the offset fell from {acknowledged} to {now}: {answer:?}");
             acknowledged = now;
         }
-        complete(&own).json()
+        self.complete(&own)
     }
-}
 
-/// Every byte has come: it is published even when nobody asks.
-fn complete(own: &str) -> Answer {
-    eventually("the upload is complete", || {
-        let complete = curl(&["-I", own]).header("upload-complete") == "?1";
-        complete.then(|| curl(&[own]))
-    })
+    /// Every byte has come: it is published even when nobody asks.
+    fn complete(&mut self, own: &str) -> Value {
+        eventually("the upload is complete", || {
+            if self.gateway.has_ended() {
+                self.revive();
+            }
+            // It may die at any of these, too.
+            let complete = curl(&["-I", own]).headers.get("upload-complete").is_some_and(|is| is == "?1");
+            let receipt = complete.then(|| curl(&[own])).filter(|answer| answer.status == 200);
+            receipt.map(|answer| answer.json())
+        })
+    }
 }
 
 async fn dies(death: &Death) {

@@ -196,7 +196,7 @@ fn bodies_that_nobody_reads() {
         let mut connections = Vec::new();
         for connection in 0..2 {
             let mut client = h2_client(&world.gateway.url).await;
-            for stream in 0..32 {
+            for stream in 0..8 {
                 let url = format!("{}/u{connection}{stream}.bin", world.link("globex"));
                 let request = Request::builder().method(Method::PUT).uri(&url).body(()).unwrap();
                 let Ok(ready) = client.clone().ready().await else { break };

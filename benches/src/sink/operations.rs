@@ -16,6 +16,10 @@ use super::store::{Metadata, Multipart, Object, Refusal, Store, Stored};
 
 /// Bodies up to this size are kept: receipts and probes, never content worth measuring.
 const KEPT_BYTES_MAX: usize = 64 << 10;
+/// Pieces of tails are read back.
+const PIECE_BYTES_MAX: usize = 64 << 20;
+/// The path that tells how many bytes of objects were read.
+pub(super) const READ_BYTES: &str = "read-bytes";
 /// Nobody compares times here.
 const MODIFIED_HTTP: &str = "Sun, 22 Nov 2026 10:00:00 GMT";
 const MODIFIED_ISO: &str = "2026-11-22T10:00:00.000Z";
@@ -28,16 +32,22 @@ type Query = HashMap<String, String>;
 /// Reads the body to its end, then answers.
 pub(super) async fn answer(request: Request<Incoming>, store: &Mutex<Store>) -> Answer {
     let (head, body) = request.into_parts();
-    let Ok(stored) = drain(&head.headers, body).await else {
-        return refuse(StatusCode::BAD_REQUEST, ("IncompleteBody", "The body ended early."));
-    };
     let path = head.uri.path().trim_start_matches('/');
     let path = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    let kept_bytes_max = if path.contains("/.weighbridge/") { PIECE_BYTES_MAX } else { KEPT_BYTES_MAX };
+    let Ok(stored) = drain(&head.headers, body, kept_bytes_max).await else {
+        return refuse(StatusCode::BAD_REQUEST, ("IncompleteBody", "The body ended early."));
+    };
     let query = parse_query(head.uri.query().unwrap_or_default());
     // A poisoned lock means a bug in here; the figures would be worthless anyway.
     let Ok(mut store) = store.lock() else {
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, ("InternalError", "The sink is broken."));
     };
+    if path == READ_BYTES {
+        let mut answer = reply(StatusCode::OK);
+        *answer.body_mut() = Full::new(store.read_bytes.to_string().into());
+        return answer;
+    }
     match path.split_once('/').filter(|(_, key)| !key.is_empty()) {
         Some(_) => object(&head, &path, &query, stored, &mut store),
         None => bucket(&head.method, path.trim_end_matches('/'), &query, &store),
@@ -45,7 +55,11 @@ pub(super) async fn answer(request: Request<Incoming>, store: &Mutex<Store>) -> 
 }
 
 /// Counts the body and drops it, but for a small one.
-async fn drain<B: Body<Data = Bytes> + Unpin>(headers: &HeaderMap, mut body: B) -> Result<Stored, B::Error> {
+async fn drain<B: Body<Data = Bytes> + Unpin>(
+    headers: &HeaderMap,
+    mut body: B,
+    kept_bytes_max: usize,
+) -> Result<Stored, B::Error> {
     let mut size = 0;
     let mut kept = Some(Vec::new());
     while let Some(frame) = body.frame().await {
@@ -53,7 +67,7 @@ async fn drain<B: Body<Data = Bytes> + Unpin>(headers: &HeaderMap, mut body: B) 
             continue;
         };
         size += u64::try_from(data.len()).unwrap_or(u64::MAX);
-        kept = kept.filter(|kept| kept.len() + data.len() <= KEPT_BYTES_MAX).map(|mut kept| {
+        kept = kept.filter(|kept| kept.len() + data.len() <= kept_bytes_max).map(|mut kept| {
             kept.extend_from_slice(&data);
             kept
         });
@@ -123,7 +137,12 @@ fn object(head: &Parts, key: &str, query: &Query, mut stored: Stored, store: &mu
             Err(refusal) => refuse(StatusCode::NOT_FOUND, refusal),
         },
         ("HEAD" | "GET", None) => match store.objects.get(key) {
-            Some(object) => read(&head.method, object),
+            Some(object) => {
+                if head.method == Method::GET {
+                    store.read_bytes += object.stored.size;
+                }
+                read(&head.method, object)
+            }
             None => refuse(StatusCode::NOT_FOUND, ("NoSuchKey", "The specified key does not exist.")),
         },
         _ => refuse(StatusCode::NOT_IMPLEMENTED, ("NotImplemented", "The sink does not know this.")),

@@ -36,6 +36,8 @@ pub(super) struct Store {
     pub(super) objects: BTreeMap<String, Object>,
     /// By upload id.
     pub(super) multiparts: BTreeMap<String, Multipart>,
+    /// Of objects that were asked for.
+    pub(super) read_bytes: u64,
     last_id: u64,
 }
 
