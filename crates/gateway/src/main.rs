@@ -86,6 +86,9 @@ enum ConfigCommand {
 const MISCONFIGURED: u8 = 2;
 
 fn main() -> ExitCode {
+    // A page of 2 MiB for every allocation that is not together with others: 20 to 45 MiB more, and no less CPU.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let arguments = Arguments::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -98,10 +98,10 @@ async fn sending(world: &World, name: &str) -> (Upload, Sender, tokio::task::Joi
     (upload, sender, task)
 }
 
-/// Twelve senders at a time that each stop in the middle of a part, through memory for one and a half.
+/// Twelve senders at a time that each stop in the middle of a part, through memory for less than two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_slow_senders_go_on_in_little_memory() {
-    let world = World::with_memory(12 * MIB).await;
+    let world = World::with_memory(16 * MIB).await;
     let mut all = Vec::new();
     for seed in 0..12 {
         let file = pattern(7 * MIB, seed);
