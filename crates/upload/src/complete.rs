@@ -88,7 +88,7 @@ impl Uploads {
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
         self.0.ledger.complete(&upload.id, side.as_ref().map(Side::in_ledger).as_ref()).await?;
-        if upload.tails_written > 0 {
+        if upload.tails_written > 0 || !receiving.tails.is_empty() {
             self.clear_later(upload.id.clone());
         }
         Ok(self.0.ledger.upload(&upload.id).await?)

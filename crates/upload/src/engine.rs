@@ -163,7 +163,8 @@ impl Uploads {
         &self.0.budget
     }
 
-    /// Whether an upload of unknown length could begin on this link now. One that begins later may still be refused.
+    /// Whether an upload of unknown length that cannot be resumed could begin on this link now. One that begins later may still
+    /// be refused.
     ///
     /// # Errors
     /// [`Error::TooManyOpen`], [`Error::TooMuchUnfinished`], [`Error::Busy`], and [`Error::Unavailable`] when the ledger does not answer.
@@ -171,7 +172,7 @@ impl Uploads {
         if let Some(error) = self.why_no_room(link, None).await? {
             return Err(error);
         }
-        self.0.budget.admit(None, true).await.map(drop).ok_or_else(busy)
+        self.0.budget.admit(None, false).await.map(drop).ok_or_else(busy)
     }
 
     /// Records a new upload. Nothing exists in a bucket yet.
