@@ -4,7 +4,7 @@
 mod full;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -115,7 +115,7 @@ async fn a_ledger_that_is_locked_for_longer_than_anybody_waits_keeps_what_was_ac
         let offset = curl(&["-I", &running]).offset();
         (offset > 1_000_000).then_some(offset)
     });
-    let lock = setting.lock().await;
+    let (lock, locked) = (setting.lock().await, Instant::now());
     let sending = send(&whole, &bytes, 10_000_000);
     let rest = other[12_000_000..].to_vec();
     let reading = std::thread::spawn(move || {
@@ -125,6 +125,7 @@ async fn a_ledger_that_is_locked_for_longer_than_anybody_waits_keeps_what_was_ac
     let refused = sending.join().unwrap();
     is_unavailable(&refused);
     is_unavailable(&reading.join().unwrap().unwrap());
+    tokio::time::sleep(Duration::from_secs(30).saturating_sub(locked.elapsed())).await;
     lock.close().await.unwrap();
     let receipts = [
         setting.finish(&running, &other, acknowledged).await,

@@ -2,6 +2,8 @@
 //! when it dies goes on at another, or is cleared there. `.ci/postgres` runs it.
 #![allow(clippy::unwrap_used, reason = "a test that fails has found something")]
 
+mod outage;
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
