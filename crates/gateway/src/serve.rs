@@ -200,11 +200,11 @@ impl Running {
 /// Where others run, it may be theirs, and housekeeping takes what stands still.
 async fn take_up(ledger: &Ledger, uploads: &upload::Uploads, hold: Hold) -> anyhow::Result<Hold> {
     if hold.is_alone() {
+        ledger.release_claims().await.context("release claims")?;
         // A bucket that hangs does not hold the start up: housekeeping goes on with what is left.
         if let Ok(recovered) = tokio::time::timeout(RECOVER_AT_START, uploads.recover(Duration::ZERO)).await {
             recovered.context("recover uploads")?;
         }
-        ledger.release_claims().await.context("release claims")?;
     }
     hold.share().await.context("share ledger")
 }

@@ -110,13 +110,14 @@ impl Ledger {
     }
 
     /// Takes back that every byte has arrived: its last bytes, which were never durable, could not be stored, and its sender
-    /// goes on from the tail. Only of one that has no parts and may be resumed. Says whether it did.
+    /// goes on from the tail. Only of one that has no parts and may be resumed. Whoever may still be storing it has lost it.
+    /// Says whether it did.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn reopen(&self, id: &str, epoch: i64) -> Result<bool> {
         let done = sqlx::query(
-            "UPDATE uploads SET state = 'open', sha256 = NULL, crc64 = NULL, destination = NULL, \
+            "UPDATE uploads SET state = 'open', epoch = epoch + 1, sha256 = NULL, crc64 = NULL, destination = NULL, \
              checked = '', dedupe_key = NULL, updated_at = $3 \
              WHERE id = $1 AND epoch = $2 AND state = 'completing' AND multipart_id IS NULL AND resumable = 1",
         )
@@ -132,17 +133,18 @@ impl Ledger {
     /// been heard, and what is to be done next, in one transaction.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when it is neither completing nor complete.
-    pub async fn complete(&self, id: &str, side: Option<&Side<'_>>) -> Result<Completed> {
+    /// [`Error::Superseded`] when it is neither completing under this epoch nor complete.
+    pub async fn complete(&self, id: &str, epoch: i64, side: Option<&Side<'_>>) -> Result<Completed> {
         let now = now_ms();
         let mut tx = self.begin().await?;
         let row = sqlx::query(
             "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
              sha256_state = NULL, completed_at = $2, updated_at = $2 \
-             WHERE id = $1 AND state = 'completing' RETURNING ticket, link_id, name",
+             WHERE id = $1 AND epoch = $3 AND state = 'completing' RETURNING ticket, link_id, name",
         )
         .bind(id)
         .bind(now)
+        .bind(epoch)
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else {

@@ -4,7 +4,7 @@
 use sqlx::Row as _;
 
 use crate::uploads::upload;
-use crate::{Ledger, Result, Upload, now_ms};
+use crate::{Ledger, Result, State, Upload, now_ms};
 
 impl Ledger {
     /// Uploads whose leftovers have not been cleared for certain, oldest first: cancelled and removed ones, and complete
@@ -26,18 +26,22 @@ impl Ledger {
         rows.iter().map(upload).collect()
     }
 
-    /// Records that nothing of the upload is left, and forgets its parts.
+    /// Records that nothing of the upload is left, and forgets its parts; not if it is in another state by now, in which more
+    /// of it has to go.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
-    pub async fn swept(&self, id: &str) -> Result<()> {
+    pub async fn swept(&self, id: &str, state: State) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE uploads SET swept_at = $2 WHERE id = $1")
+        let done = sqlx::query("UPDATE uploads SET swept_at = $2 WHERE id = $1 AND state = $3")
             .bind(id)
             .bind(now_ms())
+            .bind(state.name())
             .execute(&mut *tx)
             .await?;
-        sqlx::query("DELETE FROM parts WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
+        if done.rows_affected() > 0 {
+            sqlx::query("DELETE FROM parts WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
+        }
         tx.commit().await?;
         Ok(())
     }

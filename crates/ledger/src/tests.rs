@@ -83,7 +83,7 @@ impl World {
     async fn complete_one(&self, dedupe_key: &str) -> String {
         let id = self.begun().await;
         assert_eq!(self.begin_completing(&end(&id, 1, dedupe_key)).await.unwrap(), Original::Ours);
-        assert_eq!(self.complete(&id, None).await.unwrap(), Completed::Now);
+        assert_eq!(self.complete(&id, 1, None).await.unwrap(), Completed::Now);
         id
     }
 
@@ -217,9 +217,18 @@ async fn an_upload_is_kept_until_it_ends() {
     assert!(world.upload(&id).await.unwrap().updated_at > began);
     world.begin_completing(&end(&id, 1, "d")).await.unwrap();
     assert!(world.keep_upload(&id, 1, 0).await.unwrap());
-    world.complete(&id, None).await.unwrap();
+    world.complete(&id, 1, None).await.unwrap();
     assert!(!world.keep_upload(&id, 1, 0).await.unwrap());
     assert!(!world.keep_upload("none", 1, 0).await.unwrap());
+}
+
+#[test]
+fn every_migration_is_known() {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
+    let mut files: Vec<_> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let known: Vec<_> = migrations().map(|(version, name)| format!("{version:04}_{name}.sql")).collect();
+    assert_eq!(files, known);
 }
 
 #[test]

@@ -252,7 +252,7 @@ impl Uploads {
             let may_yet_complete = publishing && matches!(error, Error::Unavailable(_));
             let may_be_resumed = upload.resumable
                 && upload.state == State::Open
-                && error.can_go_on()
+                && (error.can_go_on() || matches!(error, Error::Superseded))
                 && !(append.creates && upload.offset == 0);
             if may_be_resumed {
                 crate::observe::kept();

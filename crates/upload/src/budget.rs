@@ -132,6 +132,11 @@ impl Budget {
         Some(Allowance { budget: self.clone(), own, reserved: Arc::new(permit) })
     }
 
+    /// The largest tail for which there is always memory sometime.
+    pub(crate) fn tail_bytes_max(&self) -> u64 {
+        self.tails_pieces * PIECE_BYTES as u64
+    }
+
     /// Memory for a tail of so many bytes, as soon as there is some.
     pub(crate) async fn for_tail(&self, bytes: u64) -> Grant {
         let pieces = bytes.div_ceil(PIECE_BYTES as u64).max(1);

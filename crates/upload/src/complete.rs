@@ -87,7 +87,10 @@ impl Uploads {
             Some(payload) => self.put_whole(receiving, payload, &sha256).await?,
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
-        self.0.ledger.complete(&upload.id, side.as_ref().map(Side::in_ledger).as_ref()).await?;
+        self.0
+            .ledger
+            .complete(&upload.id, receiving.epoch, side.as_ref().map(Side::in_ledger).as_ref())
+            .await?;
         if upload.tails_written > 0 || !receiving.tails.is_empty() {
             self.clear_later(upload.id.clone());
         }
@@ -100,7 +103,9 @@ impl Uploads {
         let metadata = metadata(upload, Some(sha256));
         let put = receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
         if let Err(error) = put.await {
-            self.0.ledger.reopen(&upload.id, receiving.epoch).await?;
+            if receiving.durable > 0 {
+                self.0.ledger.reopen(&upload.id, receiving.epoch).await?;
+            }
             return Err(error.into());
         }
         metrics::counter!("weighbridge_committed_bytes_total").increment(payload.len());
@@ -233,7 +238,10 @@ impl Uploads {
                     Err(Error::DigestMismatch { .. }) => return self.drop_completing(upload).await,
                     other => other?,
                 };
-                self.0.ledger.complete(&upload.id, side.as_ref().map(Side::in_ledger).as_ref()).await?;
+                self.0
+                    .ledger
+                    .complete(&upload.id, upload.epoch, side.as_ref().map(Side::in_ledger).as_ref())
+                    .await?;
                 self.0.completed.notify_one();
                 ended_alone("completed", "recovered");
                 Ok(())

@@ -55,12 +55,20 @@ impl Receiving<'_> {
 
     /// Until when it may hold more memory than it is sure of; none where it holds no more, or must keep it.
     pub(crate) fn holds_until(&self) -> Option<Instant> {
-        (self.spools && self.part.len() > Budget::LEAST_BYTES).then_some(self.part_until)
+        let holds = self.granted.is_some() || self.part.len() > Budget::LEAST_BYTES;
+        (self.spools && holds).then_some(self.part_until)
     }
 
     /// Stores what was gathered, and gives its memory back.
     pub(crate) async fn give_back(&mut self) -> Result<()> {
-        if self.gathered() >= PART_BYTES_MIN { self.cut().await } else { self.spool().await }
+        self.granted = None;
+        if self.part.len() <= Budget::LEAST_BYTES {
+            Ok(())
+        } else if self.gathered() >= PART_BYTES_MIN {
+            self.cut().await
+        } else {
+            self.spool().await
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Uploads {
             self.clear_bucket(upload).await?;
         }
         if certain {
-            self.0.ledger.swept(&upload.id).await?;
+            self.0.ledger.swept(&upload.id, upload.state).await?;
         }
         Ok(certain)
     }

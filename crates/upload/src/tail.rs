@@ -69,7 +69,6 @@ impl Receiving<'_> {
         let mut grant = tokio::select! {
             biased;
             () = self.evicted.cancelled() => return Err(self.give_way().await),
-            () = self.stopping.cancelled() => return Err(Error::Draining),
             grant = self.uploads.0.budget.for_tail(bytes) => grant,
         };
         let mut front = Part::default();
@@ -114,9 +113,10 @@ impl Receiving<'_> {
     }
 
     /// Makes everything received durable: what is enough goes as a part, the rest as a tail. So does a whole part whose
-    /// number another may still have on its way: nobody waits for that here.
+    /// number another may still have on its way, where it can be read back: nobody waits for that here.
     pub(crate) async fn rest(&mut self) -> Result<()> {
-        if self.gathered() >= PART_BYTES_MIN && !self.doubtful {
+        let fits = self.gathered() <= self.uploads.0.budget.tail_bytes_max();
+        if self.gathered() >= PART_BYTES_MIN && !(self.doubtful && fits) {
             self.cut().await?;
         }
         self.spool().await?;
@@ -151,7 +151,7 @@ impl Receiving<'_> {
         if self.offset == reached {
             return self.commit(None).await;
         }
-        if self.tails.len() >= PIECES_MAX && !self.stopping.is_cancelled() {
+        if self.tails.len() >= PIECES_MAX {
             self.load_tail().await?;
         }
         let payload = self.take_part();

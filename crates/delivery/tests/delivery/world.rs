@@ -153,7 +153,7 @@ impl World {
         self.ledger.begin_completing(&end).await.unwrap();
         let payload = Payload::new(vec![name.to_owned().into()], crc64.value());
         bucket.put(&new.object_key, "text/plain", &vec![], &payload).await.unwrap();
-        self.ledger.complete(id, None).await.unwrap();
+        self.ledger.complete(id, epoch, None).await.unwrap();
         id.to_owned()
     }
 

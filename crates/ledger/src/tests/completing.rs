@@ -6,7 +6,7 @@ use super::*;
 async fn the_end_is_recorded_and_complete_is_final() {
     let world = World::open().await;
     let id = world.begun().await;
-    assert!(superseded(world.complete(&id, None).await), "it is not completing");
+    assert!(superseded(world.complete(&id, 1, None).await), "it is not completing");
     assert_eq!(world.begin_completing(&end(&id, 1, "d")).await.unwrap(), Original::Ours);
     let upload = world.upload(&id).await.unwrap();
     assert_eq!(
@@ -20,18 +20,18 @@ async fn the_end_is_recorded_and_complete_is_final() {
     assert_eq!((upload.offset, upload.delivery, upload.completed_at), (0, None, None));
     assert!(superseded(world.begin_append(&id, 0, None).await));
     assert!(superseded(world.begin_completing(&end(&id, 1, "d")).await), "it has begun already");
-    assert_eq!(world.complete(&id, None).await.unwrap(), Completed::Now);
+    assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Now);
     let upload = world.upload(&id).await.unwrap();
     assert_eq!(
         (upload.state, upload.offset, upload.delivery),
         (State::Complete, 10, Some(Delivery::Pending))
     );
     assert!(upload.completed_at.is_some());
-    assert_eq!(world.complete(&id, None).await.unwrap(), Completed::Before, "twice is once");
+    assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Before, "twice is once");
     assert_eq!(world.ticket_jobs(JobKind::Deliver, "1001", 10).await.unwrap().len(), 1);
     assert!(!world.cancel(&id, None).await.unwrap());
     assert!(superseded(world.begin_append(&id, 10, None).await));
-    assert!(matches!(world.complete("none", None).await, Err(Error::NotFound)));
+    assert!(matches!(world.complete("none", 1, None).await, Err(Error::NotFound)));
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn an_equal_file_is_told_of_the_original() {
     let other = Original::Other(first.clone());
     assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), other, "still being published");
     assert_eq!(world.state(&second).await, State::Open, "nothing changed");
-    world.complete(&first, None).await.unwrap();
+    world.complete(&first, 1, None).await.unwrap();
     assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), other);
     assert_eq!(world.begin_completing(&end(&second, 1, "another file")).await.unwrap(), Original::Ours);
 }
@@ -98,4 +98,26 @@ async fn of_many_equal_files_at_the_same_time_one_is_the_original() {
         ours += u32::from(end.await.unwrap() == Original::Ours);
     }
     assert_eq!(ours, 1);
+}
+
+/// Its gateway is taken for dead while it still stores the file: what it stores later counts no more.
+#[tokio::test]
+async fn what_was_opened_again_is_not_completed_by_who_lost_it() {
+    let world = World::open().await;
+    let resumable = NewUpload { resumable: true, ..world.new_upload() };
+    world.create_upload(&resumable, AMPLE).await.unwrap();
+    let id = resumable.id;
+    world.begin_append(&id, 0, None).await.unwrap();
+    assert!(!world.reopen(&id, 1).await.unwrap(), "it is not completing");
+    world.begin_completing(&end(&id, 1, "d")).await.unwrap();
+    assert!(!world.reopen(&id, 0).await.unwrap(), "by whoever has it");
+    assert!(world.reopen(&id, 1).await.unwrap());
+    let open = world.upload(&id).await.unwrap();
+    assert_eq!((open.state, open.epoch, open.sha256, open.destination), (State::Open, 2, None, None));
+    assert!(superseded(world.complete(&id, 1, None).await));
+    assert!(!world.cancel(&id, Some(1)).await.unwrap());
+    let next = world.begin_append(&id, 0, None).await.unwrap();
+    world.begin_completing(&end(&id, next.epoch, "d")).await.unwrap();
+    assert!(superseded(world.complete(&id, 1, None).await), "also while another stores it");
+    assert_eq!(world.complete(&id, next.epoch, None).await.unwrap(), Completed::Now);
 }

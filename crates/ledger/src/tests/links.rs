@@ -37,7 +37,7 @@ async fn a_link_holds_at_most_so_many_bytes_that_are_not_complete() {
     let ending = Completing { size: 10, ..end(&unknown.id, 1, "k") };
     world.begin_completing(&ending).await.unwrap();
     assert_eq!(holds(None).await, Room { open: 1, unfinished_bytes: 10 });
-    world.complete(&unknown.id, None).await.unwrap();
+    world.complete(&unknown.id, 1, None).await.unwrap();
     assert_eq!(holds(None).await, Room { open: 1, unfinished_bytes: 0 });
 }
 

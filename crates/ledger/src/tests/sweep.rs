@@ -11,7 +11,7 @@ async fn what_waits_to_be_swept_is_listed_and_counted() {
     let open = world.begun().await;
     world.tail_begun(&open, 1, 0).await.unwrap();
     world.begin_completing(&end(&with_tail, 1, "t")).await.unwrap();
-    world.complete(&with_tail, None).await.unwrap();
+    world.complete(&with_tail, 1, None).await.unwrap();
     world.cancel(&cancelled, None).await.unwrap();
     world.remove(&removed, "operator").await.unwrap();
     let listed = async || {
@@ -23,8 +23,11 @@ async fn what_waits_to_be_swept_is_listed_and_counted() {
     assert_eq!(listed().await, expected, "neither {plain} nor {open}");
     assert_eq!(world.unswept_counts(now_ms()).await.unwrap(), (2, 10), "a tail has been counted already");
     assert_eq!(world.unswept_counts(0).await.unwrap(), (0, 0), "none of them for long");
+    // It was read when it was complete, and is removed by now: there is more to clear.
+    world.swept(&removed, State::Complete).await.unwrap();
+    assert_eq!(listed().await, expected);
     for id in &expected {
-        world.swept(id).await.unwrap();
+        world.swept(id, world.state(id).await).await.unwrap();
     }
     assert_eq!((listed().await, world.unswept_counts(now_ms()).await.unwrap()), (vec![], (0, 0)));
 }

@@ -185,7 +185,7 @@ async fn attempts_are_extended_and_never_shortened() {
     world.begin_completing(&Completing { attempts_until: later + 1, ..end(&id, 1, "d") }).await.unwrap();
     world.extend_attempts(&id, 1, later + 2).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().attempts_until, later + 2);
-    world.complete(&id, None).await.unwrap();
+    world.complete(&id, 1, None).await.unwrap();
     assert!(superseded(world.extend_attempts(&id, 1, later + 3).await));
 }
 
@@ -201,7 +201,7 @@ async fn cancelled_uploads_wait_for_a_sweep() {
     assert_eq!(world.upload(&first).await.unwrap().epoch, 2);
     assert!(superseded(world.begin_append(&first, 10, None).await));
     assert!(superseded(world.reserve_part(&reserve(&first, 1, 2)).await));
-    assert!(superseded(world.complete(&first, None).await));
+    assert!(superseded(world.complete(&first, 1, None).await));
     assert!(world.cancel(&second, None).await.unwrap());
     let unswept = async |after: &str| -> Vec<String> {
         world.unswept(after, 10).await.unwrap().into_iter().map(|upload| upload.id).collect()
@@ -209,7 +209,7 @@ async fn cancelled_uploads_wait_for_a_sweep() {
     let (low, high) = if first < second { (&first, &second) } else { (&second, &first) };
     assert_eq!(unswept("").await, [low.clone(), high.clone()]);
     assert_eq!(unswept(low).await, std::slice::from_ref(high), "a page after the first");
-    world.swept(&first).await.unwrap();
+    world.swept(&first, State::Cancelled).await.unwrap();
     assert_eq!(unswept("").await, [second]);
     assert!(world.parts(&first).await.unwrap().is_empty());
     assert_eq!(world.state(&kept).await, State::Open);
