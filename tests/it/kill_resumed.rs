@@ -20,6 +20,8 @@ const CUTS: [usize; 4] = [3_000_000, 13_000_000, 14_000_000, 22_000_000];
 enum Death {
     /// At this call of the file to the store, from 0.
     Call(usize, Moment),
+    /// When the ledger's file has been written to so often, from 0.
+    Write(usize),
     /// After this share of the time that the file takes, in hundredths.
     Time(u32),
 }
@@ -38,7 +40,10 @@ fn kill(pid: u32) {
 
 impl Mortal {
     fn start() -> Self {
-        let sandbox = Sandbox::start_embedded();
+        Self::on(Sandbox::start_embedded())
+    }
+
+    fn on(sandbox: Sandbox) -> Self {
         let between = Between::to(&sandbox.text("/s3/endpoint"));
         let gateway = sandbox.gateway_with(|config| {
             config["support_uploader"]["endpoint"] = between.url.as_str().into();
@@ -58,6 +63,29 @@ impl Mortal {
             if died.load(Ordering::SeqCst) { Fate::Drop } else { Fate::Pass }
         });
         dead
+    }
+
+    /// It dies at this write to the file of its ledger, counted from now on, of which a transaction makes a few.
+    fn dies_at_write(&self, write: usize) -> std::thread::JoinHandle<bool> {
+        let (pid, wal) = (self.gateway.pid(), self.sandbox.data().join("ledger.db-wal"));
+        let size = move || std::fs::metadata(&wal).map_or(0, |file| file.len());
+        let mut before = size();
+        std::thread::spawn(move || {
+            let (begun, mut seen) = (Instant::now(), 0);
+            while begun.elapsed() < Duration::from_secs(20) {
+                let now = size();
+                if now > before {
+                    (before, seen) = (now, seen + 1);
+                    if seen > write {
+                        kill(pid);
+                        return true;
+                    }
+                }
+                // As often as may be: writes follow each other within microseconds.
+                std::thread::yield_now();
+            }
+            false
+        })
     }
 
     /// What a sender does when it gets no good answer.
@@ -118,13 +146,22 @@ impl Mortal {
 }
 
 async fn dies(death: &Death) {
-    let mut mortal = Mortal::start();
+    let mut mortal = match death {
+        Death::Write(_) => Mortal::on(Sandbox::start_embedded_with_file()),
+        _ => Mortal::start(),
+    };
     let bytes = noise(CUTS[3], 21);
     let receipt = match *death {
         Death::Call(call, moment) => {
             let dead = mortal.dies_at(call, moment);
             let receipt = mortal.send("dump.bin", &bytes, &CUTS);
             assert!(dead.load(Ordering::SeqCst), "a file makes fewer calls: shorten the table");
+            receipt
+        }
+        Death::Write(write) => {
+            let dying = mortal.dies_at_write(write);
+            let receipt = mortal.send("dump.bin", &bytes, &CUTS);
+            assert!(dying.join().unwrap(), "a file makes fewer writes: shorten the table");
             receipt
         }
         Death::Time(hundredths) => {
@@ -166,6 +203,12 @@ fn killed_at_any_call_it_goes_on_from_its_offset() {
         }
     }
     side_by_side(4, &deaths, dies);
+}
+
+#[test]
+fn killed_at_any_write_to_its_ledger_it_goes_on_from_its_offset() {
+    let deaths: Vec<_> = (0..9).map(|step| Death::Write(step * (step + 5) / 5)).collect();
+    side_by_side(2, &deaths, dies);
 }
 
 #[test]

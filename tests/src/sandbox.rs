@@ -36,6 +36,11 @@ impl Sandbox {
         Self::start_on(None).on_real()
     }
 
+    /// The same with the embedded store, whatever the environment says.
+    pub fn start_embedded_with_file() -> Self {
+        Self::start_on(None)
+    }
+
     fn on_real(self) -> Self {
         match Garage::from_environment() {
             Some(garage) => self.on(&garage),
