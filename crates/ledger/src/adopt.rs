@@ -1,7 +1,9 @@
 //! Takes a complete upload back into a ledger that has lost it. Invariant: it is complete with everything that belongs to
 //! that in one transaction, and only a delivery that was pending is queued: what a ticket was told is not told again.
 
-use crate::{Delivery, Destination, JobKind, Ledger, Result, Token, audit, digests, hash_token, now_ms};
+use crate::{
+    Delivery, Destination, JobKind, Ledger, Result, SAME_FILE_MS, Token, audit, dedupe_key, digests, now_ms,
+};
 
 /// A complete upload as its receipt and its object tell of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +44,6 @@ pub struct Adopted {
 
 /// What is said of a delivery whose reason went with the old ledger.
 const REASON_LOST: &str = "the reason was in the ledger that is lost";
-/// A sender that sends the same file within this time is answered with the first receipt.
-const SAME_FILE_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Ledger {
     /// Records a complete upload that this ledger does not know, or knows as unfinished or cancelled: then it is older than
@@ -145,11 +145,6 @@ fn insert<'q>(upload: &'q Adopted, link_id: &'q str, dedupe_key: &'q str, now: i
     .bind(begun_at(&upload.id).unwrap_or(upload.received_at))
     .bind(now)
     .bind(upload.received_at)
-}
-
-/// Identifies link, ticket, name and SHA-256 together, as at the end of an upload.
-fn dedupe_key(link_id: &str, ticket: &str, name: &str, sha256: &str) -> String {
-    hash_token(&[link_id, ticket, name, sha256].join("\n"))
 }
 
 /// When an upload began, ms: its id says so.

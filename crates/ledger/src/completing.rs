@@ -4,7 +4,17 @@
 use sqlx::Row as _;
 
 use crate::links::link_lives;
-use crate::{Destination, Error, JobKind, Ledger, Result, Side, State, audit, digests, new_id, now_ms};
+use crate::{
+    Destination, Error, JobKind, Ledger, Result, Side, State, audit, digests, hash_token, new_id, now_ms,
+};
+
+/// A file that ends with the link, ticket, name and SHA-256 of one within this time, ms, is that one, sent again.
+pub const SAME_FILE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What identifies link, ticket, name and SHA-256 (hex) together.
+pub fn dedupe_key(link_id: &str, ticket: &str, name: &str, sha256: &str) -> String {
+    hash_token(&[link_id, ticket, name, sha256].join("\n"))
+}
 
 /// What is known when the last byte has arrived.
 #[derive(Debug, Clone)]

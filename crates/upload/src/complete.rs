@@ -4,19 +4,16 @@
 use std::time::Duration;
 
 use bucket::{Bucket, Crc64, Listed, Metadata, PartTag, Payload};
-use ledger::{Completing, Original, Part, State, Upload, now_ms};
+use ledger::{Completing, Original, Part, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
 use tracing::Instrument as _;
 
 use crate::append::{Append, BodyError, End, Frame};
 use crate::engine::{Uploads, destination, signed, unsigned};
-use crate::hash;
 use crate::observe::ended_alone;
 use crate::receiving::{Receiving, deadline};
 use crate::side::{Side, is_side_file};
 use crate::{Error, Result};
 
-/// A file that ends with the link, ticket, name and SHA-256 of one within this time is that one, sent again.
-const SAME_FILE_MS: i64 = 24 * 60 * 60 * 1000;
 /// Publishing is tried again within the request, for about 30 s with the retries of each call; after that recovery goes
 /// on with it.
 #[cfg(not(test))]
@@ -69,9 +66,7 @@ impl Uploads {
                 self.0.buckets.has_own(&upload.partner_id),
             ),
             checked: &checked,
-            dedupe_key: &hash::digest(
-                &[&upload.link_id, &upload.ticket, &upload.name, &sha256].map(String::as_str).join("\n"),
-            ),
+            dedupe_key: &dedupe_key(&upload.link_id, &upload.ticket, &upload.name, &sha256),
             claims_since: now_ms() - SAME_FILE_MS,
             attempts_until: deadline(),
         };

@@ -136,11 +136,6 @@ impl Md5Hasher {
     }
 }
 
-/// SHA-256 of a short text, lower-case hex.
-pub(crate) fn digest(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

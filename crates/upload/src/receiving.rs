@@ -347,7 +347,8 @@ impl Receiving<'_> {
                 crc64_prefix,
             })
             .collect();
-        let sha256_state = self.hasher.save();
+        // A part has its own.
+        let sha256_state = tail.map(|_| self.hasher.save()).unwrap_or_default();
         let tail = tail.map(|tail| TailCommit {
             upload_id,
             epoch,
