@@ -19,6 +19,7 @@ mod keys;
 mod s3;
 mod serve;
 pub mod slack;
+mod unread;
 
 use std::fmt;
 use std::fs::{self, File, TryLockError};

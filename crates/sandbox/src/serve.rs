@@ -23,7 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::ServiceExt as _;
 
 use crate::faults::{self, Due, Faults, Harm, When};
-use crate::{corrupt, desk, s3, slack};
+use crate::{corrupt, desk, s3, slack, unread};
 
 /// How long requests in flight may go on after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -242,7 +242,7 @@ impl Service {
 
     async fn perform(self, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
         match self {
-            Self::S3(service) => s3_answer(service, request.map(s3s::Body::from)).await,
+            Self::S3(service) => s3_answer(service, request.map(Body::new)).await,
             Self::Desk(router) | Self::Slack(router) | Self::Control(router) => {
                 Ok(routed(router, request.map(Body::new)).await)
             }
@@ -252,11 +252,11 @@ impl Service {
     async fn perform_corrupted(self, request: Request<Incoming>) -> Result<Response<Body>, Dropped> {
         match self {
             Self::S3(service) if request.method() == http::Method::GET => {
-                let response = s3_answer(service, request.map(s3s::Body::from)).await?;
+                let response = s3_answer(service, request.map(Body::new)).await?;
                 Ok(response.map(|body| Body::new(corrupt::OneByte::new(body))))
             }
             Self::S3(service) => {
-                let damaged = |body| s3s::Body::http_body_unsync(corrupt::OneByte::new(Body::new(body)));
+                let damaged = |body| Body::new(corrupt::OneByte::new(Body::new(body)));
                 s3_answer(service, request.map(damaged)).await
             }
             other => {
@@ -267,9 +267,16 @@ impl Service {
     }
 }
 
-async fn s3_answer(service: S3Service, request: s3s::HttpRequest) -> Result<Response<Body>, Dropped> {
-    match service.call(request).await {
-        Ok(response) => Ok(response.map(Body::new)),
+async fn s3_answer(service: S3Service, request: Request<Body>) -> Result<Response<Body>, Dropped> {
+    let (head, body) = request.into_parts();
+    let (body, unread) = unread::lend(body);
+    match service.call(Request::from_parts(head, s3s::Body::http_body_unsync(body))).await {
+        Ok(response) => {
+            if response.status().is_client_error() || response.status().is_server_error() {
+                unread.read().await;
+            }
+            Ok(response.map(Body::new))
+        }
         Err(error) => {
             tracing::error!(?error, "the S3 server could not answer");
             Err(Dropped)

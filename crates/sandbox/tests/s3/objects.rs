@@ -250,12 +250,27 @@ async fn a_sender_that_goes_away_leaves_nothing() {
     assert!(!world.exists("half").await);
 }
 
+/// One that is still sending when the connection closes takes a refusal for a broken line, and tries again for nothing.
 #[tokio::test]
-async fn a_large_body_that_is_refused_early_gets_its_answer() {
+async fn a_sender_that_is_slow_sees_why_it_was_refused() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let world = World::start().await;
-    let data = pattern(16 * MIB, 1);
-    let call = world.client.upload_part().bucket(BUCKET).key("k").upload_id("nothing").part_number(1);
-    let call = call.checksum_crc64_nvme(crc64(&data)).body(data.into());
-    let refused = call.customize().disable_payload_signing().send().await.unwrap_err();
-    assert_eq!(code(&refused), "NoSuchUpload");
+    let expiry = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
+    let part = world.client.upload_part().bucket(BUCKET).key("k").upload_id("nothing").part_number(1);
+    let url = part.presigned(expiry).await.unwrap();
+    let (host, path) = url.uri().strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut socket = tokio::net::TcpStream::connect(host).await.unwrap();
+    let body = pattern(4 * MIB, 1);
+    let head = format!("PUT /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n\r\n", body.len());
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    for piece in body.chunks(MIB) {
+        let early = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut answer)).await;
+        assert!(early.is_err(), "an answer to one that is still sending: {early:?}");
+        socket.write_all(piece).await.unwrap();
+    }
+    let read = socket.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    assert!(answer.contains("NoSuchUpload"), "{answer}");
 }
