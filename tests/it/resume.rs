@@ -1,7 +1,7 @@
 //! Plain curl goes on: by upload, by name, after cuts, crashes and expired links; nothing is sent twice, nothing is lost.
 
 use serde_json::json;
-use tests::{Answer, Raw, Shared, World, comments_naming, curl, eventually_async, noise, sha256};
+use tests::{Answer, Raw, Shared, World, comments_naming, curl, eventually, eventually_async, noise, sha256};
 
 static SHARED: Shared = Shared::with(&["link_open_uploads = 64"]);
 
@@ -163,6 +163,22 @@ async fn what_was_committed_outlives_the_gateway_and_the_note_is_written_once() 
     .await;
 }
 
+/// The gateway died before anything of a file was durable, and its sender sends it again: there is one file of that name.
+#[test]
+fn what_is_sent_again_after_a_death_at_its_beginning_stands_alone() {
+    let mut world = World::start();
+    let (url, bytes) = (format!("{}/early.bin", world.link("acme")), noise(100_000, 5));
+    let _sending = Raw::request("PUT", &url, &["Content-Length: 100000"]);
+    eventually("it has begun", || (curl(&["-I", &url]).status == 204).then_some(()));
+    world.gateway.kill();
+    world.gateway.restart();
+    eventually("nothing is left of it", || (curl(&["-I", &url]).status == 404).then_some(()));
+    let sent = curl(&["-T", &world.path("early.bin", &bytes), &url]);
+    assert_eq!((sent.status, &sent.json()["sha256"]), (201, &json!(sha256(&bytes))), "{sent:?}");
+    let state = curl(&["-I", &url]);
+    assert_eq!((state.status, &*state.headers["upload-complete"]), (204, "?1"), "{state:?}");
+}
+
 #[test]
 fn an_upload_outlives_its_link_but_not_its_revocation() {
     let world = World::start();
@@ -176,7 +192,7 @@ fn an_upload_outlives_its_link_but_not_its_revocation() {
         curl(&["-I", &format!("{link}/late.bin")]).headers["location"].clone()
     };
     let (late, gone) = (begun(&short), begun(&revoked));
-    tests::eventually("the link expires", || {
+    eventually("the link expires", || {
         (curl(&["-I", &format!("{short}/late.bin")]).status == 410).then_some(())
     });
     assert_eq!(go_on(&world, &late, &bytes, 400).json()["sha256"], sha256(&bytes));
@@ -191,7 +207,7 @@ async fn nothing_is_left_of_an_upload_that_nobody_finished_in_its_time() {
     let bytes = noise(10_000_000, 6);
     cut_off(&url, 11_000_000, &bytes);
     let own = curl(&["-I", &url]).headers["location"].clone();
-    tests::eventually("it expires", || (world.gateway.sweep()["expired"] == 1).then_some(()));
+    eventually("it expires", || (world.gateway.sweep()["expired"] == 1).then_some(()));
     assert_eq!(curl(&["-I", &own]).status, 410);
     let bucket = world.sandbox.bucket(None).await;
     eventually_async("nothing is left", async || {

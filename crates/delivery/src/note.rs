@@ -130,6 +130,7 @@ mod tests {
             delivery: Some(Delivery::Pending),
             mismatch: None,
             resumable: false,
+            begins_with_body: false,
             tails_written: 0,
             announced: String::new(),
             tus_metadata: None,

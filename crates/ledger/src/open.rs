@@ -226,13 +226,14 @@ pub(crate) fn create_private(path: &str) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
     (2, "link_limits", include_str!("../migrations/0002_link_limits.sql")),
     (3, "digests", include_str!("../migrations/0003_digests.sql")),
     (4, "resume", include_str!("../migrations/0004_resume.sql")),
     (5, "duplicates", include_str!("../migrations/0005_duplicates.sql")),
     (6, "unswept", include_str!("../migrations/0006_unswept.sql")),
+    (7, "begins_with_body", include_str!("../migrations/0007_begins_with_body.sql")),
 ];
 
 /// Number and name of every migration this program knows.

@@ -67,6 +67,7 @@ impl World {
             length: None,
             id,
             resumable: false,
+            begins_with_body: false,
             announced: String::new(),
             tus_metadata: None,
         }

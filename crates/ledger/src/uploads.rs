@@ -111,6 +111,8 @@ pub struct Upload {
     pub desk_token: Option<(String, i64)>,
     /// Whether it is kept for the resume window when nobody sends.
     pub resumable: bool,
+    /// Whether the request that makes it brings its first bytes, and its sender hears of it only after them.
+    pub begins_with_body: bool,
     /// How often a piece of a tail was begun.
     pub tails_written: i64,
     /// Digests of the whole file that were announced: `md5 HEX,sha-256 HEX`.
@@ -150,6 +152,8 @@ pub struct NewUpload {
     pub length: Option<i64>,
     /// Whether it is kept for the resume window when nobody sends.
     pub resumable: bool,
+    /// Whether the request that makes it brings its first bytes, and its sender hears of it only after them.
+    pub begins_with_body: bool,
     /// Digests of the whole file that were announced: `md5 HEX,sha-256 HEX`.
     pub announced: String,
     /// What a tus client said of the file.
@@ -192,6 +196,13 @@ pub struct Filter {
     pub limit: i64,
 }
 
+impl Upload {
+    /// Nothing of it is durable and nobody can have heard of it: when the request that made it has ended, nobody goes on.
+    pub fn is_unheard_of(&self) -> bool {
+        self.begins_with_body && self.epoch <= 1 && self.offset == 0
+    }
+}
+
 impl Ledger {
     /// Records a new upload before anything of it exists in a bucket.
     ///
@@ -206,7 +217,8 @@ impl Ledger {
         let done = sqlx::query(
             "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, \
              epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until, resumable, announced, \
-             tus_metadata) SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10, $13, $14, $15 \
+             tus_metadata, begins_with_body) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10, $13, $14, $15, $16 \
              WHERE (SELECT COUNT(*) FROM uploads WHERE link_id = $2 AND state = 'open') < $11 \
              AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
              WHERE link_id = $2 AND state IN ('open', 'completing')) <= $12",
@@ -226,6 +238,7 @@ impl Ledger {
         .bind(i64::from(new.resumable))
         .bind(&new.announced)
         .bind(&new.tus_metadata)
+        .bind(i64::from(new.begins_with_body))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -339,13 +352,15 @@ impl Ledger {
     }
 
     /// Open uploads that have not moved since `before`, ms, and that nobody will go on with: those that may not be resumed, or
-    /// no longer (begun at or before `begun_before`, ms), and those whose last byte has come. Oldest first.
+    /// no longer (begun at or before `begun_before`, ms), those of which nobody can know, and those whose last byte has come.
+    /// Oldest first.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn left(&self, before: i64, begun_before: i64) -> Result<Vec<Upload>> {
         let rows = sqlx::query(
             "SELECT * FROM uploads WHERE state = 'open' AND updated_at <= $1 AND (resumable = 0 OR created_at <= $2 \
+             OR (begins_with_body = 1 AND epoch <= 1 AND offset_bytes = 0) \
              OR (offset_bytes > 0 AND offset_bytes = length_bytes)) ORDER BY id LIMIT 1000",
         )
         .bind(before)
@@ -446,6 +461,7 @@ pub(crate) fn upload(row: &AnyRow) -> Result<Upload> {
         delivery_detail: row.try_get("delivery_detail")?,
         desk_token: desk_token.zip(desk_token_until),
         resumable: row.try_get::<i64, _>("resumable")? != 0,
+        begins_with_body: row.try_get::<i64, _>("begins_with_body")? != 0,
         tails_written: row.try_get("tails_written")?,
         announced: row.try_get("announced")?,
         tus_metadata: row.try_get("tus_metadata")?,

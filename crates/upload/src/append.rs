@@ -36,8 +36,6 @@ pub struct Append {
     pub digests: Vec<Digest>,
     /// Digests of this body alone: all of it is kept, or nothing.
     pub content: Vec<Digest>,
-    /// Whether the upload began with this request, and nobody goes on with it before the answer.
-    pub creates: bool,
 }
 
 /// Where a file ends.
@@ -97,7 +95,7 @@ impl Uploads {
         let bytes = append.body_bytes.or(append.length);
         let Some(allowance) = self.0.budget.admit(bytes, spools).await else {
             // Only one that no append has begun: another may be under way.
-            self.give_up(id, 0, append, &busy()).await;
+            self.give_up(id, 0, &busy()).await;
             return Err(busy());
         };
         let place = self.take_over(id).await;
@@ -124,7 +122,7 @@ impl Uploads {
             Ok(_) => self.0.completed.notify_one(),
             // Whoever took over has the upload now.
             Err(Error::Superseded) if place.evicted().is_cancelled() => {}
-            Err(error) => self.give_up(id, epoch, append, error).await,
+            Err(error) => self.give_up(id, epoch, error).await,
         }
         result
     }
@@ -244,7 +242,7 @@ impl Uploads {
     /// Cancels what a failed append leaves, if it is still its own. Publishing that may yet succeed is left to recovery, and
     /// an upload that may be resumed to its sender, unless no more of the same could make it right, or nothing is durable of
     /// one that began with this request: then its sender begins anew.
-    async fn give_up(&self, id: &str, epoch: i64, append: &Append, error: &Error) {
+    async fn give_up(&self, id: &str, epoch: i64, error: &Error) {
         let cancelled = async {
             let upload = self.0.ledger.upload(id).await?;
             let has_bytes = upload.multipart_id.is_some() || upload.offset > 0;
@@ -253,7 +251,7 @@ impl Uploads {
             let may_be_resumed = upload.resumable
                 && upload.state == State::Open
                 && (error.can_go_on() || matches!(error, Error::Superseded))
-                && !(append.creates && upload.offset == 0);
+                && !upload.is_unheard_of();
             if may_be_resumed {
                 crate::observe::kept();
             }

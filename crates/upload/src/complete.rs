@@ -181,14 +181,15 @@ impl Uploads {
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
         for upload in self.0.ledger.left(before, self.begun_before()).await? {
-            if upload.resumable && self.expires_at(&upload) > now_ms() {
+            if upload.resumable && self.expires_at(&upload) > now_ms() && !upload.is_unheard_of() {
                 if upload.offset > 0 && upload.length == Some(upload.offset) && !self.is_running(&upload.id) {
                     self.end_for_its_sender(&upload).await;
                 }
                 continue;
             }
             if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-                let reason = if upload.resumable { "expired" } else { "abandoned" };
+                let resumed = upload.resumable && !upload.is_unheard_of();
+                let reason = if resumed { "expired" } else { "abandoned" };
                 upload.span().in_scope(|| ended_alone("failed", reason));
             }
         }

@@ -52,6 +52,8 @@ pub struct New<'a> {
     pub length: Option<u64>,
     /// Whether it is kept for the resume window when nobody sends.
     pub resumable: bool,
+    /// Whether the request that makes it brings its first bytes, and its sender hears of it only after them.
+    pub begins_with_body: bool,
     /// Digests of the whole file, where announced.
     pub digests: &'a [Digest],
     /// What a tus client says of the file, to be told again.
@@ -201,6 +203,7 @@ impl Uploads {
             bucket: bucket_name.to_owned(),
             length: new.length.map(signed),
             resumable: new.resumable,
+            begins_with_body: new.begins_with_body,
             announced: digest::to_text(new.digests),
             tus_metadata: new.tus_metadata.map(str::to_owned),
         };

@@ -173,6 +173,12 @@ impl Engine {
         self.uploads.create(&New { resumable: true, ..self.new_upload(name, length) }).await
     }
 
+    /// The same, made by the request that brings its first bytes.
+    async fn create_unheard_of(&self, name: &str) -> Result<Upload> {
+        let new = New { resumable: true, begins_with_body: true, ..self.new_upload(name, None) };
+        self.uploads.create(&new).await
+    }
+
     fn new_upload<'a>(&'a self, name: &'a str, length: Option<u64>) -> New<'a> {
         New {
             link: &self.link,
@@ -181,6 +187,7 @@ impl Engine {
             content_type: "application/octet-stream",
             length,
             resumable: false,
+            begins_with_body: false,
             digests: &[],
             tus_metadata: None,
         }

@@ -131,6 +131,7 @@ impl World {
             object_key: format!("{ticket}/{id}/{name}"),
             length: None,
             resumable: false,
+            begins_with_body: false,
             announced: String::new(),
             tus_metadata: None,
         };

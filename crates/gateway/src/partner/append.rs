@@ -170,7 +170,6 @@ fn plain(asking: &Asking) -> Result<Append, Problem> {
             max_bytes,
             digests,
             content,
-            creates: false,
         });
     }
     let length = headers::upload::length(&asking.headers)?;

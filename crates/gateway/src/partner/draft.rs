@@ -69,6 +69,7 @@ pub(crate) async fn create(
         content_type: &content_type,
         length,
         resumable: true,
+        begins_with_body: false,
         digests: &digests,
         tus_metadata: None,
     };
@@ -81,7 +82,6 @@ pub(crate) async fn create(
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         digests: Vec::new(),
         content,
-        creates: false,
     };
     let location = asking.location(&created.id);
     let mut response = append::go_on(asking, Dialect::Draft, created, append, body).await?;
@@ -113,7 +113,6 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         digests: headers::upload::file_digests(&asking.headers)?,
         content: headers::upload::content_digests(&asking.headers)?,
-        creates: false,
     })
 }
 

@@ -162,6 +162,7 @@ impl Form {
                 length: None,
                 // A form cannot go on: its sender sends all of it again.
                 resumable: false,
+                begins_with_body: true,
                 digests: &[],
                 tus_metadata: None,
             };

@@ -46,7 +46,7 @@ pub(crate) async fn put(
     };
     let content_type = name::content_type(declared_type, &name);
     let max_bytes = asking.app.uploads.max_bytes(&asking.link);
-    let append = Append { length, body_bytes, end, max_bytes, creates: true, ..Append::default() };
+    let append = Append { length, body_bytes, end, max_bytes, ..Append::default() };
     let file = File { name, ticket, content_type, digests, append, key };
     let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
     let uploads = asking.app.uploads.clone();
@@ -103,6 +103,7 @@ async fn receive(asking: Asking, file: File, mut incoming: Incoming) -> Received
         content_type: &content_type,
         length: append.length,
         resumable: true,
+        begins_with_body: true,
         digests: &digests,
         tus_metadata: None,
     };

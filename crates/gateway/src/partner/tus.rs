@@ -94,6 +94,7 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
         content_type: &content_type,
         length,
         resumable: true,
+        begins_with_body: false,
         digests: &headers::upload::file_digests(&asking.headers)?,
         tus_metadata: metadata,
     };
@@ -139,7 +140,6 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         digests: Vec::new(),
         content: headers::upload::checksum(&asking.headers)?.into_iter().collect(),
-        creates: false,
     })
 }
 

@@ -182,6 +182,31 @@ async fn a_stop_keeps_what_came() {
     next.assert_stored(&done, &file).await;
 }
 
+/// The process dies before anything is durable: who knows the upload goes on with it, and one that nobody can know of does not
+/// stand beside the next of its name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_can_know_of_ends_with_its_process() {
+    let world = World::start().await;
+    let unfinished = async || {
+        let found = world.uploads.unfinished(&world.link.id, "a.bin").await.unwrap();
+        found.into_iter().map(|upload| upload.id).collect::<Vec<_>>()
+    };
+    let known = world.create_resumable("a.bin", None).await.unwrap();
+    let begun = world.create_unheard_of("a.bin").await.unwrap();
+    let durable = world.create_unheard_of("a.bin").await.unwrap();
+    let taken_up = world.create_unheard_of("a.bin").await.unwrap();
+    world.create_unheard_of("a.bin").await.unwrap();
+    let file = pattern(8 * MIB, 3);
+    cut_off(&world, &durable.id, &file, 0..MIB).await;
+    world.ledger.begin_append(&begun.id, 0, None).await.unwrap();
+    for _ in 0..2 {
+        world.ledger.begin_append(&taken_up.id, 0, None).await.unwrap();
+    }
+    world.uploads.recover(Duration::ZERO).await.unwrap();
+    assert_eq!(unfinished().await, [&taken_up.id, &durable.id, &known.id].map(String::clone));
+    assert!(matches!(world.uploads.status(&world.link.id, &begun.id).await, Err(Error::Gone)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_left_of_an_upload_that_expires_or_is_cancelled() {
     let world = World::start().await;

@@ -180,10 +180,7 @@ async fn one_that_was_taken_over_at_its_beginning_ends_nothing() {
     let upload = world.create_resumable("a.bin", None).await.unwrap();
     let (sender, body) = Sender::new();
     let (engine, id) = (world.engine.clone(), upload.id.clone());
-    let older = tokio::spawn(async move {
-        let append = Append { creates: true, ..engine.begin() };
-        engine.uploads.append(&id, &append, body).await
-    });
+    let older = tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), body).await });
     sender.send(&sent.slice(..MIB));
     until("it has begun", async || world.ledger.upload(&upload.id).await.unwrap().epoch == 1).await;
     let append = world.begin();
@@ -191,11 +188,10 @@ async fn one_that_was_taken_over_at_its_beginning_ends_nothing() {
     let complete = soon(newer).await.unwrap();
     assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
     world.assert_stored(&complete, &sent).await;
-    // Where nobody took over, it is ended.
-    let upload = world.create_resumable("b.bin", None).await.unwrap();
-    let append = Append { creates: true, ..world.begin() };
+    // Where nobody took over, and nobody can know of it, it is ended.
+    let upload = world.create_unheard_of("b.bin").await.unwrap();
     let broken = broken(&Bytes::new(), BodyError::Interrupted);
-    assert!(world.uploads.append(&upload.id, &append, broken).await.is_err());
+    assert!(world.uploads.append(&upload.id, &world.begin(), broken).await.is_err());
     assert!(matches!(world.uploads.status(&world.link.id, &upload.id).await, Err(Error::Gone)));
 }
 
