@@ -3,7 +3,6 @@
 //! Ends with an error when a file is wrong, more is sent again than was in flight, or memory is above its bound.
 
 use std::{
-    env,
     io::{self, Write},
     path::Path,
     time::{Duration, Instant},
@@ -12,7 +11,6 @@ use std::{
 use anyhow::ensure;
 use benches::{
     gateway::{self, Gateway, MEMORY_BYTES},
-    options::Options,
     report,
     senders::{self, Cut},
     sink,
@@ -35,15 +33,7 @@ const SENDER_RATE: &str = "512k";
 const CUT_AFTER: Duration = Duration::from_secs(16);
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    if arguments.first().is_some_and(|argument| argument == sink::ROLE) {
-        return sink::main();
-    }
-    // `cargo test --all-targets` starts benchmarks, too; only `cargo bench` says so.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return Ok(());
-    }
-    let options = Options::parse(arguments)?;
+    let Some(options) = benches::asked()? else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let (_sink, sink_url) = sink::start()?;
     let gateway = gateway::prepare_gateway(folder.path(), gateway::binary()?, &sink_url)?;

@@ -2,7 +2,6 @@
 //! sink, in the same run. A table on standard output, JSON in `target/bench/throughput.json`.
 
 use std::{
-    env,
     io::{self, Write},
     path::Path,
     thread::available_parallelism,
@@ -20,15 +19,7 @@ const SENDERS: [usize; 2] = [1, 8];
 const LENGTHS: [Length; 2] = [Length::Known, Length::Unknown];
 
 fn main() -> anyhow::Result<()> {
-    let arguments: Vec<_> = env::args().skip(1).collect();
-    if arguments.first().is_some_and(|argument| argument == sink::ROLE) {
-        return sink::main();
-    }
-    // `cargo test --all-targets` starts benchmarks, too; only `cargo bench` says so.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return Ok(());
-    }
-    let options = Options::parse(arguments)?;
+    let Some(options) = benches::asked()? else { return Ok(()) };
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("content.bin");
     report::write_content(&file, options.bytes)?;

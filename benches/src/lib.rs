@@ -9,3 +9,19 @@ pub mod process;
 pub mod report;
 pub mod senders;
 pub mod sink;
+
+/// What this process is to measure; none when it is the sink, which has ended by then, or no benchmark was asked for.
+///
+/// # Errors
+/// For an argument that is unknown, and when the sink fails.
+pub fn asked() -> anyhow::Result<Option<options::Options>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|argument| argument == sink::ROLE) {
+        return sink::main().map(|()| None);
+    }
+    // `cargo test --all-targets` starts benchmarks, too; only `cargo bench` says so.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return Ok(None);
+    }
+    options::Options::parse(arguments).map(Some)
+}

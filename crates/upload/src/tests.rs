@@ -25,6 +25,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use ledger::{Ledger, Link, NewLink, State, Token, Upload};
+use proptest::test_runner::{Config as ProptestConfig, FileFailurePersistence};
 use sandbox::faults::{Kind, Rule, Service, When};
 use sandbox::{Listen, S3Access, Sandbox, Seed};
 use sha2::{Digest as _, Sha256};
@@ -40,6 +41,21 @@ const LARGE: usize = 20 * MIB;
 const SMALL: usize = 100_000;
 /// Nothing a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a model's cases are made: those that failed are kept beside the file.
+fn config(source_file: &'static str) -> ProptestConfig {
+    let mut config = ProptestConfig {
+        source_file: Some(source_file),
+        failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("proptest-regressions"))),
+        // Each try takes as long as a case.
+        max_shrink_iters: 50,
+        ..ProptestConfig::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 40;
+    }
+    config
+}
 
 /// A sandbox, and an engine that uses it.
 struct World {

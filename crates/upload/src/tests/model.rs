@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use proptest::test_runner::TestRunner;
 
 use super::*;
 
@@ -141,18 +141,8 @@ fn what_is_promised_is_stored_and_nothing_else() {
         let tight = Engine::open(&dir, &world.sandbox.s3, 6 * MIB).await;
         (world, tight)
     });
-    let mut config = ProptestConfig {
-        source_file: Some(file!()),
-        failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("proptest-regressions"))),
-        // Each try takes as long as a case.
-        max_shrink_iters: 50,
-        ..ProptestConfig::default()
-    };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 40;
-    }
     let seeds = AtomicU64::new(1);
-    let result = TestRunner::new(config).run(&cases(), |case| {
+    let result = TestRunner::new(config(file!())).run(&cases(), |case| {
         let engine = if case.tight { &tight } else { &world.engine };
         runtime.block_on(run(&world, engine, &case, seeds.fetch_add(1, Ordering::Relaxed)))
     });

@@ -2,7 +2,7 @@
 //! offset never falls, what is complete is what was sent, and nothing is left behind.
 
 use proptest::prelude::*;
-use proptest::test_runner::{FileFailurePersistence, TestRunner};
+use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::{Algorithm, Digest, End};
@@ -183,18 +183,9 @@ fn any_program_of_appends_ends_with_the_file_that_was_sent() {
         let second = Engine::open(world.dir.path(), &world.sandbox.s3, 32 * MIB).await;
         (world, second)
     });
-    let mut config = ProptestConfig {
-        source_file: Some(file!()),
-        failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("proptest-regressions"))),
-        max_shrink_iters: 50,
-        ..ProptestConfig::default()
-    };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 40;
-    }
     let seeds = std::sync::atomic::AtomicU64::new(1000);
     let cases = (steps(), 1..26 * MIB, any::<bool>());
-    let result = TestRunner::new(config).run(&cases, |case| {
+    let result = TestRunner::new(config(file!())).run(&cases, |case| {
         let seed = seeds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         runtime.block_on(run(&world, [&world.engine, &second], case, seed))
     });
