@@ -245,3 +245,27 @@ async fn a_form_with_a_key_is_not_stored_twice() {
     }
     assert_eq!((objects(&world, "fa.log").await, objects(&world, "fb.log").await), (1, 1));
 }
+
+/// An upload that its sender goes on with is done when it is created: a retry finds it, as far as it has come.
+#[test]
+fn a_creation_is_made_once() {
+    let world = SHARED.world();
+    let url = format!("{}/uploads", world.link("acme"));
+    let tus = [
+        "Tus-Resumable: 1.0.0",
+        "Upload-Length: 10",
+        "Idempotency-Key: tus",
+        "Upload-Metadata: filename dC50eHQ=",
+    ];
+    let draft = ["Upload-Complete: ?0", "Upload-Length: 10", "Idempotency-Key: draft"];
+    for creation in [&tus[..], &draft] {
+        let own = ask("POST", &url, creation, b"").is(201).header("location").to_owned();
+        ask("PUT", &own, &["Content-Range: bytes 0-3/10"], b"0123").is(204);
+        ask("POST", &url, creation, b"").is(201).has("location", &own).has("upload-offset", "4");
+        let other: Vec<_> = creation.iter().map(|line| line.replace("th: 10", "th: 11")).collect();
+        let other: Vec<_> = other.iter().map(String::as_str).collect();
+        ask("POST", &url, &other, b"").refuses(422, "/problems/idempotency-mismatch");
+        ask("PUT", &own, &["Upload-Offset: 4"], b"456789").is(201);
+        ask("POST", &url, creation, b"").is(201).has("location", &own).has("upload-offset", "10");
+    }
+}

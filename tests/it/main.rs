@@ -26,6 +26,7 @@ mod kill;
 mod kill_resumed;
 mod links_limits;
 mod metrics;
+mod mistakes;
 mod names;
 mod observe;
 mod page;

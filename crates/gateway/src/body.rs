@@ -15,10 +15,13 @@ use tokio::time::{Instant, Sleep};
 use upload::{BodyError, Frame};
 
 use crate::config::Limits;
+use crate::headers;
 
 /// A body whose sender must keep the minimum rate, measured over the time we wait for it: what storage takes is ours.
 pub(crate) struct Incoming {
     body: Body,
+    /// Whether it is a whole file: what is said of the body is then said of the file.
+    whole: bool,
     min_rate: u64,
     window: Duration,
     waited: Duration,
@@ -28,9 +31,10 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    pub(crate) fn new(body: Body, limits: &Limits) -> Self {
+    pub(crate) fn new(body: Body, whole: bool, limits: &Limits) -> Self {
         Self {
             body,
+            whole,
             min_rate: limits.min_rate,
             window: limits.min_rate_window,
             waited: Duration::ZERO,
@@ -68,7 +72,7 @@ impl Stream for Incoming {
                 let Ok(frame) = frame else { return Poll::Ready(Some(Err(BodyError::Interrupted))) };
                 let bytes = match frame.into_data() {
                     Ok(bytes) => bytes,
-                    Err(frame) => return Poll::Ready(Some(at_the_end(frame.trailers_ref()))),
+                    Err(frame) => return Poll::Ready(Some(at_the_end(frame.trailers_ref(), self.whole))),
                 };
                 self.bytes += bytes.len() as u64;
                 if self.waited >= self.window && self.too_slow() {
@@ -92,9 +96,10 @@ impl Stream for Incoming {
     }
 }
 
-/// Digests that a trailer announces.
-fn at_the_end(trailers: Option<&HeaderMap>) -> Result<Frame, BodyError> {
-    let digests = trailers.map(crate::headers::digests).transpose();
+/// Digests of the file that a trailer announces. Of a body that is a piece of it, no hash of its own is running.
+fn at_the_end(trailers: Option<&HeaderMap>, whole: bool) -> Result<Frame, BodyError> {
+    let read = if whole { headers::digests } else { headers::upload::file_digests };
+    let digests = trailers.map(read).transpose();
     digests
         .map(|digests| Frame::Digests(digests.unwrap_or_default()))
         .map_err(|problem| BodyError::Malformed(problem.detail().to_owned()))

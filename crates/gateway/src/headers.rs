@@ -148,7 +148,10 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>,
         let (first, last) = range.split_once('-')?;
         let total = if total == "*" { None } else { Some(total.parse().ok()?) };
         let range = ContentRange { first: first.parse().ok()?, last: last.parse().ok()?, total };
-        (range.first <= range.last && range.total.is_none_or(|total| range.last < total)).then_some(range)
+        (range.first <= range.last
+            && range.last < u64::MAX
+            && range.total.is_none_or(|total| range.last < total))
+        .then_some(range)
     });
     parsed.map(Some).ok_or_else(|| {
         problem::bad_request(
@@ -158,7 +161,7 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>,
 }
 
 /// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`. Names are
-/// taken as browsers and curl write them: raw UTF-8 in quotes, a quote as `\"` or `%22`.
+/// taken as browsers and curl write them: raw UTF-8 in quotes, a quote as `\"` or `%22`. What is not UTF-8 has U+FFFD in it.
 pub(crate) fn disposition_filename(value: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(value);
     let mut plain = None;
@@ -167,7 +170,7 @@ pub(crate) fn disposition_filename(value: &[u8]) -> Option<String> {
             let mut pieces = value.splitn(3, '\'');
             let (charset, _, encoded) = (pieces.next()?, pieces.next(), pieces.next());
             if let (true, Some(encoded)) = (charset.eq_ignore_ascii_case("utf-8"), encoded) {
-                return percent_decode_str(encoded).decode_utf8().ok().map(Into::into);
+                return Some(percent_decode_str(encoded).decode_utf8_lossy().into());
             }
         } else if name.eq_ignore_ascii_case("filename") {
             plain = Some(value.replace("%22", "\""));

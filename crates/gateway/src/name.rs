@@ -37,6 +37,9 @@ pub(crate) fn check(name: &str) -> Result<String, Problem> {
         "contains a control character"
     } else if name.chars().any(is_bidi_override) {
         "contains a character that reverses the writing direction"
+    } else if name.contains(char::REPLACEMENT_CHARACTER) {
+        // What decoding leaves of other bytes: two names would become one.
+        "is not UTF-8: rename the file, or give it a name that is"
     } else if name.len() > NAME_BYTES_MAX {
         "is longer than 255 bytes"
     } else {
@@ -111,6 +114,7 @@ mod tests {
             ("a%C2%85b", Err("control")),
             ("%E2%80%AEgpj.exe", Err("direction")),
             ("a%FFb", Err("UTF-8")),
+            ("a%EF%BF%BDb", Err("UTF-8")),
             ("uploads", Err("-F")),
             ("send.sh", Err("-F")),
         ] {

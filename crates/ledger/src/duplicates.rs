@@ -5,7 +5,8 @@ use sqlx::Row as _;
 use crate::{Ledger, Result, Upload, now_ms};
 
 impl Ledger {
-    /// Cancels an upload because it is `original` once more, and remembers that. False when it is no longer under this epoch.
+    /// Cancels an upload because it is `original` once more, and remembers that. False when it is no longer under this epoch,
+    /// or `original` is no longer complete.
     ///
     /// # Errors
     /// [`crate::Error::Unavailable`].
@@ -13,11 +14,13 @@ impl Ledger {
         let mut tx = self.begin().await?;
         let done = sqlx::query(
             "UPDATE uploads SET state = 'cancelled', epoch = epoch + 1, updated_at = $3 \
-             WHERE id = $1 AND epoch = $2 AND state IN ('open', 'completing')",
+             WHERE id = $1 AND epoch = $2 AND state IN ('open', 'completing') \
+             AND EXISTS (SELECT 1 FROM uploads AS original WHERE original.id = $4 AND original.state = 'complete')",
         )
         .bind(id)
         .bind(epoch)
         .bind(now_ms())
+        .bind(original)
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {

@@ -1,9 +1,9 @@
 //! What a link holds while its uploads are not complete, and the uploads that must stop because it was withdrawn.
-//! Invariant: an announced length counts from the beginning, an unannounced one as far as it is durable.
+//! Invariant: an announced length counts from when it is, an unannounced one as far as it is durable.
 
 use sqlx::Row as _;
 
-use crate::{Ledger, Result};
+use crate::{Ledger, Result, Upload};
 
 /// What the uploads of a link that are not complete hold, or may hold, together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,29 @@ impl Ledger {
         .fetch_one(&self.read)
         .await?;
         Ok(Room { open: row.try_get("open_uploads")?, unfinished_bytes: row.try_get("unfinished_bytes")? })
+    }
+
+    /// Records the length of an open upload that had none, where its link's unfinished uploads hold at most `max` bytes with it.
+    /// False when they would hold more.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`].
+    pub async fn announce_length(&self, upload: &Upload, length: i64, max: i64) -> Result<bool> {
+        // In turn: of two on one link, the later counts the earlier.
+        let mut tx = self.begin_in_turn(&upload.link_id).await?;
+        let done = sqlx::query(
+            "UPDATE uploads SET length_bytes = COALESCE(length_bytes, $2) WHERE id = $1 \
+             AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
+             WHERE link_id = $3 AND state IN ('open', 'completing') AND id <> $1) <= $4",
+        )
+        .bind(&upload.id)
+        .bind(length)
+        .bind(&upload.link_id)
+        .bind(max.saturating_sub(length))
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
     }
 
     /// Open uploads whose link was revoked, or whose partner was disabled, since they began.

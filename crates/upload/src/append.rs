@@ -90,6 +90,9 @@ impl Uploads {
             return Err(Error::LengthMismatch { declared, actual });
         }
         let id = seen.id.as_str();
+        if let (None, Some(length)) = (seen.length, append.length) {
+            self.announce_length(seen, length).await?;
+        }
         // What is to be kept as a whole or not at all waits for its end in memory and in parts.
         let spools = seen.resumable && append.content.is_empty();
         let bytes = append.body_bytes.or(append.length);
@@ -225,6 +228,7 @@ impl Uploads {
             offset,
             durable: offset,
             begun_at: append.offset,
+            body_bytes: append.body_bytes,
             passed_over: offset.saturating_sub(append.offset),
             max_bytes: append.max_bytes,
             length: upload.length.map(unsigned),
@@ -251,6 +255,7 @@ impl Uploads {
             let may_be_resumed = upload.resumable
                 && upload.state == State::Open
                 && (error.can_go_on() || matches!(error, Error::Superseded))
+                && !goes_past_the_end(&upload, error)
                 && !upload.is_unheard_of();
             if may_be_resumed {
                 crate::observe::kept();
@@ -268,4 +273,10 @@ impl Uploads {
             }
         }
     }
+}
+
+/// A file that is longer than it was said to be cannot become what its sender meant; one whose last bytes are missing can.
+fn goes_past_the_end(upload: &Upload, error: &Error) -> bool {
+    let length = upload.length.map(unsigned);
+    matches!(error, Error::LengthMismatch { declared, actual } if actual > declared && length == Some(*declared))
 }

@@ -70,10 +70,12 @@ impl Uploads {
             claims_since: now_ms() - SAME_FILE_MS,
             attempts_until: deadline(),
         };
-        if let Some(original) = self.original(&end).await? {
-            if self.0.ledger.cancel_duplicate(&upload.id, receiving.epoch, &original.id).await? {
-                self.clear_later(upload.id.clone());
+        while let Some(original) = self.original(&end).await? {
+            if !self.0.ledger.cancel_duplicate(&upload.id, receiving.epoch, &original.id).await? {
+                // Removed just now: there may be no other any more.
+                continue;
             }
+            self.clear_later(upload.id.clone());
             let side = side.as_ref().map(Side::in_ledger);
             self.0.ledger.settle_side_file(&upload.link_id, &upload.name, side.as_ref()).await?;
             return Ok(original);
@@ -92,13 +94,13 @@ impl Uploads {
         Ok(self.0.ledger.upload(&upload.id).await?)
     }
 
-    /// Stores a file that has no parts. When that fails, what was acknowledged still lies in the tail.
+    /// Stores a file that has no parts. When that fails, what was acknowledged still lies in the tail, and its sender goes on.
     async fn put_whole(&self, receiving: &Receiving<'_>, payload: &Payload, sha256: &str) -> Result<()> {
         let upload = &receiving.upload;
         let metadata = metadata(upload, Some(sha256));
         let put = receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
         if let Err(error) = put.await {
-            if receiving.durable > 0 {
+            if receiving.durable > 0 || !upload.is_unheard_of() {
                 self.0.ledger.reopen(&upload.id, receiving.epoch).await?;
             }
             return Err(error.into());
@@ -244,7 +246,7 @@ impl Uploads {
             }
             // It died while it stored the whole file: what it had stored before is there.
             Err(Error::Internal(_))
-                if upload.offset > 0 && self.0.ledger.reopen(&upload.id, upload.epoch).await? =>
+                if !upload.is_unheard_of() && self.0.ledger.reopen(&upload.id, upload.epoch).await? =>
             {
                 Ok(())
             }

@@ -121,6 +121,7 @@ impl Error {
                     | Self::Busy { .. }
                     | Self::ContentMismatch { .. }
                     | Self::OffsetMismatch { .. }
+                    | Self::LengthMismatch { .. }
             )
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct Receiving<'a> {
     /// Bytes committed: the offset in the ledger.
     pub(crate) durable: u64,
     pub(crate) begun_at: u64,
+    /// Bytes of this body, where announced.
+    pub(crate) body_bytes: Option<u64>,
     /// Bytes at the beginning of the body that are durable already.
     pub(crate) passed_over: u64,
     pub(crate) max_bytes: u64,
@@ -151,6 +153,11 @@ impl Receiving<'_> {
         let end = self.offset.saturating_add(rest.len() as u64);
         if end > self.max_bytes {
             return Err(Error::TooLarge { max: self.max_bytes });
+        }
+        // Of a chunked body, only its range says where it ends.
+        let actual = end.saturating_sub(self.begun_at);
+        if let Some(declared) = self.body_bytes.filter(|declared| actual > *declared) {
+            return Err(Error::LengthMismatch { declared, actual });
         }
         self.growth.admit(self.uploads, &self.upload, end).await?;
         // Memory was set aside for the length announced.

@@ -1,5 +1,5 @@
 //! What a link may hold that is not complete: asked before an upload begins, and while one of unknown length grows.
-//! Invariant: bytes announced count from the beginning; bytes unannounced are counted again before each step.
+//! Invariant: bytes announced count from when they are; bytes unannounced are counted again before each step.
 
 use ledger::{Link, Room, Upload};
 
@@ -16,7 +16,7 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    /// One whose announced length was counted when it began grows as it likes.
+    /// One whose announced length was counted grows as it likes.
     pub(crate) fn of(upload: &Upload) -> Self {
         Self { until: if upload.length.is_some() { u64::MAX } else { 0 } }
     }
@@ -61,6 +61,16 @@ impl Uploads {
     /// Both, as the ledger compares them.
     pub(crate) fn room(&self, link: &Link) -> Room {
         Room { open: self.max_open(link), unfinished_bytes: signed(self.max_unfinished_bytes(link)) }
+    }
+
+    /// A length that was not known when the upload began counts from now on.
+    ///
+    /// # Errors
+    /// [`Error::TooMuchUnfinished`], and [`Error::Unavailable`] when the ledger does not answer.
+    pub(crate) async fn announce_length(&self, upload: &Upload, length: u64) -> Result<()> {
+        let max = self.max_unfinished_bytes(&self.0.ledger.link(&upload.link_id).await?);
+        let has_room = self.0.ledger.announce_length(upload, signed(length), signed(max)).await?;
+        if has_room { Ok(()) } else { Err(Error::TooMuchUnfinished { max }) }
     }
 
     /// Why the ledger found no room for an upload of this length on the link; none when there is room by now.

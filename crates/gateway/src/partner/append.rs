@@ -37,18 +37,22 @@ impl Dialect {
             Self::Plain
         })
     }
+
+    /// What a request says of the bytes it brings.
+    fn append(self, asking: &Asking) -> Result<Append, Problem> {
+        match self {
+            Self::Tus => tus::append(asking),
+            Self::Draft => draft::append(asking),
+            Self::Plain => plain(asking),
+        }
+    }
 }
 
 /// `PATCH /uploads/{id}` and `PUT /uploads/{id}`.
 pub(crate) async fn append(asking: Asking, id: &str, body: &mut Option<Body>) -> Result<Response, Problem> {
     let upload = asking.app.uploads.status(&asking.link.id, id).await?;
     let dialect = Dialect::of(&asking)?;
-    let append = match dialect {
-        Dialect::Tus => tus::append(&asking),
-        Dialect::Draft => draft::append(&asking),
-        Dialect::Plain => plain(&asking),
-    };
-    let append = append.map_err(|problem| expiring(&asking, dialect, &upload, problem))?;
+    let append = dialect.append(&asking).map_err(|problem| expiring(&asking, dialect, &upload, problem))?;
     if upload.state != State::Open {
         return ended(&asking, dialect, &upload, &append);
     }
@@ -65,14 +69,15 @@ fn expiring(asking: &Asking, dialect: Dialect, upload: &Upload, problem: Problem
     problem.header(HeaderName::from_static("upload-expires"), &expires)
 }
 
-/// The same by name, for plain curl.
+/// The same by name, for `PUT`.
 pub(crate) async fn append_named(
     asking: Asking,
     name: &str,
     body: &mut Option<Body>,
 ) -> Result<Response, Problem> {
-    let append = plain(&asking)?;
-    let (upload, dialect) = (named(&asking, name, append.length).await?, Dialect::of(&asking)?);
+    let dialect = Dialect::of(&asking)?;
+    let append = dialect.append(&asking)?;
+    let upload = named(&asking, name, append.length).await?;
     if upload.state != State::Open {
         return ended(&asking, dialect, &upload, &append);
     }
@@ -192,12 +197,12 @@ pub(crate) async fn go_on(
     append: Append,
     body: &mut Option<Body>,
 ) -> Result<Response, Problem> {
-    let mut incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
+    let whole = append.offset == 0 && append.end == End::Body;
+    let mut incoming = Incoming::new(body.take().unwrap_or_default(), whole, &asking.app.limits);
     let (uploads, id) = (asking.app.uploads.clone(), upload.id.clone());
-    let offset = append.offset;
-    let task = asking.app.uploads.spawn(async move {
-        let result = uploads.append(&id, &append, &mut incoming).await;
-        (result, incoming)
+    let task = asking.app.uploads.spawn({
+        let append = append.clone();
+        async move { (uploads.append(&id, &append, &mut incoming).await, incoming) }
     });
     let (result, incoming) =
         task.await.map_err(|error| Problem::from(upload::Error::Internal(format!("append: {error}"))))?;
@@ -205,7 +210,14 @@ pub(crate) async fn go_on(
         Ok(now) => Ok(answer(&asking, dialect, StatusCode::NO_CONTENT, &now)),
         Err(error) => {
             body::discard(incoming.into_body(), &asking.app.limits);
-            Err(refusal(&asking, dialect, &upload.id, offset, error).await)
+            // An older request, of which this one is a second try, has ended it in the meantime.
+            if matches!(error, upload::Error::Gone)
+                && let Ok(now) = asking.app.uploads.status(&asking.link.id, &upload.id).await
+                && now.state != State::Open
+            {
+                return ended(&asking, dialect, &now, &append);
+            }
+            Err(refusal(&asking, dialect, &upload.id, append.offset, error).await)
         }
     }
 }
@@ -355,7 +367,7 @@ impl Asking {
         let user = if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" };
         let (from, offset) = (upload.offset + 1, upload.offset);
         format!(
-            "Go on: tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \
+            "Go on: test -r FILE && tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \
              -o receipt.txt '{}'",
             self.location(&upload.id)
         )

@@ -9,6 +9,7 @@ use axum::response::Response;
 use upload::{Append, End, New};
 
 use super::append::{self, Dialect};
+use super::idempotency::{self, Created};
 use super::{Asking, ticket};
 use crate::headers;
 use crate::name;
@@ -53,6 +54,7 @@ pub(crate) async fn create(
         declared.filter(|declared| !NO_FILE_TYPES.iter().any(|no| no.eq_ignore_ascii_case(declared)));
     let disposition = asking.headers.get(CONTENT_DISPOSITION);
     let disposition = disposition.and_then(|value| headers::disposition_filename(value.as_bytes()));
+    let made_up = segment.is_none() && disposition.is_none();
     let name = match (segment, disposition) {
         (Some(segment), _) => name::from_segment(segment)?,
         (None, Some(named)) => name::check(&named)?,
@@ -73,7 +75,12 @@ pub(crate) async fn create(
         digests: &digests,
         tus_metadata: None,
     };
-    let created = asking.app.uploads.create(&new).await?;
+    let created = match idempotency::created_once(&asking, &new, made_up).await? {
+        Created::Now(created) => created,
+        Created::Before(created) => {
+            return Ok(append::answer(&asking, Dialect::Draft, StatusCode::CREATED, &created));
+        }
+    };
     let append = Append {
         offset: 0,
         length,
@@ -114,6 +121,17 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         digests: headers::upload::file_digests(&asking.headers)?,
         content: headers::upload::content_digests(&asking.headers)?,
     })
+}
+
+/// The drafts up to interop version 4 said the opposite, `Upload-Incomplete`, and so did clients of theirs: half a file is not
+/// taken for a whole one.
+pub(crate) fn refuse_oldest(asking: &Asking) -> Result<(), Problem> {
+    if headers::text(&asking.headers, "upload-incomplete")? != Some("?1") {
+        return Ok(());
+    }
+    Err(problem::bad_request(&format!(
+        "`Upload-Incomplete` is of an older draft. This gateway speaks {PROTOCOL}: send `Upload-Complete: ?0`.",
+    )))
 }
 
 fn whether_whole(asking: &Asking) -> Result<bool, Problem> {

@@ -65,7 +65,7 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
         idempotency::settle(&asking.app.ledger, key.as_ref(), None).await;
         return Err(error.into());
     }
-    let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
+    let incoming = Incoming::new(body.take().unwrap_or_default(), false, &asking.app.limits);
     // The files go on when the client has sent everything and left.
     let uploads = asking.app.uploads.clone();
     let task = uploads.spawn(async move {

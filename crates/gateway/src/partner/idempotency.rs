@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use ledger::{Claim, Key, State};
+use upload::New;
 
 use super::Asking;
 use crate::headers;
@@ -21,17 +22,25 @@ pub(crate) enum Turn {
     Done(Vec<ledger::Upload>),
 }
 
+/// An upload that its sender goes on with.
+pub(crate) enum Created {
+    Now(ledger::Upload),
+    /// By an earlier request with this key: it may have come further since.
+    Before(ledger::Upload),
+}
+
 /// Whether a request with this key, link, name and ticket was done before. What has become of the ticket since does not
 /// concern its answer, so nobody need be asked about it.
 pub(crate) async fn is_done(asking: &Asking, name: &str, ticket: &str) -> Result<bool, Problem> {
     let Some(text) = headers::text(&asking.headers, "idempotency-key")? else { return Ok(false) };
     let since = ledger::now_ms() - KEPT_MS;
-    Ok(asking.app.ledger.key_is_done(&hash(asking, text), &file(name, ticket), since).await?)
+    let hash = hash(asking, asking.method.as_str(), text);
+    Ok(asking.app.ledger.key_is_done(&hash, &file(name, ticket), since).await?)
 }
 
 /// What the key is for: it is the link's and the route's own.
-fn hash(asking: &Asking, key: &str) -> String {
-    ledger::hash_token(&format!("{}\n{}\n{key}", asking.link.id, asking.method))
+fn hash(asking: &Asking, route: &str, key: &str) -> String {
+    ledger::hash_token(&format!("{}\n{route}\n{key}", asking.link.id))
 }
 
 fn file(name: &str, ticket: &str) -> String {
@@ -41,6 +50,32 @@ fn file(name: &str, ticket: &str) -> String {
 /// Claims the request's key, if it has one. A request still running under it is stopped.
 pub(crate) async fn claim(
     asking: &Asking,
+    file: (&str, &str),
+    length: Option<u64>,
+    digest: Option<&str>,
+) -> Result<Turn, Problem> {
+    claim_on(asking, asking.method.as_str(), file, length, digest).await
+}
+
+/// Creates an upload that its sender goes on with, once for a key: it is done when it is created. A name that was `made_up`
+/// would be another one the next time.
+pub(crate) async fn created_once(asking: &Asking, new: &New<'_>, made_up: bool) -> Result<Created, Problem> {
+    let name = if made_up { "" } else { new.name };
+    let turn = claim_on(asking, "uploads", (name, new.ticket), new.length, None).await?;
+    let key = match turn {
+        Turn::Done(mut uploads) if uploads.len() == 1 => return Ok(Created::Before(uploads.remove(0))),
+        Turn::Done(_) => return Err(upload::Error::Gone.into()),
+        Turn::GoOn(key) => key,
+    };
+    let created = asking.app.uploads.create(new).await;
+    let ids = created.as_ref().ok().map(|upload| [upload.id.clone()]);
+    settle(&asking.app.ledger, key.as_ref(), ids.as_ref().map(<[String; 1]>::as_slice)).await;
+    Ok(Created::Now(created?))
+}
+
+async fn claim_on(
+    asking: &Asking,
+    route: &str,
     (name, ticket): (&str, &str),
     length: Option<u64>,
     digest: Option<&str>,
@@ -50,7 +85,7 @@ pub(crate) async fn claim(
         return Err(problem::bad_request("An Idempotency-Key has 1 to 255 characters."));
     }
     let key = Key {
-        hash: hash(asking, text),
+        hash: hash(asking, route, text),
         name: file(name, ticket),
         length: length.and_then(|length| i64::try_from(length).ok()),
         digest: digest.map(str::to_owned),

@@ -21,12 +21,18 @@ pub(crate) async fn put(
     segment: Option<&str>,
     body: &mut Option<Body>,
 ) -> Result<Response, Problem> {
-    if asking.headers.contains_key("upload-complete") && !goes_on(&asking)? {
+    let goes_on = goes_on(&asking)?;
+    if asking.headers.contains_key("upload-complete") && goes_on != Some(true) {
         return Box::pin(draft::create(asking, segment, body)).await;
     }
+    draft::refuse_oldest(&asking)?;
     let declared_type = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let name = file_name(&asking, segment, declared_type)?;
-    if goes_on(&asking)? {
+    let goes_on = match goes_on {
+        Some(certainly) => certainly,
+        None => !asking.app.uploads.unfinished(&asking.link.id, &name).await?.is_empty(),
+    };
+    if goes_on {
         return Box::pin(append::append_named(asking, &name, body)).await;
     }
     let ticket = match ticket::named(&asking) {
@@ -35,7 +41,14 @@ pub(crate) async fn put(
     };
     let body_bytes = headers::content_length(&asking.headers);
     let (length, end) = begins_a_file(&asking, body_bytes)?;
-    let digests = headers::digests(&asking.headers)?;
+    // What is said of the body is said of the file only where the body is all of it.
+    let (digests, content) = match end {
+        End::Body => (headers::digests(&asking.headers)?, Vec::new()),
+        End::Length | End::Later => (
+            headers::upload::file_digests(&asking.headers)?,
+            headers::upload::content_digests(&asking.headers)?,
+        ),
+    };
     let sha256 = digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256);
     let sha256 = sha256.map(|digest| digest.hex.as_str());
     let key = match idempotency::claim(&asking, (&name, &ticket), length, sha256).await? {
@@ -46,9 +59,9 @@ pub(crate) async fn put(
     };
     let content_type = name::content_type(declared_type, &name);
     let max_bytes = asking.app.uploads.max_bytes(&asking.link);
-    let append = Append { length, body_bytes, end, max_bytes, ..Append::default() };
+    let append = Append { length, body_bytes, end, max_bytes, content, ..Append::default() };
     let file = File { name, ticket, content_type, digests, append, key };
-    let incoming = Incoming::new(body.take().unwrap_or_default(), &asking.app.limits);
+    let incoming = Incoming::new(body.take().unwrap_or_default(), end == End::Body, &asking.app.limits);
     let uploads = asking.app.uploads.clone();
     // A task of its own: it goes on when the client has sent everything and left. It begins before the upload does, or one
     // that is recorded just when its client leaves would belong to nobody.
@@ -136,11 +149,16 @@ fn open(asking: &Asking, upload: &Upload) -> Response {
     response
 }
 
-/// Whether the request goes on with an upload of its name.
-fn goes_on(asking: &Asking) -> Result<bool, Problem> {
-    let range = headers::content_range(&asking.headers)?;
-    Ok(range.is_some_and(|range| range.first > 0)
-        || headers::upload::offset(&asking.headers)?.is_some_and(|at| at > 0))
+/// Whether the request goes on with an upload of its name. With `Upload-Offset: 0` it does where there is one (`None`):
+/// the offset of one of which nothing is durable is told as 0, too.
+fn goes_on(asking: &Asking) -> Result<Option<bool>, Problem> {
+    let range = headers::content_range(&asking.headers)?.map(|range| range.first);
+    let offset = headers::upload::offset(&asking.headers)?;
+    Ok(match range.max(offset) {
+        Some(1..) => Some(true),
+        Some(0) if offset == Some(0) && range.is_none() => None,
+        _ => Some(false),
+    })
 }
 
 fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>) -> Result<String, Problem> {

@@ -8,6 +8,7 @@ use axum::response::Response;
 use upload::{Append, End, New};
 
 use super::append::{self, Dialect, set};
+use super::idempotency::{self, Created};
 use super::{Asking, ticket};
 use crate::headers;
 use crate::name;
@@ -81,8 +82,9 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
         return Err(problem::bad_request("The header Upload-Metadata is longer than 4,000 bytes."));
     }
     let declared = headers::upload::metadata(&asking.headers, &["filetype", "type", "mimeType"])?;
-    let name = match headers::upload::metadata(&asking.headers, &["filename", "name"])? {
-        Some(named) => name::check(&named)?,
+    let named = headers::upload::metadata(&asking.headers, &["filename", "name"])?;
+    let name = match &named {
+        Some(named) => name::check(named)?,
         None => name::made_up(declared.as_deref(), ledger::now_ms()),
     };
     let ticket = ticket::resolve(&asking, None).await?;
@@ -100,7 +102,12 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
     };
     let with_upload = headers::is_type(&asking.headers, BYTES)?;
     let checksum = headers::upload::checksum(&asking.headers)?;
-    let created = asking.app.uploads.create(&new).await?;
+    let created = match idempotency::created_once(&asking, &new, named.is_none()).await? {
+        Created::Now(created) => created,
+        Created::Before(created) => {
+            return Ok(append::answer(&asking, Dialect::Tus, StatusCode::CREATED, &created));
+        }
+    };
     let location = asking.location(&created.id);
     // An empty file is whole when it is created.
     if !with_upload && length != Some(0) {

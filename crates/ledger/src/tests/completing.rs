@@ -49,6 +49,23 @@ async fn an_equal_file_is_told_of_the_original() {
 }
 
 #[tokio::test]
+async fn nothing_is_dropped_for_a_file_that_is_not_there() {
+    let world = World::open().await;
+    let (original, again) = (world.complete_one("d").await, world.begun().await);
+    assert_eq!(
+        world.begin_completing(&end(&again, 1, "d")).await.unwrap(),
+        Original::Other(original.clone())
+    );
+    world.remove(&original, "operator").await.unwrap();
+    assert!(!world.cancel_duplicate(&again, 1, &original).await.unwrap());
+    assert_eq!(world.begin_completing(&end(&again, 1, "d")).await.unwrap(), Original::Ours);
+    let third = world.begun().await;
+    world.complete(&again, 1, None).await.unwrap();
+    assert!(world.cancel_duplicate(&third, 1, &again).await.unwrap());
+    assert_eq!(world.original_of(&third).await.unwrap().map(|upload| upload.id), Some(again));
+}
+
+#[tokio::test]
 async fn a_cancelled_original_gives_its_place_up() {
     let world = World::open().await;
     let (first, second) = (world.begun().await, world.begun().await);

@@ -1,6 +1,7 @@
 //! What a link may hold that is not complete, and what happens when it is withdrawn while bytes flow, or none come.
 
 use super::*;
+use crate::End;
 
 /// The link of this engine, with room for so many bytes that are not complete.
 async fn narrow(world: &World, bytes: usize) -> Engine {
@@ -70,6 +71,23 @@ async fn an_unknown_length_is_counted_while_it_grows() {
     world.assert_stored(&arrived, &[pattern(18 * MIB, 1), pattern(MIB, 3)].concat()).await;
     world.recover_and_sweep().await;
     assert_eq!(world.present("").await.len(), 1, "nothing is left of the one that was ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_length_announced_late_is_counted_then() {
+    let world = World::start().await;
+    let link = narrow(&world, 10 * MIB).await;
+    let new = || New { link: &link.link, resumable: true, ..link.new_upload("late.bin", None) };
+    let [first, second] =
+        [link.uploads.create(&new()).await.unwrap(), link.uploads.create(&new()).await.unwrap()];
+    let file = pattern(8 * MIB, 5);
+    let announces = |length: usize| Append { length: Some(length as u64), end: End::Length, ..link.begin() };
+    let kept = link.uploads.append(&first.id, &announces(8 * MIB), frames(&file.slice(..MIB))).await.unwrap();
+    assert_eq!(kept.length, Some(8 << 20));
+    let refused = link.uploads.append(&second.id, &announces(3 * MIB), frames(&file.slice(..MIB))).await;
+    assert!(too_much(&refused), "{refused:?}");
+    let fits = link.uploads.append(&second.id, &announces(2 * MIB), frames(&file.slice(..2 * MIB))).await;
+    assert_eq!(fits.unwrap().state, State::Complete);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,7 @@
 //! What is kept when an append breaks off, and how it goes on.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::{Algorithm, Digest, End};
 
@@ -162,6 +164,21 @@ async fn wrong_offsets_and_lengths_change_nothing() {
     world.assert_stored(&done, &file).await;
 }
 
+/// Its sender knows it and was told to try again: nothing was durable, and nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_cannot_be_stored_now_can_be_sent_again() {
+    let world = World::start().await;
+    let file = pattern(SMALL, 12);
+    let upload = world.create_resumable("small.bin", Some(SMALL as u64)).await.unwrap();
+    world.faults("PutObject", 0, 100, Fault::Status(503));
+    let refused = part_of(&world, &upload.id, &file, 0..SMALL, End::Length).await;
+    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    world.sandbox.faults().clear();
+    assert_eq!(world.offset_of(&upload.id).await, 0);
+    let done = part_of(&world, &upload.id, &file, 0..SMALL, End::Length).await.unwrap();
+    world.assert_stored(&done, &file).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_keeps_what_came() {
     let world = World::start().await;
@@ -189,7 +206,7 @@ async fn what_nobody_can_know_of_ends_with_its_process() {
     let world = World::start().await;
     let unfinished = async || {
         let found = world.uploads.unfinished(&world.link.id, "a.bin").await.unwrap();
-        found.into_iter().map(|upload| upload.id).collect::<Vec<_>>()
+        found.into_iter().map(|upload| upload.id).collect::<HashSet<_>>()
     };
     let known = world.create_resumable("a.bin", None).await.unwrap();
     let begun = world.create_unheard_of("a.bin").await.unwrap();
@@ -203,7 +220,7 @@ async fn what_nobody_can_know_of_ends_with_its_process() {
         world.ledger.begin_append(&taken_up.id, 0, None).await.unwrap();
     }
     world.uploads.recover(Duration::ZERO).await.unwrap();
-    assert_eq!(unfinished().await, [&taken_up.id, &durable.id, &known.id].map(String::clone));
+    assert_eq!(unfinished().await, HashSet::from([taken_up.id, durable.id, known.id]));
     assert!(matches!(world.uploads.status(&world.link.id, &begun.id).await, Err(Error::Gone)));
 }
 
