@@ -1,6 +1,7 @@
 //! Who may do what: tokens in paths and headers, links that ended, rights, and other partners' uploads.
 
-use tests::{Answer, Raw, Shared, World, curl, eventually, noise};
+use serde_json::json;
+use tests::{Answer, Raw, Shared, World, ask, curl, eventually, noise};
 
 static SHARED: Shared = Shared::with(&[]);
 
@@ -228,4 +229,63 @@ async fn listing_and_removing_need_their_rights() {
     // It can be sent again, as a new upload.
     let again = world.sandbox.sent(&full, "removed.log", b"removed");
     assert_ne!(again["id"], removed["id"]);
+}
+
+/// What the gateway has seen of another partner's tickets is no help in trying numbers, least of all while the desk is down.
+#[tokio::test]
+async fn another_partners_ticket_looks_like_none_also_while_the_desk_is_down() {
+    let world = World::start();
+    let path = world.path("seen.log", b"seen");
+    let [acme, globex] = ["acme", "globex"].map(|partner| world.gateway.make_link(&["--partner", partner]));
+    let send = |link: &str, ticket: &str| curl(&["-T", &path, &format!("{link}/a.log?ticket={ticket}")]);
+    assert_eq!(send(&globex, "2001").status, 201, "seen now");
+    // Asked for just before: one of another partner, one that nobody has.
+    for ticket in ["2002", "777777"] {
+        refused(&send(&acme, ticket), 404, "/problems/unknown-ticket");
+    }
+    world.until_at_rest();
+    let down = json!({"service": "desk", "operation": "*", "times": 0, "fault": "status", "status": 503});
+    world.sandbox.fault(down).await;
+    let same = |seen: &str, unknown: &str| {
+        let [seen, unknown] = [seen, unknown].map(|ticket| send(&acme, ticket));
+        assert_eq!(
+            (seen.status, seen.problem()),
+            (unknown.status, unknown.problem()),
+            "{seen:?} {unknown:?}"
+        );
+        (seen.status, seen.problem())
+    };
+    assert_eq!(same("2001", "424242"), (503, "/problems/unavailable".to_owned()));
+    same("2002", "777777");
+    world.sandbox.clear_faults().await;
+    assert_eq!(same("2001", "424242"), (404, "/problems/unknown-ticket".to_owned()));
+    assert_eq!(send(&globex, "2001").status, 201, "it is its own partner's all the time");
+}
+
+/// A browser asks first, and sends no credentials with that (Fetch standard, CORS-preflight fetch).
+#[test]
+fn a_page_elsewhere_may_ask_before_it_sends_the_token_in_a_header() {
+    let world = SHARED.world();
+    let ahead = ["Origin: https://app.example", "Access-Control-Request-Method: POST"];
+    for below in ["", "uploads", "uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV", "a.log"] {
+        let url = format!("{}/u/-/{below}", world.gateway.url);
+        let answer = ask("OPTIONS", &url, &ahead, b"").is(204).has("access-control-allow-origin", "*");
+        for (header, named) in [
+            ("access-control-allow-headers", "Authorization"),
+            ("access-control-allow-headers", "Tus-Resumable"),
+            ("access-control-allow-methods", "PATCH"),
+        ] {
+            assert!(answer.header(header).contains(named), "{answer:?}");
+        }
+        let answer = answer.lacks("upload-limit").lacks("tus-max-size");
+        assert_eq!(answer.body, "", "nothing of any link");
+        // Anything else needs the token, and a wrong one is told so.
+        ask("OPTIONS", &url, &ahead[..1], b"").refuses(401, "/unauthorized");
+        ask("OPTIONS", &url, &[ahead[1], "Authorization: Bearer wrong"], b"").refuses(401, "/unauthorized");
+    }
+    let link = world.link("acme");
+    let bearer = format!("Authorization: Bearer {}", token(&link));
+    let open = format!("{}/u/-/", world.gateway.url);
+    let limits = ask("OPTIONS", &open, &[ahead[0], ahead[1], &bearer], b"").is(200).json();
+    assert_eq!(limits["ticket"], "1001");
 }

@@ -90,6 +90,9 @@ async fn a_lost_ledger_is_rebuilt_from_the_receipts() {
         ("2001", "size.log", json!({"size": 7})),
         ("1001", "acme.log", json!({"partner": "acme"})),
         ("1001", "note.log", json!({"delivery": "pending"})),
+        ("1001", "told.log", json!({"delivery": "done"})),
+        ("1001", "lost.log", json!({"delivery": "undeliverable"})),
+        ("424242", "none.log", json!({"delivery": "done"})),
         ("2001", "gone.log", json!({})),
     ] {
         let mut receipt = forged.clone();
@@ -107,17 +110,21 @@ async fn a_lost_ledger_is_rebuilt_from_the_receipts() {
     let listed = |ticket: &str| sandbox.staff_as(&token, &format!("/uploads?ticket={ticket}"), &[]).json();
     for arguments in [&["--adopt", "--dry-run"][..], &["--adopt"]] {
         assert_eq!(listed("1001")["uploads"], json!([]), "before {arguments:?}");
+        let before = asked(&sandbox).await;
         let mut found = gateway.sweep_with(arguments);
+        assert_eq!(asked(&sandbox).await - before, 3, "of each ticket in a partner's own bucket once");
         let sum = found.pop().unwrap();
         assert_eq!(
             (&sum["adopted"], &sum["known"], &sum["failed"]),
             (&json!(4), &json!(0), &json!(0)),
             "{sum}"
         );
-        assert_eq!((&sum["refused"], &sum["unverified"]), (&json!(4), &json!(2)), "{found:?}");
+        assert_eq!((&sum["refused"], &sum["unverified"]), (&json!(7), &json!(2)), "{found:?}");
         assert_eq!(keys(&found, "other-size"), [at("2001", "size.log")]);
         assert_eq!(keys(&found, "other-partner"), [at("1001", "acme.log")]);
-        assert_eq!(keys(&found, "other-ticket"), [at("1001", "note.log")]);
+        let others =
+            [("1001", "lost.log"), ("1001", "note.log"), ("1001", "told.log"), ("424242", "none.log")];
+        assert_eq!(keys(&found, "other-ticket"), others.map(|(ticket, name)| at(ticket, name)));
         assert_eq!(keys(&found, "no-object"), [at("2001", "gone.log.receipt.json")]);
         assert_eq!(keys(&found, "unverified").len(), 2);
         let adopted = keys(&found, "adopted");
@@ -143,6 +150,11 @@ async fn a_lost_ledger_is_rebuilt_from_the_receipts() {
         }
         assert_eq!(comments_naming(&comments, another), 0);
     }
+}
+
+/// How often the desk was asked for a ticket.
+async fn asked(sandbox: &Sandbox) -> u64 {
+    sandbox.faults().await["calls"]["desk"]["ShowTicket"].as_u64().unwrap_or(0)
 }
 
 fn fetched(sandbox: &Sandbox, token: &str, receipt: &Value, bytes: &[u8]) {
@@ -175,6 +187,10 @@ async fn a_ticket_that_was_not_told_is_told_and_one_that_was_is_not_told_again()
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(printed(&output).contains("run this again"), "{}", printed(&output));
     sandbox.clear_faults().await;
+    // Nor is a desk that asks to be left alone for a moment one that knows no such ticket.
+    let limited = json!({"service": "desk", "operation": "ShowTicket", "fault": "status", "status": 429,
+        "retry_after": 1, "times": 1});
+    sandbox.fault(limited).await;
     let sum = gateway.sweep_with(&["--adopt"]).pop().unwrap();
     assert_eq!((&sum["adopted"], &sum["known"]), (&json!(1), &json!(1)), "{sum}");
     for (bucket, receipt) in [(&shared, &told), (&own, &untold)] {

@@ -208,6 +208,72 @@ fn a_form_of_too_many_fields_is_told_so_and_what_came_before_is_kept() {
     assert!(uploads[..50].iter().all(|upload| upload["size"] == 1), "{answer:?}");
 }
 
+/// What is kept of a form's fields does not grow with what is sent: names above all, which are said again in the answer.
+#[test]
+fn names_that_are_too_long_cost_no_memory_and_are_said_in_short() {
+    let world = SHARED.world();
+    let named = |name: &[u8]| {
+        let mut part = part("name=\"file\"; filename=\"NAME\"", b"x");
+        let at = part.windows(4).position(|text| text == b"NAME").unwrap();
+        part.splice(at..at + 4, name.iter().copied());
+        part
+    };
+    for (name, said) in [
+        (vec![0xff; 10_000], "\u{fffd}".repeat(85)),
+        ("\u{20ac}\u{e9}".repeat(2_000).into_bytes(), "\u{20ac}\u{e9}".repeat(51)),
+        (vec![b'n'; 15_000], "n".repeat(255)),
+    ] {
+        let answer = post(&world.link("acme"), BOUNDARY, &named(&name).repeat(40), true);
+        assert_eq!(answer.status, 400, "{}", answer.status);
+        assert!(answer.body.len() < 40 * 1_500, "an answer of {} bytes", answer.body.len());
+        let uploads = answer.json()["uploads"].as_array().unwrap().clone();
+        let named: Vec<_> = uploads.iter().filter(|upload| upload["type"] == "/problems/bad-name").collect();
+        assert!(named.len() == 40 && named.iter().all(|upload| upload["name"] == said), "{answer:?}");
+    }
+    for bytes in [40_000_u32, 900_000] {
+        let mut form = part("name=\"file\"; filename=\"first.log\"", b"first");
+        form.extend(named(&vec![b'n'; bytes as usize]).repeat(4));
+        let answer = post(&world.link("acme"), BOUNDARY, &form, true);
+        assert!(answer.status == 400 && answer.body.len() < 5_000, "{} bytes", answer.body.len());
+        assert_eq!(answer.json()["uploads"][0]["name"], "first.log", "{answer:?}");
+    }
+    // A field's own name, too, where its bytes break off.
+    let cut = part(&format!("name=\"{}\"", "n".repeat(10_000)), b"");
+    let answer = post(&world.link("acme"), BOUNDARY, &cut, true);
+    assert!(answer.status == 400 && answer.body.len() < 1_500, "{answer:?}");
+    world.until_at_rest();
+}
+
+/// Each file and each field has room for headers of its own, however many there are.
+#[test]
+fn many_empty_files_and_long_texts_are_no_attack() {
+    let world = SHARED.world();
+    let more = "x".repeat(1_000);
+    let head = |n: u32| format!("name=\"file\"; filename=\"empty-{n}\"\r\nX-More: {more}");
+    let files: Vec<u8> = (0..45).flat_map(|n| part(&head(n), b"")).collect();
+    let text = part("name=\"log\"", &vec![b't'; 100_000]);
+    let end = format!("--{BOUNDARY}--\r\n").into_bytes();
+    let answer = post(&world.link("acme"), BOUNDARY, &[text, files, end].concat(), true);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.json()["uploads"].as_array().unwrap().len(), 45, "{answer:?}");
+    let endless = part("name=\"log\"", &vec![b't'; 2_000_000]);
+    let answer = post(&world.link("acme"), BOUNDARY, &endless, true);
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "/problems/bad-request"), "{answer:?}");
+}
+
+#[test]
+fn of_hundreds_of_refused_files_some_are_named_and_the_others_counted() {
+    let world = World::start();
+    let refused: Vec<u8> = (0..900).flat_map(|_| part("name=\"f\"; filename=\"..\"", b"x")).collect();
+    let good = part("name=\"f\"; filename=\"good.log\"", b"good");
+    let end = format!("--{BOUNDARY}--\r\n").into_bytes();
+    let answer = post(&world.link("acme"), BOUNDARY, &[refused, good, end].concat(), true);
+    let uploads = answer.json()["uploads"].as_array().unwrap().clone();
+    assert_eq!((answer.status, uploads.len()), (400, 102), "{answer:?}");
+    assert_eq!(uploads[100]["sha256"], sha256(b"good"), "what is good is kept, and named");
+    assert!(uploads[101]["detail"].as_str().unwrap().starts_with("800 more files"), "{answer:?}");
+}
+
 #[test]
 fn a_part_with_endless_headers_is_refused() {
     let world = SHARED.world();

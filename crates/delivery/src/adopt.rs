@@ -2,18 +2,18 @@
 //! Invariant: nothing is believed that the object beside it does not bear out; of a partner's own bucket nothing that
 //! concerns another partner; and nothing in a bucket is changed.
 
+mod owners;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use bucket::{Bucket, Buckets, Object, SUPPORT_UPLOADER};
-use desk::Desk;
 use futures_util::StreamExt as _;
-use ledger::{Adopted, Delivery, Ledger, Partner, State};
+use ledger::{Adopted, Ledger, Partner, State};
 
+pub use owners::Owners;
 use read::{Doubt, Place, read};
 
 /// What stands beside an object `{name}`.
@@ -24,8 +24,6 @@ const RECEIPT_BYTES_MAX: i64 = 64 * 1024;
 const HELD_MAX: usize = 100;
 /// Of a bucket, so many objects without a receipt are told by name: a partner may keep millions of its own there.
 const UNVERIFIED_NAMED_MAX: u64 = 1_000;
-/// How long the desk is waited for.
-const DESK_WAIT: Duration = Duration::from_secs(30);
 
 /// How many of what were found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,8 +59,8 @@ pub struct Adopter<'a> {
     pub ledger: &'a Ledger,
     /// Where to look.
     pub buckets: &'a Buckets,
-    /// Says whose a ticket is, where a receipt's word is not enough.
-    pub desk: &'a Desk,
+    /// Say whose a ticket is, where a receipt's word is not enough.
+    pub owners: Owners<'a>,
     /// Whether a file may be called so.
     pub is_name: fn(&str) -> bool,
     /// Only look.
@@ -276,22 +274,18 @@ impl Adopter<'_> {
         }))
     }
 
-    /// A note goes only to a ticket that is the partner's. Into the shared bucket nobody but gateways write; into a
-    /// partner's own the partner may write receipts, too, and name tickets in them.
-    async fn vouched_for(&self, look: &Look<'_>, upload: &Adopted) -> Result<(), Doubt> {
-        if upload.delivery != Delivery::Pending || look.name == SUPPORT_UPLOADER {
+    /// A file stands only on a ticket that is the partner's, and a note goes to no other. Into the shared bucket nobody but
+    /// gateways write; into a partner's own the partner may write receipts, too, and name tickets and deliveries in them.
+    async fn vouched_for(&mut self, look: &Look<'_>, upload: &Adopted) -> Result<(), Doubt> {
+        if look.name == SUPPORT_UPLOADER {
             return Ok(());
         }
         let organization = look.partners.get(&upload.partner_id).and_then(|partner| partner.organization_id);
         let Some(organization) = organization else { return Err(Doubt::ticket()) };
-        match tokio::time::timeout(DESK_WAIT, self.desk.ticket(&upload.ticket)).await {
-            Ok(Ok(ticket)) => {
-                let owner = ticket.organization_id.and_then(|id| i64::try_from(id).ok());
-                if owner == Some(organization) { Ok(()) } else { Err(Doubt::ticket()) }
-            }
-            Ok(Err(desk::Error::NotFound)) => Err(Doubt::ticket()),
-            Ok(Err(error)) => Err(Doubt::later(&crate::chain(&error))),
-            Err(_) => Err(Doubt::later("no answer in time")),
+        match self.owners.of(&upload.ticket).await {
+            Ok(owner) if owner == Some(organization) => Ok(()),
+            Ok(_) => Err(Doubt::ticket()),
+            Err(why) => Err(Doubt::later(&why)),
         }
     }
 }

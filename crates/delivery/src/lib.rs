@@ -24,7 +24,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub use adopt::{Adopter, Finding, Sum};
+pub use adopt::{Adopter, Finding, Owners, Sum};
 use lease::Lease;
 pub use receipt::receipt;
 

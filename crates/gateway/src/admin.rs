@@ -264,7 +264,7 @@ async fn create_link(asked: &Asked<'_>, ledger: &Ledger, config: &Config) -> any
     if let Some(warning) = made.warning {
         writeln!(std::io::stderr(), "weighbridge: warning: {warning}")?;
     }
-    let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{}", config.server.listen));
+    let base = config.server.base_url(config.server.listen);
     Ok(say(&format!("{base}/u/{}", made.token.reveal()))?)
 }
 

@@ -123,6 +123,14 @@ impl Default for Limits {
     }
 }
 
+impl Server {
+    /// The address that links and notes name: the public one, or else the one listened on.
+    pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listening}"))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Partner {
     pub(crate) name: String,
@@ -215,6 +223,12 @@ fn server(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
         section.parsed("listen", address, found).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
     let metrics_listen = section.parsed("metrics_listen", address, found);
     let public_url = url(&mut section, "public_url", found);
+    if !section.has("public_url") && listen.ip().to_canonical().is_unspecified() {
+        let what = format!("is missing, and nobody can reach {listen}, which links would name instead");
+        let mend =
+            "add the address that partners use, for example `public_url = \"https://files.example.com\"`";
+        section.wrong("public_url", &what, mend, found);
+    }
     let max_connections = section.number("max_connections", found).unwrap_or(2_000);
     if max_connections == 0 {
         section.wrong("max_connections", "is 0", "write at least 1", found);

@@ -29,9 +29,11 @@ use crate::config::Limits;
 use crate::proxy::Connection;
 use crate::tls::Tls;
 
-/// Largest request head, bytes; a larger one is answered 431. Also what an HTTP/1.1 connection may buffer outside of the
-/// budget: as fast as larger ones, and `max_connections` of them stay small.
+/// Largest request head, bytes; a larger one is answered 431.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// What an HTTP/1.1 connection buffers outside of the budget: as fast as larger ones, and `max_connections` of them stay
+/// small. Where hyper's buffer grows it doubles, and may hold nearly twice this: by itself it bounds no head.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// HTTP/2 window of a connection and of each of its streams: at 50 ms of delay, 80 MB/s.
 const WINDOW_BYTES: u32 = 4 << 20;
 /// Of an answer, so much is buffered for one stream: at most `STREAMS_MAX` of them for a connection.
@@ -199,7 +201,8 @@ impl Listen {
                 .header_read_timeout(self.limits.header_timeout)
                 // A client that has sent everything and shut its side down still gets its answer.
                 .half_close(true)
-                .max_buf_size(HEAD_BYTES_MAX)
+                .max_header_size(HEAD_BYTES_MAX)
+                .max_buf_size(BUFFER_BYTES)
                 .serve_connection(io, service);
             drive(connection, &self.stop, &watch, self.limits.header_timeout, false).await;
         }

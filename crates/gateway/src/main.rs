@@ -148,10 +148,7 @@ async fn serve(config: &config::Config) -> anyhow::Result<ExitCode> {
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
     let address = listener.local_addr()?;
-    let public_url = config.server.public_url.clone().unwrap_or_else(|| {
-        let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{address}")
-    });
+    let public_url = config.server.base_url(address);
     let running = serve::start(config, listener, public_url).await?;
     tracing::info!(%address, public_url = running.app.public_url, "accepting requests");
     stop.await;

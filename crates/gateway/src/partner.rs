@@ -14,6 +14,7 @@ mod tus;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use ledger::{Link, Partner};
@@ -47,6 +48,9 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
     let result = async {
         let method = method(&parts.method, &parts.headers)?;
         let (token, route) = route::of(&method, parts.uri.path())?;
+        if token == "-" && route == Route::Options && asks_ahead(&parts.headers) {
+            return Ok(ahead());
+        }
         let (link, partner, address) = authenticate(&app, token, &route, &parts.headers).await?;
         let per_minute = app.requests_per_minute(&link);
         app.requests
@@ -152,6 +156,19 @@ fn page(asking: &Asking) -> Response {
         expires_at: expires_at.as_deref(),
     });
     ([("cache-control", "no-store")], Html(html)).into_response()
+}
+
+/// Whether a browser asks for a page on another site whether it may, which it does without credentials (Fetch standard,
+/// CORS-preflight request).
+fn asks_ahead(headers: &HeaderMap) -> bool {
+    headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) && !headers.contains_key(AUTHORIZATION)
+}
+
+/// What it is told where the token is to come in a header: what may be sent, and nothing of any link.
+fn ahead() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    tus::share_ahead(&mut response);
+    response
 }
 
 /// Limits and ways to send, before a byte is sent. No partner's data: the link alone decides.

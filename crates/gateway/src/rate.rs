@@ -44,9 +44,10 @@ impl Rates {
     }
 }
 
-/// Tickets that the desk did not know a moment ago, so that a loop does not ask it again and again.
+/// Tickets that the desk did not know as an organisation's a moment ago, so that a loop does not ask it again and again.
+/// Whether they are another's or nobody's makes no difference here, nor what other organisations asked.
 #[derive(Debug, Default)]
-pub(crate) struct Absent(Mutex<HashMap<String, Instant>>);
+pub(crate) struct Absent(Mutex<HashMap<(i64, String), Instant>>);
 
 /// How long a ticket that the desk does not know stays unknown: one just opened can be named half a minute later.
 const ABSENT_FOR: Duration = Duration::from_secs(30);
@@ -54,22 +55,22 @@ const ABSENT_FOR: Duration = Duration::from_secs(30);
 const ABSENT_MAX: usize = 10_000;
 
 impl Absent {
-    /// The desk does not know it.
-    pub(crate) fn note(&self, ticket: &str) {
+    /// The desk does not know it as this organisation's.
+    pub(crate) fn note(&self, organization: i64, ticket: &str) {
         let now = Instant::now();
         let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if until.len() >= ABSENT_MAX {
             until.retain(|_, at| *at > now);
         }
         if until.len() < ABSENT_MAX {
-            until.insert(ticket.to_owned(), now + ABSENT_FOR);
+            until.insert((organization, ticket.to_owned()), now + ABSENT_FOR);
         }
     }
 
-    /// Whether the desk did not know it a moment ago.
-    pub(crate) fn holds(&self, ticket: &str) -> bool {
+    /// Whether the desk did not know it so a moment ago.
+    pub(crate) fn holds(&self, organization: i64, ticket: &str) -> bool {
         let until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        until.get(ticket).is_some_and(|at| *at > Instant::now())
+        until.get(&(organization, ticket.to_owned())).is_some_and(|at| *at > Instant::now())
     }
 }
 
@@ -109,8 +110,8 @@ mod tests {
         assert_eq!(rates.take_at("new", 1, start + PERIOD), Ok(()));
         assert_eq!(rates.0.lock().unwrap().len(), 1);
         let absent = Absent::default();
-        (0..ABSENT_MAX + 10).for_each(|n| absent.note(&n.to_string()));
+        (0..ABSENT_MAX + 10).for_each(|n| absent.note(7, &n.to_string()));
         assert_eq!(absent.0.lock().unwrap().len(), ABSENT_MAX);
-        assert!(absent.holds("0") && !absent.holds("x"));
+        assert!(absent.holds(7, "0") && !absent.holds(7, "x") && !absent.holds(8, "0"));
     }
 }

@@ -65,14 +65,13 @@ impl Doubt {
     }
 
     pub(super) fn ticket() -> Self {
-        let detail = "its ticket has not been told, and is not known as one of the partner's organisation: check that it \
-                      is, and have the file sent again";
+        let detail = "the desk does not know its ticket as one of the partner's organisation: check that and the partner's \
+                      organization_id, and run this again, or have the file sent again";
         Self::stays("other-ticket", detail)
     }
 
     pub(super) fn later(why: &str) -> Self {
-        let detail =
-            format!("whether the ticket is the partner's cannot be asked now ({why}): run this again");
+        let detail = format!("not adopted now: whose its ticket is cannot be asked ({why}); run this again");
         Self { what: "failed", detail, passes: true }
     }
 }

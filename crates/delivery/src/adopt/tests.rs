@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bucket::Found;
-use ledger::{Destination, parse_rfc3339};
+use ledger::{Delivery, Destination, parse_rfc3339};
 use serde_json::{Value, json};
 
 use super::read::{Place, is_of, read};
@@ -119,4 +119,17 @@ fn places() {
     let place = Place::of("in/", &key).unwrap();
     assert!(is_of(receipt().to_string().as_bytes(), &place) && !is_of(b"{}", &place) && !is_of(b"[", &place));
     assert_eq!(folder(&key), format!("in/2001/{ID}"));
+}
+
+/// A desk that is down is not waited for ticket by ticket, and knows nothing of any.
+#[tokio::test]
+async fn whose_a_ticket_is_cannot_be_said_without_the_desk() {
+    let credentials = desk::Credentials::ApiToken { email: "a@example.com".into(), api_token: "t".into() };
+    // Nobody listens on the port of tcpmux.
+    let desk = desk::Desk::new(desk::Config::new("http://127.0.0.1:1", credentials)).unwrap();
+    let mut owners = Owners::new(&desk);
+    for (ticket, asked) in [("1", true), ("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {
+        let why = owners.of(ticket).await.unwrap_err();
+        assert_eq!(!why.contains("did not answer before"), asked, "{ticket}: {why}");
+    }
 }

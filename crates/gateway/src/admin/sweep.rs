@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use delivery::{Adopter, Finding};
+use delivery::{Adopter, Finding, Owners};
 use desk::Desk;
 use ledger::Ledger;
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ pub(super) async fn run(
         let mut adopter = Adopter {
             ledger,
             buckets: &buckets,
-            desk: &desk,
+            owners: Owners::new(&desk),
             is_name: |name| crate::name::check(name).is_ok_and(|checked| checked == name),
             dry_run,
             tell: &mut |finding| {

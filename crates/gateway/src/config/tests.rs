@@ -122,6 +122,27 @@ fn mistakes_name_line_key_and_mend() {
 }
 
 #[test]
+fn links_name_an_address_that_can_be_reached() {
+    let listening = |on: &str| {
+        let text = GOOD.replace("public_url = \"https://files.example.com/\"\n", "");
+        text.replace("127.0.0.1:0", on)
+    };
+    for on in ["0.0.0.0:8080", "[::]:8080", "[::ffff:0.0.0.0]:8080"] {
+        let mistakes = parse(&listening(on)).unwrap_err();
+        let said = mistakes.iter().map(ToString::to_string).collect::<String>();
+        assert!(said.contains("server.public_url") && said.contains("files.example.com"), "{on}: {said}");
+        assert_eq!(mistakes.len(), 1, "{said}");
+        assert!(parse(&GOOD.replace("127.0.0.1:0", on)).is_ok(), "{on}");
+    }
+    let config = parse(GOOD).unwrap();
+    assert_eq!(config.server.base_url(config.server.listen), "https://files.example.com");
+    let mut config = parse(&listening("127.0.0.1:8443")).unwrap();
+    assert_eq!(config.server.base_url(config.server.listen), "http://127.0.0.1:8443");
+    config.server.tls = Some(("chain.pem".into(), "key.pem".into()));
+    assert_eq!(config.server.base_url(config.server.listen), "https://127.0.0.1:8443");
+}
+
+#[test]
 fn every_mistake_is_named_at_once() {
     let mistakes = parse("[server]\nlisten = 1\n[limits]\nmemory_bytes = \"x\"\n").unwrap_err();
     let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();

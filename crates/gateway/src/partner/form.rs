@@ -22,15 +22,28 @@ use crate::headers::{self, Wanted};
 use crate::problem::{self, Problem};
 use crate::{name, receipt};
 
-/// Bytes between two files: a boundary, headers, a short text field. More is somebody's mistake, or an attack.
-const BETWEEN_FILES_BYTES_MAX: u64 = 1024 * 1024;
-/// Longest text of a field that is read.
+/// Bytes before a field: a boundary, and headers with a name. More is somebody's mistake, or an attack: the parser holds
+/// them all, and looks through them anew with every frame.
+const HEADERS_BYTES_MAX: u64 = 16 * 1024;
+/// Longest text of a field that is kept.
 const FIELD_BYTES_MAX: usize = 100;
+/// Longest text of a field that is read; what is not kept is thrown away as it comes.
+const TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// What is kept of a name that somebody sent, to say it again: no file is called longer.
+const NAMED_BYTES_MAX: usize = 255;
+/// So many refused files of a form are named in the answer: each costs its sender a few bytes, and us ten times that until
+/// then. Further ones are counted.
+const REFUSED_MAX: usize = 100;
 
 /// One file of a form.
 struct Outcome {
     name: String,
     result: Result<ledger::Upload, Problem>,
+}
+
+/// What is kept of a text of any length.
+fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(NAMED_BYTES_MAX)].to_owned()
 }
 
 /// Takes every file of a form. What was stored is kept and named, whatever comes after it.
@@ -69,8 +82,9 @@ pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Resp
     // The files go on when the client has sent everything and left.
     let uploads = asking.app.uploads.clone();
     let task = uploads.spawn(async move {
-        let mut form = Form { asking, ticket: None, outcomes: Vec::new(), key };
+        let mut form = Form { asking, ticket: None, outcomes: Vec::new(), unnamed: 0, key };
         form.read(incoming, &boundary).await;
+        form.sum_up();
         form.settle().await;
         (form.asking, form.outcomes)
     });
@@ -83,6 +97,8 @@ struct Form {
     asking: Asking,
     ticket: Option<String>,
     outcomes: Vec<Outcome>,
+    /// Refused files that are not among these.
+    unnamed: usize,
     key: Option<ledger::Key>,
 }
 
@@ -96,6 +112,7 @@ impl Form {
             match parts.next_field().await {
                 Ok(None) => return,
                 Ok(Some(field)) => {
+                    between.store(0, Ordering::Relaxed);
                     fields += 1;
                     if fields > self.asking.app.limits.form_files {
                         let max = self.asking.app.limits.form_files;
@@ -118,7 +135,7 @@ impl Form {
         let disposition = field.headers().get(CONTENT_DISPOSITION).map(|value| value.as_bytes().to_vec());
         let named = disposition.as_deref().and_then(headers::disposition_filename);
         let Some(named) = named else {
-            let text = self.text(&mut field).await?;
+            let text = self.text(&mut field, between).await?;
             if field.name() == Some("ticket") {
                 self.ticket = Some(text);
             }
@@ -130,12 +147,12 @@ impl Form {
         }
         match self.file(&named, &mut field, between).await {
             Ok(result) => {
-                self.outcomes.push(Outcome { name: named, result });
+                self.keep(&named, result);
                 self.drain(&mut field, between).await?;
                 Ok(true)
             }
             Err(problem) => {
-                self.outcomes.push(Outcome { name: named, result: Err(problem) });
+                self.keep(&named, Err(problem));
                 Ok(false)
             }
         }
@@ -195,9 +212,16 @@ impl Form {
         }
     }
 
-    async fn text(&self, field: &mut Field<'_>) -> Result<String, Problem> {
-        let mut text = Vec::new();
+    async fn text(&self, field: &mut Field<'_>, between: &AtomicU64) -> Result<String, Problem> {
+        let (mut text, mut bytes) = (Vec::new(), 0);
         while let Some(chunk) = field.chunk().await.map_err(|error| self.broken(&error))? {
+            between.store(0, Ordering::Relaxed);
+            bytes += chunk.len();
+            if bytes > TEXT_BYTES_MAX {
+                return Err(problem::bad_request(
+                    "The text of a form field is too long. Send it as a file: `-F file=@NAME`.",
+                ));
+            }
             let room = FIELD_BYTES_MAX.saturating_sub(text.len());
             text.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
@@ -231,6 +255,28 @@ impl Form {
     fn stop(&mut self, problem: Problem) {
         if !self.outcomes.iter().any(|outcome| outcome.result.is_err()) {
             self.outcomes.push(Outcome { name: String::new(), result: Err(problem) });
+        }
+    }
+
+    /// Keeps what became of a file, for the answer.
+    fn keep(&mut self, named: &str, result: Result<ledger::Upload, Problem>) {
+        let refused = || self.outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
+        if result.is_err() && refused() >= REFUSED_MAX {
+            self.unnamed += 1;
+        } else {
+            self.outcomes.push(Outcome { name: shortened(named), result });
+        }
+    }
+
+    /// The last outcome is of those that are not named.
+    fn sum_up(&mut self) {
+        if self.unnamed > 0 {
+            let more = format!(
+                "{} more files of this form were refused, and are not named here. What is not named as stored: mend what \
+                 it was refused for, and send it in another form.",
+                self.unnamed
+            );
+            self.outcomes.push(Outcome { name: String::new(), result: Err(problem::bad_request(&more)) });
         }
     }
 
@@ -309,7 +355,8 @@ fn body_error(error: &multer::Error) -> BodyError {
     {
         return error.clone();
     }
-    BodyError::Malformed(format!("The form is damaged: {error}. Send it again."))
+    // It may hold the name of a field.
+    BodyError::Malformed(format!("The form is damaged: {}. Send it again.", shortened(&error.to_string())))
 }
 
 #[derive(Debug)]
@@ -349,8 +396,8 @@ impl Stream for Calm {
             };
             let seen = self.between.fetch_add(bytes.len() as u64, Ordering::Relaxed);
             // The frame that ends the count may be long and hold a file already: what came before it counts.
-            if seen > BETWEEN_FILES_BYTES_MAX {
-                return Err(Failed(BodyError::Malformed("The headers of a form field are too long.".into())));
+            if seen > HEADERS_BYTES_MAX {
+                return Err(Failed(BodyError::Malformed("The headers of a form field are too long: a file name has at most 255 bytes. Send it again.".into())));
             }
             Ok(bytes)
         }))

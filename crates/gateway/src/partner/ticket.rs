@@ -61,18 +61,19 @@ async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
     let app = &asking.app;
     // A partner without an organisation in the desk owns no ticket that could be named.
     let Some(organization) = asking.partner.organization_id else { return Err(problem::unknown_ticket()) };
-    let known = app.ledger.ticket(&ticket).await?.filter(|known| known.checked_at > 0);
+    // What is known of another's ticket is passed over: it must look as one that nobody knows, with the desk and without,
+    // to the end of the budget.
+    let known = app.ledger.ticket(&ticket).await?;
+    let known = known.filter(|known| known.checked_at > 0 && known.organization_id == Some(organization));
     let fresh = known.as_ref().is_some_and(|known| ledger::now_ms() - known.checked_at < FRESH_MS);
-    // Whatever is not known as this partner's own counts: were it only what the desk is asked about, the end of the budget
-    // would tell the tickets of others from those that nobody has.
-    if !fresh || known.as_ref().is_none_or(|known| known.organization_id != Some(organization)) {
+    if !fresh {
         let per_minute = app.limits.link_ticket_lookups_per_minute;
         let taken = app.lookups.take(&asking.link.id, per_minute);
         taken.map_err(|wait| problem::too_many_tickets(per_minute, wait))?;
     }
     let seen = if fresh {
         None
-    } else if app.absent.holds(&ticket) {
+    } else if app.absent.holds(organization, &ticket) {
         return Err(problem::unknown_ticket());
     } else {
         match tokio::time::timeout(DESK_WAIT, app.desk.ticket(&ticket)).await {
@@ -80,10 +81,14 @@ async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
                 let owner = found.organization_id.and_then(|id| i64::try_from(id).ok());
                 let closed = found.status == desk::Status::Closed;
                 app.ledger.saw_ticket(&ticket, owner, closed).await?;
-                Some((owner, closed))
+                if owner != Some(organization) {
+                    app.absent.note(organization, &ticket);
+                    return Err(problem::unknown_ticket());
+                }
+                Some(closed)
             }
             Ok(Err(desk::Error::NotFound)) => {
-                app.absent.note(&ticket);
+                app.absent.note(organization, &ticket);
                 return Err(problem::unknown_ticket());
             }
             Ok(Err(error)) => {
@@ -93,21 +98,9 @@ async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
             Err(_) => None,
         }
     };
-    let (owner, closed) = match (seen, known) {
-        (Some(seen), _) => seen,
-        // Without the desk another partner's ticket must look as one that nobody knows.
-        (None, Some(known)) if fresh || known.organization_id == Some(organization) => {
-            (known.organization_id, known.closed)
-        }
-        (None, _) => {
-            return Err(problem::unavailable("The ticket cannot be checked just now.", problem::RETRY_SOON));
-        }
-    };
-    if owner != Some(organization) {
-        Err(problem::unknown_ticket())
-    } else if closed {
-        Err(problem::ticket_closed(&ticket))
-    } else {
-        Ok(ticket)
+    match seen.or(known.map(|known| known.closed)) {
+        None => Err(problem::unavailable("The ticket cannot be checked just now.", problem::RETRY_SOON)),
+        Some(true) => Err(problem::ticket_closed(&ticket)),
+        Some(false) => Ok(ticket),
     }
 }
