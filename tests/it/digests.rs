@@ -1,11 +1,11 @@
 //! Digests from the sender in every form: headers, trailers, and side files sent before or after.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tests::{Answer, Raw, Shared, World, comments_naming, curl, eventually_async, noise, sha256};
+use tests::{Answer, Raw, Shared, World, comments_naming, curl, curl_raw, eventually_async, noise, sha256};
 
 static SHARED: Shared = Shared::with(&["link_open_uploads = 64"]);
 
@@ -185,6 +185,45 @@ async fn a_side_file_sent_after_is_compared() {
         assert_eq!(send(&world, &link, &format!("dump.bin.{suffix}"), wrong.as_bytes(), &[]).status, 201);
         let next = send(&world, &link, "dump.bin", &noise(100, 7), &[]);
         assert_eq!(next.status, 422, "{next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_side_file_that_comes_while_its_file_is_on_its_way_is_compared() {
+    let world = World::start();
+    for (suffix, algorithm, digits) in [("sha256", "sha-256", 64), ("md5", "md5", 32)] {
+        let (ticket, link) = world.sandbox.open_ticket_and_link(&world.gateway, "acme").await;
+        let bytes = noise(300_000, 8);
+        let (first, rest) = (world.path("first", &bytes[..100_000]), world.path("rest", &bytes[100_000..]));
+        let url = format!("{link}/mid.bin");
+        let begun = curl(&["-H", "Content-Range: bytes 0-99999/300000", "-T", &first, &url]);
+        assert_eq!(begun.status, 204, "{begun:?}");
+        let wrong = "0".repeat(digits);
+        assert_eq!(send(&world, &link, &format!("mid.bin.{suffix}"), wrong.as_bytes(), &[]).status, 201);
+        let done = curl(&["-H", "Content-Range: bytes 100000-299999/300000", "-T", &rest, &url]);
+        if suffix == "sha256" {
+            // It was computed as the file came: nothing of it rests yet.
+            assert_eq!(
+                (done.status, done.problem().as_str()),
+                (422, "/problems/digest-mismatch"),
+                "{done:?}"
+            );
+            continue;
+        }
+        assert_eq!((done.status, &done.json()["checked"]), (201, &json!([])), "{done:?}");
+        let mismatch = done.json()["mismatch"].as_str().unwrap().to_owned();
+        assert!(mismatch.starts_with(&format!("{algorithm} {wrong} ")), "{mismatch}");
+        eventually_async("the mismatch is on the ticket", async || {
+            let comments = world.sandbox.comments(&ticket).await;
+            let marks = comments.iter().filter(|c| c["body"].as_str().unwrap().contains("Digest mismatch"));
+            (marks.count() == 1).then_some(())
+        })
+        .await;
+        // Who sends it again for a terminal is told, too; the next file of the name is free.
+        let again = curl_raw(&["-T", &world.path("mid.bin", &bytes), &format!("{link}/")], Stdio::null());
+        assert!(again.status == 201 && again.body.contains(&mismatch[algorithm.len()..][..33]), "{again:?}");
+        let next = send(&world, &link, "mid.bin", &noise(100, 9), &[]);
+        assert_eq!((next.status, &next.json()["mismatch"]), (201, &Value::Null), "{next:?}");
     }
 }
 

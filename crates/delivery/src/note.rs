@@ -124,6 +124,7 @@ mod tests {
             length: Some(2_300_000),
             multipart_id: None,
             sha256: Some("ab".repeat(32)),
+            md5: None,
             crc64: None,
             checked: vec![],
             destination: Some(Destination::TicketAttachment),

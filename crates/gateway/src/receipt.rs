@@ -29,12 +29,22 @@ pub(crate) fn text(upload: &Upload, location: &str) -> String {
     } else {
         ""
     };
+    let differs = upload.mismatch.as_deref().and_then(differs).unwrap_or_default();
     format!(
-        "{}, {size} bytes\nSHA-256 {}\n{}\n{empty}Receipt {location}\n",
+        "{}, {size} bytes\nSHA-256 {}\n{}\n{empty}{differs}Receipt {location}\n",
         upload.name,
         upload.sha256.as_deref().unwrap_or_default(),
         place(upload),
     )
+}
+
+/// That it is not what its side file says, from algorithm, digest announced and digest of the file.
+fn differs(mismatch: &str) -> Option<String> {
+    let mut words = mismatch.split(' ');
+    let (algorithm, announced, actual) = (words.next()?, words.next()?, words.next()?);
+    Some(format!(
+        "It is kept, but it is not what its side file says: {algorithm} {announced} there, {actual} here. Send both again.\n"
+    ))
 }
 
 /// Where it belongs and on which ticket, in words.

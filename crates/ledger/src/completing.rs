@@ -4,6 +4,7 @@
 use sqlx::Row as _;
 
 use crate::links::link_lives;
+use crate::uploads::upload;
 use crate::{
     Destination, Error, JobKind, Ledger, Result, Side, State, audit, digests, hash_token, new_id, now_ms,
 };
@@ -27,6 +28,8 @@ pub struct Completing<'a> {
     pub size: i64,
     /// SHA-256, hex.
     pub sha256: &'a str,
+    /// MD5, hex, where somebody asked for it.
+    pub md5: Option<&'a str>,
     /// CRC-64/NVME of the whole, hex.
     pub crc64: &'a str,
     /// Where it belongs.
@@ -57,6 +60,9 @@ pub enum Completed {
     Now,
     /// It was complete already.
     Before,
+    /// Nothing changed: a file that it speaks of as a side file has come since it was read. Compare the two, then say again
+    /// that it is complete.
+    Overtaken,
 }
 
 impl Ledger {
@@ -95,7 +101,7 @@ impl Ledger {
         let done = sqlx::query(concat!(
             "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
              checked = $7, dedupe_key = $8, updated_at = $9, \
-             attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END \
+             attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END, md5 = $11 \
              WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
             link_lives!()
         ))
@@ -109,6 +115,7 @@ impl Ledger {
         .bind(end.dedupe_key)
         .bind(now)
         .bind(end.attempts_until)
+        .bind(end.md5)
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
@@ -127,7 +134,7 @@ impl Ledger {
     /// [`Error::Unavailable`].
     pub async fn reopen(&self, id: &str, epoch: i64) -> Result<bool> {
         let done = sqlx::query(
-            "UPDATE uploads SET state = 'open', epoch = epoch + 1, sha256 = NULL, crc64 = NULL, destination = NULL, \
+            "UPDATE uploads SET state = 'open', epoch = epoch + 1, sha256 = NULL, md5 = NULL, crc64 = NULL, destination = NULL, \
              checked = '', dedupe_key = NULL, updated_at = $3 \
              WHERE id = $1 AND epoch = $2 AND state = 'completing' AND multipart_id IS NULL AND resumable = 1",
         )
@@ -139,18 +146,19 @@ impl Ledger {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Records that the object is durable at its final key, what it says as a side file, that what side files said of it has
-    /// been heard, and what is to be done next, in one transaction.
+    /// Records that the object is durable at its final key, what it says as a side file, whether it is what side files said
+    /// of it, and what is to be done next, in one transaction.
     ///
     /// # Errors
     /// [`Error::Superseded`] when it is neither completing under this epoch nor complete.
     pub async fn complete(&self, id: &str, epoch: i64, side: Option<&Side<'_>>) -> Result<Completed> {
+        // In turn: of a file and its side file, whichever is complete later sees the other.
+        let mut tx = self.begin_in_turn(&self.link_of(id).await?).await?;
         let now = now_ms();
-        let mut tx = self.begin().await?;
         let row = sqlx::query(
             "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
              sha256_state = NULL, completed_at = $2, updated_at = $2 \
-             WHERE id = $1 AND epoch = $3 AND state = 'completing' RETURNING ticket, link_id, name",
+             WHERE id = $1 AND epoch = $3 AND state = 'completing' RETURNING *",
         )
         .bind(id)
         .bind(now)
@@ -164,7 +172,7 @@ impl Ledger {
                 _ => Err(Error::Superseded),
             };
         };
-        let ticket: String = row.try_get("ticket")?;
+        let done = upload(&row)?;
         for kind in [JobKind::Deliver, JobKind::Receipt] {
             sqlx::query(
                 "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
@@ -173,15 +181,16 @@ impl Ledger {
             .bind(new_id())
             .bind(kind.name())
             .bind(id)
-            .bind(&ticket)
+            .bind(&done.ticket)
             .bind(now)
             .execute(&mut *tx)
             .await?;
         }
-        let link_id: String = row.try_get("link_id")?;
-        audit::write(&mut *tx, &format!("link:{link_id}"), "upload.complete", id, "").await?;
-        let name: String = row.try_get("name")?;
-        digests::settle(&mut tx, &link_id, &name, side).await?;
+        audit::write(&mut *tx, &format!("link:{}", done.link_id), "upload.complete", id, "").await?;
+        if digests::settle(&mut tx, &done, side).await? {
+            tx.rollback().await?;
+            return Ok(Completed::Overtaken);
+        }
         tx.commit().await?;
         Ok(Completed::Now)
     }

@@ -226,7 +226,7 @@ pub(crate) fn create_private(path: &str) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
     (2, "link_limits", include_str!("../migrations/0002_link_limits.sql")),
     (3, "digests", include_str!("../migrations/0003_digests.sql")),
@@ -234,6 +234,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "duplicates", include_str!("../migrations/0005_duplicates.sql")),
     (6, "unswept", include_str!("../migrations/0006_unswept.sql")),
     (7, "begins_with_body", include_str!("../migrations/0007_begins_with_body.sql")),
+    (8, "side_files", include_str!("../migrations/0008_side_files.sql")),
 ];
 
 /// Number and name of every migration this program knows.

@@ -5,6 +5,7 @@ mod access;
 mod adopt;
 mod completing;
 mod crowd;
+mod digests;
 mod home;
 mod jobs;
 mod keys;
@@ -121,6 +122,7 @@ fn end<'a>(id: &'a str, epoch: i64, dedupe_key: &'a str) -> Completing<'a> {
         epoch,
         size: 10,
         sha256: "ab",
+        md5: None,
         crc64: "cd",
         destination: Destination::TicketAttachment,
         checked: &["sha-256"],

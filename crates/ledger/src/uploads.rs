@@ -95,6 +95,8 @@ pub struct Upload {
     pub multipart_id: Option<String>,
     /// SHA-256 of the file, lower-case hex, once all of it has arrived.
     pub sha256: Option<String>,
+    /// MD5 of the file, lower-case hex, where somebody asked for it.
+    pub md5: Option<String>,
     /// CRC-64/NVME of the durable bytes, hex.
     pub crc64: Option<String>,
     /// Client digests that were compared, by algorithm.
@@ -449,6 +451,7 @@ pub(crate) fn upload(row: &AnyRow) -> Result<Upload> {
         length: row.try_get("length_bytes")?,
         multipart_id: row.try_get("multipart_id")?,
         sha256: row.try_get("sha256")?,
+        md5: row.try_get("md5")?,
         crc64: row.try_get("crc64")?,
         checked: checked.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         destination: named("destination")?

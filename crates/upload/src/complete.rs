@@ -4,15 +4,15 @@
 use std::time::Duration;
 
 use bucket::{Bucket, Crc64, Listed, Metadata, PartTag, Payload};
-use ledger::{Completing, Original, Part, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
+use ledger::{Completed, Completing, Original, Part, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
 use tracing::Instrument as _;
 
 use crate::append::{Append, BodyError, End, Frame};
 use crate::engine::{Uploads, destination, signed, unsigned};
 use crate::observe::ended_alone;
 use crate::receiving::{Receiving, deadline};
-use crate::side::{Side, is_side_file};
-use crate::{Error, Result};
+use crate::side::Side;
+use crate::{Algorithm, Error, Result};
 
 /// Publishing is tried again within the request, for about 30 s with the retries of each call; after that recovery goes
 /// on with it.
@@ -48,17 +48,15 @@ impl Uploads {
         };
         let crc64 = whole.as_ref().map_or(receiving.crc64, Payload::crc64);
         let upload = &receiving.upload;
-        let side = match &whole {
-            Some(payload) if is_side_file(&upload.name, payload.len()) => {
-                self.side_file(upload, &payload.to_bytes()).await?
-            }
-            _ => None,
-        };
+        let side = self.side(upload, whole.as_ref()).await?;
+        let md5 = digests.iter().find(|digest| digest.algorithm == Algorithm::Md5);
+        let md5 = md5.map(|digest| digest.hex.as_str());
         let end = Completing {
             id: &upload.id,
             epoch: receiving.epoch,
             size: signed(size),
             sha256: &sha256,
+            md5,
             crc64: &crc64.to_hex(),
             destination: destination(
                 size,
@@ -76,21 +74,19 @@ impl Uploads {
                 continue;
             }
             self.clear_later(upload.id.clone());
-            let side = side.as_ref().map(Side::in_ledger);
-            self.0.ledger.settle_side_file(&upload.link_id, &upload.name, side.as_ref()).await?;
-            return Ok(original);
+            self.complete_again(upload, &original, md5, side, whole.as_ref()).await?;
+            self.compare_soon(&original.id).await?;
+            return Ok(self.0.ledger.upload(&original.id).await?);
         }
         match &whole {
             Some(payload) => self.put_whole(receiving, payload, &sha256).await?,
             None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
         }
-        self.0
-            .ledger
-            .complete(&upload.id, receiving.epoch, side.as_ref().map(Side::in_ledger).as_ref())
-            .await?;
+        self.complete(upload, receiving.epoch, side, whole.as_ref()).await?;
         if upload.tails_written > 0 || !receiving.tails.is_empty() {
             self.clear_later(upload.id.clone());
         }
+        self.compare_soon(&upload.id).await?;
         Ok(self.0.ledger.upload(&upload.id).await?)
     }
 
@@ -174,8 +170,8 @@ impl Uploads {
         }
     }
 
-    /// Goes on with uploads that were being published when their process died, ends those whose last byte had come, and
-    /// cancels those nobody works on.
+    /// Goes on with uploads that were being published when their process died, ends those whose last byte had come, cancels
+    /// those nobody works on, and makes up for comparisons with side files.
     /// `idle` is how long one must not have moved; zero only before the first request is taken.
     ///
     /// # Errors
@@ -202,7 +198,7 @@ impl Uploads {
                 tracing::warn!(upload.id, error = %error, "recover upload");
             }
         }
-        Ok(())
+        self.compare_left(idle).await
     }
 
     /// Every byte is durable, and whoever received the last one died before it said so. A sender that finds the offset at
@@ -236,10 +232,13 @@ impl Uploads {
                     Err(Error::DigestMismatch { .. }) => return self.drop_completing(upload).await,
                     other => other?,
                 };
-                self.0
-                    .ledger
-                    .complete(&upload.id, upload.epoch, side.as_ref().map(Side::in_ledger).as_ref())
-                    .await?;
+                let side = side.as_ref().map(Side::in_ledger);
+                if self.0.ledger.complete(&upload.id, upload.epoch, side.as_ref()).await?
+                    == Completed::Overtaken
+                {
+                    // The next look compares it with the file that has come in the meantime.
+                    return Ok(());
+                }
                 self.0.completed.notify_one();
                 ended_alone("completed", "recovered");
                 Ok(())

@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 use crate::budget::Budget;
 use crate::lease::Lease;
 use crate::observe::ended_alone;
+use crate::side::Turns;
 use crate::{Digest, Error, Plan, Result, digest};
 
 /// What the engine may use and accept. Checked by the configuration before it comes here.
@@ -73,6 +74,8 @@ pub(crate) struct Inner {
     running: Mutex<HashMap<String, Running>>,
     /// Appends of uploads that may be resumed end at the next frame.
     stopping: CancellationToken,
+    /// Files being read back for their MD5, by link.
+    pub(crate) read_backs: Turns,
     pub(crate) tasks: TaskTracker,
     pub(crate) completed: Arc<Notify>,
 }
@@ -155,6 +158,7 @@ impl Uploads {
             limits,
             running: Mutex::default(),
             stopping: CancellationToken::new(),
+            read_backs: Turns::default(),
             tasks: TaskTracker::new(),
             completed,
         }))

@@ -12,6 +12,7 @@ mod lost;
 mod model;
 mod resume;
 mod resume_model;
+mod side;
 mod sweep;
 mod takeover;
 

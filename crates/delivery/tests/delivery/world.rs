@@ -144,6 +144,7 @@ impl World {
             epoch,
             size: i64::try_from(name.len()).unwrap(),
             sha256: SHA256,
+            md5: None,
             crc64: &crc64.value().to_hex(),
             destination,
             checked: &["sha-256"],

@@ -139,3 +139,53 @@ async fn of_many_workers_one_has_the_ticket_and_each_job_is_taken_once() {
     jobs.dedup();
     assert_eq!(jobs.len(), CROWD, "each job once");
 }
+
+/// A file and its side file come to rest at the same moment: one of the two sees the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_file_and_its_side_file_meet() {
+    let world = World::open().await;
+    let crowd = Crowd::on(&world).await;
+    for round in 0..10 {
+        // Each pair is about a name of its own; the even ones bring the side file.
+        let mut ids = Vec::new();
+        for number in 0..CROWD {
+            let suffix = if number % 2 == 0 { ".sha256" } else { "" };
+            let new = NewUpload { name: format!("{}.log{suffix}", number / 2), ..world.new_upload() };
+            world.create_upload(&new, AMPLE).await.unwrap();
+            world.begin_append(&new.id, 0, None).await.unwrap();
+            let key = format!("{round} {number}");
+            let end = Completing { checked: &[], ..end(&new.id, 1, &key) };
+            world.begin_completing(&end).await.unwrap();
+            ids.push(new.id);
+        }
+        let mut newest = Vec::new();
+        for number in 0..CROWD {
+            let name = format!("{}.log", number / 2);
+            newest.push(world.newest_complete(&world.link.id, "1001", &name, 0).await.unwrap());
+        }
+        let completed = crowd
+            .each(|ledger, number| {
+                let (id, newest) = (ids[number].clone(), newest[number].clone());
+                async move {
+                    let name = format!("{}.log", number / 2);
+                    let side = Side::Binds {
+                        name: &name,
+                        algorithm: "sha-256",
+                        digest: "ab",
+                        until: now_ms() + 60_000,
+                        newest: newest.as_ref().map(|newest| newest.id.as_str()),
+                        since: 0,
+                    };
+                    ledger.complete(&id, 1, (number % 2 == 0).then_some(&side)).await.unwrap()
+                }
+            })
+            .await;
+        for pair in 0..CROWD / 2 {
+            let file = world.upload(&ids[2 * pair + 1]).await.unwrap();
+            let heard = file.checked == ["sha-256"];
+            assert_eq!(completed[2 * pair] == Completed::Overtaken, !heard, "{round} {file:?}");
+            let left = world.announced(&world.link.id, &format!("{pair}.log")).await.unwrap();
+            assert!(left.is_empty(), "it binds another: {left:?}");
+        }
+    }
+}

@@ -297,26 +297,3 @@ async fn two_concurrent_writers() {
     assert_eq!(epochs, (2..=201).collect::<Vec<_>>(), "each epoch was given once");
     assert_eq!(world.upload(&id).await.unwrap().epoch, 201);
 }
-
-#[tokio::test]
-async fn a_side_file_binds_one_link_and_name_for_its_time() {
-    let world = World::open().await;
-    let id = world.begun().await;
-    let link = world.upload(&id).await.unwrap().link_id;
-    // Said by a file of some other name.
-    let say = async |algorithm, digest, until| {
-        let side = Side::Binds { name: "a.log", algorithm, digest, until };
-        world.settle_side_file(&link, "a.log.md5", Some(&side)).await.unwrap();
-    };
-    say("md5", "00", now_ms() - 1).await;
-    assert!(world.announced(&link, "a.log").await.unwrap().is_empty(), "its time is over");
-    say("md5", "11", now_ms() + 60_000).await;
-    say("md5", "22", now_ms() + 60_000).await;
-    say("sha-256", "33", now_ms() + 60_000).await;
-    let found = world.announced(&link, "a.log").await.unwrap();
-    assert_eq!(found, [("md5", "22"), ("sha-256", "33")].map(|(a, b)| (a.to_owned(), b.to_owned())));
-    assert!(world.announced(&link, "b.log").await.unwrap().is_empty());
-    assert!(world.announced("other", "a.log").await.unwrap().is_empty());
-    world.settle_side_file(&link, "a.log", None).await.unwrap();
-    assert!(world.announced(&link, "a.log").await.unwrap().is_empty());
-}

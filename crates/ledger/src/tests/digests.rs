@@ -1,0 +1,152 @@
+//! What side files say, of the next upload of a name and of one that is complete.
+
+use super::*;
+
+fn binds<'a>(algorithm: &'a str, digest: &'a str, newest: Option<&'a str>) -> Side<'a> {
+    Side::Binds { name: "a.bin", algorithm, digest, until: now_ms() + 60_000, newest, since: 0 }
+}
+
+/// Has a file of some other name say something of the next `a.bin`.
+async fn say(world: &World, side: &Side<'_>) -> Completed {
+    let new = NewUpload { name: format!("{}.md5", new_id()), ..world.new_upload() };
+    world.create_upload(&new, AMPLE).await.unwrap();
+    world.begin_append(&new.id, 0, None).await.unwrap();
+    world.begin_completing(&end(&new.id, 1, &new.id)).await.unwrap();
+    world.complete(&new.id, 1, Some(side)).await.unwrap()
+}
+
+/// An `a.bin` that is complete but for the word, with no digest checked.
+async fn stored(world: &World, md5: Option<&str>) -> String {
+    let id = world.begun().await;
+    let end = Completing { checked: &[], md5, ..end(&id, 1, &id) };
+    world.begin_completing(&end).await.unwrap();
+    id
+}
+
+async fn announced(world: &World, name: &str) -> Vec<(String, String)> {
+    world.announced(&world.link.id, name).await.unwrap()
+}
+
+fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+}
+
+async fn marks(world: &World) -> usize {
+    world.ticket_jobs(JobKind::Mark, "1001", 10).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_side_file_binds_one_link_and_name_for_its_time() {
+    let world = World::open().await;
+    let over = Side::Binds {
+        name: "a.bin",
+        algorithm: "md5",
+        digest: "00",
+        until: now_ms() - 1,
+        newest: None,
+        since: 0,
+    };
+    say(&world, &over).await;
+    assert!(announced(&world, "a.bin").await.is_empty(), "its time is over");
+    say(&world, &binds("md5", "11", None)).await;
+    say(&world, &binds("md5", "22", None)).await;
+    say(&world, &binds("sha-256", "33", None)).await;
+    assert_eq!(announced(&world, "a.bin").await, owned(&[("md5", "22"), ("sha-256", "33")]));
+    assert!(announced(&world, "b.bin").await.is_empty());
+    assert!(world.announced("other", "a.bin").await.unwrap().is_empty());
+    world.complete_one("d").await;
+    assert!(announced(&world, "a.bin").await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_said_until_a_file_is_complete_is_compared() {
+    for (md5, said, checked, mismatch, uncompared) in [
+        (None, ("sha-256", "ab"), vec!["sha-256"], None, &[][..]),
+        (None, ("sha-256", "00"), vec![], Some("sha-256 00 ab"), &[]),
+        (Some("ef"), ("md5", "ef"), vec!["md5"], None, &[]),
+        (Some("ef"), ("md5", "00"), vec![], Some("md5 00 ef"), &[]),
+        (None, ("md5", "00"), vec![], None, &[("md5", "00")]),
+    ] {
+        let world = World::open().await;
+        let id = stored(&world, md5).await;
+        say(&world, &binds(said.0, said.1, None)).await;
+        assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Now);
+        let upload = world.upload(&id).await.unwrap();
+        assert_eq!(
+            (upload.checked, upload.mismatch.as_deref()),
+            (owned_names(&checked), mismatch),
+            "{said:?}"
+        );
+        assert_eq!(marks(&world).await, usize::from(mismatch.is_some()));
+        assert_eq!(world.uncompared(&id).await.unwrap(), owned(uncompared));
+        assert!(announced(&world, "a.bin").await.is_empty(), "it binds no other");
+        assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Before);
+        assert_eq!(world.uncompared(&id).await.unwrap(), owned(uncompared));
+    }
+}
+
+fn owned_names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_is_yet_to_be_compared_is_compared_once() {
+    for (digest, actual, checked, mismatch) in [
+        ("ef", Some("ef"), vec!["md5"], None),
+        ("00", Some("ef"), vec![], Some("md5 00 ef")),
+        ("00", None, vec![], None),
+    ] {
+        let world = World::open().await;
+        let id = stored(&world, None).await;
+        say(&world, &binds("md5", digest, None)).await;
+        world.complete(&id, 1, None).await.unwrap();
+        assert_eq!(world.uncompared_since(now_ms() + 1).await.unwrap(), std::slice::from_ref(&id));
+        assert!(world.uncompared_since(0).await.unwrap().is_empty(), "it may be under way");
+        assert!(!world.compared(&id, "md5", "another", actual).await.unwrap());
+        assert!(world.compared(&id, "md5", digest, actual).await.unwrap());
+        assert!(!world.compared(&id, "md5", digest, actual).await.unwrap());
+        assert!(world.uncompared_since(now_ms() + 1).await.unwrap().is_empty());
+        let upload = world.upload(&id).await.unwrap();
+        assert_eq!((upload.checked, upload.mismatch.as_deref()), (owned_names(&checked), mismatch));
+        assert_eq!(marks(&world).await, usize::from(mismatch.is_some()));
+    }
+}
+
+/// It was read when the file had not come yet, and is about that one.
+#[tokio::test]
+async fn a_side_file_that_was_overtaken_is_told_so() {
+    let world = World::open().await;
+    let first = world.complete_one("first").await;
+    let late = binds("md5", "00", None);
+    assert_eq!(say(&world, &late).await, Completed::Overtaken);
+    assert!(announced(&world, "a.bin").await.is_empty(), "nothing changed");
+    assert_eq!(world.settle_again(&first, None, Some(&late)).await.unwrap(), Completed::Overtaken);
+    assert_eq!(say(&world, &binds("md5", "00", Some(&first))).await, Completed::Now);
+    assert_eq!(announced(&world, "a.bin").await, owned(&[("md5", "00")]));
+    // Another link's file, and another ticket's, are none of its own.
+    let other = world.create_link(&Token::random(), &new_link()).await.unwrap();
+    let elsewhere = binds("md5", "11", None);
+    let new = NewUpload { link_id: other.id.clone(), name: "a.bin.md5".into(), ..world.new_upload() };
+    world.create_upload(&new, AMPLE).await.unwrap();
+    world.begin_append(&new.id, 0, None).await.unwrap();
+    world.begin_completing(&end(&new.id, 1, "side")).await.unwrap();
+    assert_eq!(world.complete(&new.id, 1, Some(&elsewhere)).await.unwrap(), Completed::Now);
+    assert_eq!(world.announced(&other.id, "a.bin").await.unwrap(), owned(&[("md5", "11")]));
+}
+
+#[tokio::test]
+async fn a_file_that_came_again_hears_what_was_said_since() {
+    let world = World::open().await;
+    let first = stored(&world, None).await;
+    world.complete(&first, 1, None).await.unwrap();
+    say(&world, &binds("sha-256", "ab", Some(&first))).await;
+    say(&world, &binds("md5", "00", Some(&first))).await;
+    assert_eq!(world.settle_again(&first, Some("ef"), None).await.unwrap(), Completed::Before);
+    let upload = world.upload(&first).await.unwrap();
+    assert_eq!((upload.checked, upload.mismatch.as_deref()), (owned_names(&["sha-256"]), Some("md5 00 ef")));
+    assert_eq!(upload.md5.as_deref(), Some("ef"));
+    assert!(announced(&world, "a.bin").await.is_empty());
+    world.keep_md5(&first, "ee").await.unwrap();
+    assert_eq!(world.upload(&first).await.unwrap().md5.as_deref(), Some("ee"));
+    assert!(matches!(world.settle_again("none", None, None).await, Err(Error::NotFound)));
+}
