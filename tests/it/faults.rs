@@ -2,6 +2,7 @@
 //! uploads gone, no room. The offset never covers a gap, the object is what was sent, and no call is made in vain.
 
 mod again;
+mod proxied;
 
 use bucket::{Crc64Hasher, Metadata, Payload};
 use bytes::Bytes;

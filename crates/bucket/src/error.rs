@@ -1,4 +1,5 @@
-//! What a bucket answered, reported as a fact; the engine decides the remedy.
+//! What a bucket answered, reported as a fact; the engine decides the remedy. Invariant: that something is not there, or is
+//! another, is S3's word only with S3's code. A status alone may be that of a proxy between us and the store.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -42,33 +43,37 @@ impl Error {
     }
 }
 
+/// As [`sort`], for the answer to a `HEAD`, which has no body and so no code: 404 is [`Error::NotFound`], to be confirmed by
+/// an answer that has one, and 403 is the store's.
+pub(crate) fn sort_head<E>(error: &SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match error.raw_response().map(|response| response.status().as_u16()) {
+        Some(404) => Error::NotFound("object"),
+        Some(401 | 403) => Error::Forbidden(told(error)),
+        _ => sort(error),
+    }
+}
+
 /// Sorts an SDK error into the facts above. The SDK has already retried what is worth retrying.
 pub(crate) fn sort<E>(error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
-    let request =
-        error.raw_response().and_then(|r| r.headers().get("x-amz-request-id")).unwrap_or("-").to_owned();
-    let code = error.code().unwrap_or_default().to_owned();
-    // A bucket of another region says which; its message does not.
-    let region = error
-        .raw_response()
-        .filter(|response| matches!(response.status().as_u16(), 301 | 307 | 400))
-        .and_then(|response| response.headers().get("x-amz-bucket-region"))
-        .map_or_else(String::new, |region| format!("; the bucket is in region {region}"));
-    let text = format!(
-        "{}{region} (status {}, request {request})",
-        error
-            .message()
-            .filter(|_| !code.is_empty())
-            .map_or_else(|| chain(error), |message| { format!("{code}: {message}") }),
-        status.map_or_else(|| "none".into(), |status| status.to_string()),
-    );
-    match (code.as_str(), status) {
+    let code = error.code().unwrap_or_default();
+    let text = told(error);
+    match (code, status) {
         ("NoSuchUpload", _) => Error::NotFound("multipart upload"),
         ("NoSuchBucket", _) => Error::NoSuchBucket(text),
-        ("NoSuchKey" | "NotFound", _) | (_, Some(404)) => Error::NotFound("object"),
+        ("NoSuchKey" | "NoSuchVersion", _) => Error::NotFound("object"),
+        ("NoSuchLifecycleConfiguration" | "NoSuchTagSet", _) => Error::NotFound("setting"),
+        // `NotFound` is what the SDK makes of an empty body.
+        ("" | "NotFound", Some(404)) | ("", Some(401 | 403 | 412)) => Error::Unavailable(format!(
+            "this answer has no error code of S3: check what stands between here and the store, and `endpoint`: {text}"
+        )),
+        (_, Some(404)) => Error::Unavailable(text),
         (
             "BadDigest"
             | "InvalidPart"
@@ -78,7 +83,7 @@ where
             | "XAmzContentChecksumMismatch",
             _,
         ) => Error::Damaged(text),
-        ("PreconditionFailed", _) | (_, Some(412)) => Error::Changed,
+        ("PreconditionFailed", _) => Error::Changed,
         // An expired session is a 400.
         ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, Some(401 | 403)) => {
             Error::Forbidden(text)
@@ -91,6 +96,40 @@ where
         | (_, None | Some(408 | 409 | 429 | 500..)) => Error::Unavailable(text),
         _ => Error::Refused(text),
     }
+}
+
+/// What was answered, in words.
+fn told<E>(error: &SdkError<E>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let request = error.raw_response().and_then(|r| r.headers().get("x-amz-request-id")).unwrap_or("-");
+    // A bucket of another region says which; its message does not.
+    let region = error
+        .raw_response()
+        .filter(|response| matches!(response.status().as_u16(), 301 | 307 | 400))
+        .and_then(|response| response.headers().get("x-amz-bucket-region"))
+        .map_or_else(String::new, |region| format!("; the bucket is in region {region}"));
+    format!(
+        "{}{region} (status {}, request {request})",
+        error
+            .code()
+            .zip(error.message())
+            .map_or_else(|| chain(error), |(code, message)| format!("{code}: {message}")),
+        status.map_or_else(|| "none".into(), |status| status.to_string()),
+    )
+}
+
+/// The tag that S3 gives whatever it has stored or reads; an answer without one is not the store's, whatever its status.
+pub(crate) fn tagged(etag: Option<String>) -> Result<String> {
+    etag.filter(|etag| !etag.is_empty()).ok_or_else(|| {
+        Error::Unavailable(
+            "this answer has no ETag, as every one of S3 has: check what stands between here and the store, and \
+             `endpoint`"
+                .into(),
+        )
+    })
 }
 
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -107,4 +146,82 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::config::http::HttpResponse;
+    use aws_sdk_s3::error::ErrorMetadata;
+    use aws_sdk_s3::primitives::SdkBody;
+
+    use super::*;
+
+    fn answered(status: u16, code: &str) -> SdkError<ErrorMetadata> {
+        let mut metadata = ErrorMetadata::builder();
+        if !code.is_empty() {
+            metadata = metadata.code(code).message("says the store");
+        }
+        SdkError::service_error(
+            metadata.build(),
+            HttpResponse::new(status.try_into().unwrap(), SdkBody::empty()),
+        )
+    }
+
+    fn kind(error: &Error) -> &'static str {
+        match error {
+            Error::NotFound(what) => what,
+            Error::Damaged(_) => "damaged",
+            Error::Refused(_) => "refused",
+            Error::NoSuchBucket(_) => "no such bucket",
+            Error::Forbidden(_) => "forbidden",
+            Error::NoCredentials(_) => "no credentials",
+            Error::Changed => "changed",
+            Error::Unavailable(_) => "unavailable",
+        }
+    }
+
+    #[test]
+    fn a_status_alone_is_not_the_word_of_s3() {
+        for (status, code, expected) in [
+            (404, "NoSuchKey", "object"),
+            (404, "NoSuchVersion", "object"),
+            (404, "NoSuchUpload", "multipart upload"),
+            (404, "NoSuchLifecycleConfiguration", "setting"),
+            (404, "NoSuchBucket", "no such bucket"),
+            (404, "", "unavailable"),
+            // So the SDK calls an empty body.
+            (404, "NotFound", "unavailable"),
+            (404, "RouteNotFound", "unavailable"),
+            (412, "PreconditionFailed", "changed"),
+            (412, "", "unavailable"),
+            (403, "AccessDenied", "forbidden"),
+            (403, "", "unavailable"),
+            (401, "", "unavailable"),
+            (400, "ExpiredToken", "forbidden"),
+            (400, "BadDigest", "damaged"),
+            (400, "", "refused"),
+            (409, "", "unavailable"),
+            (200, "InternalError", "unavailable"),
+            (501, "", "refused"),
+            (503, "SlowDown", "unavailable"),
+        ] {
+            let sorted = sort(&answered(status, code));
+            assert_eq!(kind(&sorted), expected, "{status} {code}: {sorted}");
+        }
+        for (status, expected) in
+            [(404, "object"), (403, "forbidden"), (412, "unavailable"), (503, "unavailable")]
+        {
+            assert_eq!(kind(&sort_head(&answered(status, ""))), expected, "{status}");
+        }
+        let said = sort(&answered(404, "")).to_string();
+        assert!(said.contains("no error code of S3") && said.contains("status 404"), "{said}");
+    }
+
+    #[test]
+    fn an_answer_without_a_tag_is_not_the_store_s() {
+        assert_eq!(tagged(Some("\"a\"".into())).unwrap(), "\"a\"");
+        for none in [None, Some(String::new())] {
+            assert!(tagged(none).unwrap_err().is_transient());
+        }
+    }
 }

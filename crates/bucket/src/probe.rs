@@ -18,7 +18,7 @@ use bytes::Bytes;
 pub(crate) use lifecycle::Rules;
 pub use report::{Finding, Report, Weight};
 
-use crate::error::sort;
+use crate::error::sort_head;
 use crate::write::bounded;
 use crate::{Bucket, Crc64, Crc64Hasher, Error, PartTag, Payload, Result};
 
@@ -133,14 +133,15 @@ impl Bucket {
         let Err(error) = Box::pin(request.send()).await else { return Ok(()) };
         let region = error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
         let elsewhere = region.filter(|region| *region != self.config.region).map(str::to_owned);
-        match (elsewhere, sort(&error)) {
+        match (elsewhere, sort_head(&error)) {
             (Some(region), _) => Err(Error::Refused(format!(
                 "it is in region {region}, not in {}: write `region = \"{region}\"`",
                 self.config.region
             ))),
-            (None, Error::NotFound(_)) => Err(Error::NoSuchBucket(self.name().to_owned())),
             // The answer to a HEAD has no body; the one to a listing says why.
-            (None, Error::Refused(_) | Error::Forbidden(_)) => self.list(FOLDER, None).await.map(drop),
+            (None, Error::NotFound(_) | Error::Refused(_) | Error::Forbidden(_)) => {
+                self.list(FOLDER, None).await.map(drop)
+            }
             (None, sorted) => Err(sorted),
         }
     }

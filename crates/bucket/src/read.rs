@@ -9,8 +9,8 @@ use aws_sdk_s3::types::{ChecksumMode, EncodingType};
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-use crate::error::sort;
-use crate::write::bounded;
+use crate::error::{sort, sort_head, tagged};
+use crate::write::{bounded, bounded_by};
 use crate::{Bucket, Crc64, Error, Result};
 
 /// An object that exists.
@@ -103,6 +103,9 @@ pub struct Listed {
     pub etag: String,
 }
 
+/// The key itself sorts before all others that begin with it; a few more, for a store that sorts otherwise.
+const LISTED_MAX: i32 = 10;
+
 impl Bucket {
     /// Whether the bucket answers and lets us in.
     ///
@@ -113,7 +116,8 @@ impl Bucket {
         bounded(Box::pin(request.send())).await.map(drop)
     }
 
-    /// The object at `key`, if there is one.
+    /// The object at `key`, if there is one. That there is none is believed when a listing says so, too: the answer to a
+    /// `HEAD` has no body in which the store could say that it is the store's.
     ///
     /// # Errors
     /// As [`Error`], without [`Error::NotFound`].
@@ -125,18 +129,30 @@ impl Bucket {
             .key(key)
             .checksum_mode(ChecksumMode::Enabled)
             .set_expected_bucket_owner(self.owner());
-        match bounded(Box::pin(request.send())).await {
+        match bounded_by(sort_head, Box::pin(request.send())).await {
             Ok(answer) => Ok(Some(Found {
                 size: answer.content_length.unwrap_or_default(),
                 crc64: answer.checksum_crc64_nvme.as_deref().and_then(Crc64::from_base64),
-                etag: answer.e_tag,
+                etag: Some(tagged(answer.e_tag)?),
                 last_modified: answer.last_modified.map_or(0, |at| millis(&at)),
                 content_type: answer.content_type,
                 metadata: answer.metadata.unwrap_or_default(),
             })),
+            Err(Error::NotFound(_)) if self.is_listed(key).await? => {
+                Err(Error::Unavailable("it lists the object, and answers that there is none".into()))
+            }
             Err(Error::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the listing has an object of exactly this key. Costs one listing, and needs no answer to a `HEAD`.
+    ///
+    /// # Errors
+    /// As [`Error`], without [`Error::NotFound`].
+    pub async fn is_listed(&self, key: &str) -> Result<bool> {
+        let page = self.page(key, None, Some(LISTED_MAX)).await?;
+        Ok(page.objects.iter().any(|object| object.key == key))
     }
 
     /// Reads an object, or the bytes `first..=last` of it.
@@ -161,6 +177,7 @@ impl Bucket {
             .set_if_match(etag.map(str::to_owned))
             .set_expected_bucket_owner(self.owner());
         let answer = bounded(Box::pin(request.send())).await?;
+        tagged(answer.e_tag)?;
         Ok(Read { length: answer.content_length.unwrap_or_default(), body: answer.body })
     }
 
@@ -169,6 +186,10 @@ impl Bucket {
     /// # Errors
     /// As [`Error`].
     pub async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page> {
+        self.page(prefix, next, None).await
+    }
+
+    async fn page(&self, prefix: &str, next: Option<&str>, max: Option<i32>) -> Result<Page> {
         let request = self
             .client
             .list_objects_v2()
@@ -177,6 +198,7 @@ impl Bucket {
             // XML has no way to write most control characters, and keys may hold them.
             .encoding_type(EncodingType::Url)
             .set_continuation_token(next.map(str::to_owned))
+            .set_max_keys(max)
             .set_expected_bucket_owner(self.owner());
         let answer = bounded(Box::pin(request.send())).await?;
         let encoded = answer.encoding_type == Some(EncodingType::Url);

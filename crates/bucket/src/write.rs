@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 
-use crate::error::sort;
+use crate::error::{sort, tagged};
 use crate::probe::Checks;
 use crate::{Bucket, Crc64, Error, Payload, Result};
 
@@ -42,8 +42,7 @@ impl Bucket {
             let request = self.put_request(key, content_type, metadata, payload);
             Box::pin(request.customize().disable_payload_signing().send())
         };
-        bounded(resent(request)).await?;
-        Ok(())
+        tagged(bounded(resent(request)).await?.e_tag).map(drop)
     }
 
     pub(crate) fn put_request(
@@ -142,7 +141,7 @@ impl Bucket {
             Box::pin(request.customize().disable_payload_signing().send())
         };
         let answer = bounded(resent(request)).await?;
-        answer.e_tag.ok_or_else(|| Error::Unavailable("no tag for the part was given".into()))
+        tagged(answer.e_tag)
     }
 
     /// Publishes the object made of these parts, asserting size and checksum of the whole. A store that does not check
@@ -179,7 +178,7 @@ impl Bucket {
                 .checksum_crc64_nvme(crc64.to_base64())
                 .mpu_object_size(size);
         }
-        bounded(Box::pin(request.send())).await?;
+        tagged(bounded(Box::pin(request.send())).await?.e_tag)?;
         if whole {
             return Ok(());
         }
@@ -231,6 +230,14 @@ pub(crate) async fn bounded<T, E>(
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
+    bounded_by(sort, call).await
+}
+
+/// The same with another way to sort.
+pub(crate) async fn bounded_by<T, E>(
+    sort: impl FnOnce(&SdkError<E>) -> Error,
+    call: impl Future<Output = std::result::Result<T, SdkError<E>>>,
+) -> Result<T> {
     match tokio::time::timeout(Bucket::CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(|error| sort(&error)),
         Err(_) => Err(Error::Unavailable("no answer in time".into())),

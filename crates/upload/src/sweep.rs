@@ -124,7 +124,7 @@ impl Uploads {
         let (bucket, key) = (self.bucket(upload)?, &upload.object_key);
         let receipt_key = format!("{key}.receipt.json");
         // No receipt is ever written for one that was cancelled.
-        if upload.state == State::Cancelled && bucket.head(&receipt_key).await?.is_some() {
+        if upload.state == State::Cancelled && bucket.is_listed(&receipt_key).await? {
             let why =
                 "it has a receipt, so this ledger is older than the bucket: run `weighbridge sweep --adopt`";
             return Err(Error::Internal(why.into()));

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Pieces of one tail; the next takes their place. At 64 KiB each they are nearly a part.
 const PIECES_MAX: usize = 64;
+/// A tail that was read so often, and each time was not what was stored, is lost.
+const READINGS_MAX: u32 = 2;
 
 impl Uploads {
     /// Where the pieces of an upload's tail lie. Hidden from every listing.
@@ -66,28 +68,43 @@ impl Receiving<'_> {
             return Ok(());
         }
         let bytes = self.tails.iter().map(|tail| unsigned(tail.size)).sum();
-        let mut grant = tokio::select! {
-            biased;
-            () = self.evicted.cancelled() => return Err(self.give_way().await),
-            grant = self.uploads.0.budget.for_tail(bytes) => grant,
+        let mut readings_left = READINGS_MAX;
+        let front = loop {
+            readings_left -= 1;
+            let grant = tokio::select! {
+                biased;
+                () = self.evicted.cancelled() => return Err(self.give_way().await),
+                grant = self.uploads.0.budget.for_tail(bytes) => grant,
+            };
+            match self.read_tails(grant).await {
+                // What is right at rest may have been damaged on its way here.
+                Err(Error::Internal(reason)) if readings_left > 0 => {
+                    tracing::info!(reason, "read the tail of an upload once more");
+                }
+                Err(Error::Internal(reason)) => {
+                    tracing::error!(reason, "the tail of an upload is lost; its sender begins again");
+                    return Err(Error::Gone);
+                }
+                other => break other?,
+            }
         };
+        self.part.put_in_front(front);
+        self.tail_loaded = true;
+        Ok(())
+    }
+
+    /// All pieces of the stored tail. Their memory goes back when one of them is not what was stored.
+    async fn read_tails(&self, mut grant: Grant) -> Result<Part> {
         let mut front = Part::default();
         for tail in &self.tails {
             match self.read_tail(tail, &mut front, &mut grant).await {
                 Err(Error::Internal(reason)) => {
-                    tracing::error!(
-                        key = tail.key,
-                        reason,
-                        "the tail of an upload is lost; its sender begins again"
-                    );
-                    return Err(Error::Gone);
+                    return Err(Error::Internal(format!("{}: {reason}", tail.key)));
                 }
                 other => other?,
             }
         }
-        self.part.put_in_front(front);
-        self.tail_loaded = true;
-        Ok(())
+        Ok(front)
     }
 
     async fn read_tail(&self, tail: &Tail, into: &mut Part, grant: &mut Grant) -> Result<()> {

@@ -10,6 +10,7 @@ mod faults;
 mod links;
 mod lost;
 mod model;
+mod proxy;
 mod resume;
 mod resume_model;
 mod side;
