@@ -1,6 +1,7 @@
 """send.ps1 as the gateway serves it, read by a parser of PowerShell: no PowerShell itself comes from a registry that CI
 reaches, so that it runs is for whoever has a Windows at hand. What can be seen without: that it is the language, that every
-command it calls is its own or PowerShell 5's, and that no variable is read that nothing sets (Set-StrictMode ends on one).
+command it calls is its own or PowerShell 5's, that no variable is read that nothing sets (Set-StrictMode ends on one), and
+that no request has more of the file than one piece.
 Usage: read-send-ps1.py DEMO_JSON
 """
 
@@ -17,6 +18,14 @@ OF_POWERSHELL = {
     "Test-Path", "Write-Host", "Write-Progress",
 }
 AUTOMATIC = {"_", "null", "true", "false", "matches", "erroractionpreference"}
+
+# PowerShell 7.0 to 7.4 holds a request in memory until its end, and its stream takes less than 2 GiB.
+PIECE_BYTES_MAX = 256 << 20
+ONE_PIECE = {
+    "$request.ContentLength": ["0", "$end - $offset"],
+    "$left": ["$end - $offset"],
+    "$end": ["[Math]::Min($offset + $pieceBytes, $state.Size)"],
+}
 
 parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language()))
 
@@ -51,6 +60,13 @@ def complaints(source):
     known = {each.lower() for each in known} | AUTOMATIC
     read = {each.lower() for each in re.findall(name, re.sub(r"\$env:\w+", "", code))}
     found += [f"${each} is never set" for each in sorted(read - known)]
+    piece = re.search(r"(?m)^\$pieceBytes = ([0-9]+)$", code)
+    if piece is None or int(piece[1]) > PIECE_BYTES_MAX:
+        found.append(f"no $pieceBytes of at most {PIECE_BYTES_MAX}")
+    for variable, values in ONE_PIECE.items():
+        given = re.findall(rf"(?m)^ *{re.escape(variable)} = (.*)$", code)
+        found += [f"{variable} = {each}: is it one piece?" for each in given if each not in values]
+        found += [] if values[-1] in given else [f"{variable} is never one piece"]
     return found
 
 
@@ -60,6 +76,12 @@ with urllib.request.urlopen(f"{link}/send.ps1") as answer:
 assert link in served, "the script does not know its link"
 assert complaints(served) == [], complaints(served)
 # It can fail.
-for good, bad in [("if (", "if (("), ("Send-Bytes $request", "Send-Byte $request"), ("$left -= $count", "$left -= $counted")]:
+for good, bad in [
+    ("if (", "if (("),
+    ("Send-Bytes $request", "Send-Byte $request"),
+    ("$left -= $count", "$left -= $counted"),
+    ("$request.ContentLength = $end -", "$request.ContentLength = $size -"),
+    ("$end = [Math]::Min($offset + $pieceBytes, $state.Size)", "$end = $state.Size"),
+]:
     assert good in served and complaints(served.replace(good, bad, 1)), f"{bad!r} is not noticed"
 print(f"{len(served.splitlines())} lines parsed; not run: there is no PowerShell here")

@@ -135,7 +135,7 @@ fn the_page_of_an_unbound_link_asks_for_the_ticket_before_the_files() {
         at("name=\"ticket\"") < at("type=\"file\""),
         "a form is read as it comes: the ticket must come first"
     );
-    assert!(at(&format!("action=\"{link}/\"")) < at("name=\"ticket\""));
+    assert!(at("action=\"") < at("name=\"ticket\""));
     // What a browser sends for that form, as the page answers it.
     let file = format!("file=@{}", world.path("browser.log", b"browser"));
     let send = |fields: &[&str], query: &str| {

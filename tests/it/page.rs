@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use reqwest::Url;
 use tests::{World, curl_raw, noise, printed, sha256};
 
 /// The commands of a page, as a person copies them from the browser.
@@ -19,6 +20,52 @@ fn commands(url: &str) -> Vec<String> {
     let blocks =
         page.body.split("<pre ").skip(1).filter_map(|block| block.split_once('>')?.1.split_once("</pre>"));
     blocks.map(|(command, _)| text(command)).collect()
+}
+
+/// The values of an attribute in a page, each as a browser that opened the page at `opened` follows it.
+fn leads(page: &str, attribute: &str, opened: &str) -> Vec<String> {
+    let begin = format!(" {attribute}=\"");
+    let values = page.split(&begin).skip(1).map(|rest| rest.split_once('"').unwrap().0);
+    let own = values.filter(|value| !value.starts_with("data:"));
+    own.map(|value| Url::parse(opened).unwrap().join(value).unwrap().into()).collect()
+}
+
+#[test]
+fn it_works_under_whatever_address_it_was_opened() {
+    let world = World::start();
+    let link = world.link("acme");
+    let (gateway, token) = link.split_once("/u/").unwrap();
+    // A name that the configuration does not know.
+    let other = format!("{}://files.internal", gateway.split_once("://").unwrap().0);
+    let bearer = format!("Authorization: Bearer {token}");
+    for opened in ["TOKEN", "TOKEN/", "TOKEN?ticket=1001", "TOKEN/?ticket=1001", "-", "-/"] {
+        let opened = format!("{other}/u/{}", opened.replace("TOKEN", token));
+        let own = format!("{other}/u/{}/", if opened.contains("/-") { "-" } else { token });
+        let ask = |arguments: &[&str], url: &str| {
+            let headers = ["-H", "Accept: text/html", "-H", "Host: files.internal", "-H", &bearer];
+            let url = url.replacen(&other, gateway, 1);
+            curl_raw(&[&headers, arguments, &[&url]].concat(), Stdio::null())
+        };
+        let page = ask(&[], &opened);
+        assert_eq!(leads(&page.body, "action", &opened), [own.as_str()], "{opened}: {page:?}");
+        // A form may be sent to the address without a slash, too.
+        for target in [own.as_str(), own.trim_end_matches('/')] {
+            let file = format!("file=@{}", world.path("a.log", target.as_bytes()));
+            let answer = ask(&["-F", &file], target);
+            assert_eq!(answer.status, 201, "{target}: {answer:?}");
+            let found = leads(&answer.body, "href", target);
+            let [receipt, again] = found.as_slice() else { panic!("{found:?}") };
+            assert!(receipt.starts_with(&format!("{own}uploads/")), "{target}: {receipt}");
+            assert_eq!(*again, own, "{target}");
+            let shown = ask(&[], receipt);
+            assert_eq!(shown.status, 200, "{receipt}: {shown:?}");
+            assert_eq!(
+                leads(&shown.body, "href", receipt),
+                [receipt, again].map(String::as_str),
+                "{receipt}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -288,4 +288,7 @@ async fn every_way_to_fail_has_its_own_exit_status() {
     gateway.terminate();
     let output = run(&["ls"], |command| command);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    for words in [gateway.url.as_str(), "WEIGHBRIDGE_URL"] {
+        assert!(printed(&output).contains(words), "{words}: {}", printed(&output));
+    }
 }

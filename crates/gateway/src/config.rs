@@ -1,6 +1,7 @@
 //! The configuration of `serve`: read, checked as a whole, every mistake named with line, key and mend.
 
 mod buckets;
+mod file;
 mod log;
 mod reader;
 #[cfg(test)]
@@ -278,6 +279,9 @@ fn ledger_url(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> LedgerUrl 
         let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
         section.wrong("url", what, mend, found);
     }
+    if let Some((what, mend)) = ledger::file(&url).and_then(file::mistake) {
+        section.wrong("url", &what, mend, found);
+    }
     LedgerUrl(url)
 }
 
@@ -378,13 +382,14 @@ fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Con
         section.wrong("url", "is missing", "add `url = \"https://YOURS.zendesk.com\"`", found);
     }
     let url = url(&mut section, "url", found).unwrap_or_default();
-    let oauth = (section.secret("client_id", found), section.secret("client_secret", found));
-    let token = (section.secret("email", found), section.secret("api_token", found));
-    let credentials = match (oauth, token) {
-        ((Some(client_id), Some(client_secret)), (None, None)) => {
-            desk::Credentials::Oauth { client_id, client_secret }
-        }
-        ((None, None), (Some(email), Some(api_token))) => desk::Credentials::ApiToken { email, api_token },
+    // What is given counts: a secret that cannot be read is a mistake of its own.
+    let given = ["client_id", "client_secret", "email", "api_token"].map(|key| section.has(key));
+    let mut secret = |key| section.secret(key, found).unwrap_or_default();
+    let oauth = (secret("client_id"), secret("client_secret"));
+    let token = (secret("email"), secret("api_token"));
+    let credentials = match given {
+        [true, true, false, false] => desk::Credentials::Oauth { client_id: oauth.0, client_secret: oauth.1 },
+        [false, false, true, true] => desk::Credentials::ApiToken { email: token.0, api_token: token.1 },
         _ => {
             let mend = "give client_id and client_secret, or else email and api_token";
             section.wrong(

@@ -151,6 +151,7 @@ fn page(asking: &Asking) -> Response {
         partner: &asking.partner.name,
         ticket: asking.link.ticket.as_deref(),
         link: &asking.address,
+        here: &route::here(asking.uri.path()),
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         ticket_attachment_bytes: asking.app.limits.ticket_attachment_bytes,
         expires_at: expires_at.as_deref(),
@@ -249,14 +250,15 @@ impl Asking {
                     receipt::size(upload).and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
                 let html = match &upload.sha256 {
                     Some(sha256) if receipt::size(upload).is_some() => {
+                        let here = route::here(self.uri.path());
                         let outcome = page::Outcome::Stored {
                             name: &upload.name,
                             size,
                             sha256,
                             place: &place,
-                            location: &location,
+                            location: &format!("{here}uploads/{}", upload.id),
                         };
-                        page::outcomes(&self.address, &[outcome])
+                        page::outcomes(&here, &[outcome])
                     }
                     _ => {
                         let id = crate::observe::request_id();

@@ -57,6 +57,8 @@ fn config_check_names_file_line_key_and_mend() {
         ("listen = \"127.0.0.1:0\"", "listen = \"here\"", 2, "server.listen", "write an address and a port"),
         ("listen =", "lisetn =", 2, "server.lisetn", "did you mean `listen`?"),
         ("url = \"sqlite:ledger.db\"\n", "\n", 4, "ledger.url", "add `url = "),
+        ("sqlite:ledger.db", "sqlite:/no/such/folder/ledger.db", 5, "ledger.url", "make it"),
+        ("sqlite:ledger.db", "sqlite:/tmp", 5, "ledger.url", "name a file"),
         ("\"https://example.zendesk.com\"", "\"example\"", 8, "desk.url", "write for example"),
         ("client_secret = \"swordfish\"\n", "\n", 9, "desk.client_id", "give client_id and client_secret"),
         ("client_secret = \"swordfish\"", "client_secret = 5", 10, "desk.client_secret", "write a text"),
@@ -65,6 +67,13 @@ fn config_check_names_file_line_key_and_mend() {
             "client_secret = { env = \"NOT_SET_ANYWHERE\" }",
             10,
             "desk.client_secret",
+            "set it for this process",
+        ),
+        (
+            "bucket = \"shared\"",
+            "bucket = \"shared\"\naccess_key_id = { env = \"NOT_SET_ANYWHERE\" }\nsecret_access_key = \"s\"",
+            14,
+            "support_uploader.access_key_id",
             "set it for this process",
         ),
         ("bucket = \"shared\"\n", "\n", 12, "support_uploader.bucket", "add `bucket = "),
@@ -76,6 +85,7 @@ fn config_check_names_file_line_key_and_mend() {
         let output = check(&text);
         assert_eq!(output.status.code(), Some(2), "{to}: {output:?}");
         let said = stderr(&output);
+        assert_eq!(said.lines().count(), 1, "one mistake, one message: {said}");
         let begin = format!("{shown}: line {line}: {key}: ");
         let named = said.lines().any(|said| said.starts_with(&begin) && said.contains(mend));
         assert!(named, "`{begin}… {mend}` is missing in {said}");

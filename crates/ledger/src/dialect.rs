@@ -158,6 +158,11 @@ pub fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// The file of a ledger that is one.
+pub fn file(url: &str) -> Option<&std::path::Path> {
+    url.strip_prefix("sqlite:").map(std::path::Path::new)
+}
+
 /// Without sqlx's own words around it.
 fn cause(error: &sqlx::Error) -> String {
     match error {

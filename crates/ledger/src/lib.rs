@@ -31,7 +31,7 @@ pub use access::{Link, NewLink, Right, StaffToken};
 pub use adopt::{Adopted, is_id};
 pub use audit::AuditEntry;
 pub use completing::{Completed, Completing, Original, SAME_FILE_MS, dedupe_key};
-pub use dialect::{check_url, shown};
+pub use dialect::{check_url, file, shown};
 pub use digests::Side;
 pub use hold::Hold;
 pub use idempotency::{Claim, Key};

@@ -104,7 +104,10 @@ impl Ledger {
         sqlx::any::install_default_drivers();
         check_url(url).map_err(|what| Error::Conflict(format!("the ledger's url {what}")))?;
         if let Some(path) = url.strip_prefix("sqlite:") {
-            create_private(path).map_err(|error| Error::Unavailable(error.into()))?;
+            create_private(path).map_err(|error| {
+                let mend = "make its folder, and let the user that runs this write there";
+                Error::Unavailable(format!("{error}; {mend}").into())
+            })?;
             let encoded = path.replace('%', "%25").replace('?', "%3F").replace('#', "%23");
             let options = AnyConnectOptions::from_str(&format!("sqlite:{encoded}"))?;
             let dialect = Dialect::Sqlite;

@@ -155,7 +155,8 @@ async fn migrating_again_changes_nothing_and_the_file_is_private() {
     one.close().await;
     assert!(matches!(one.ping().await, Err(Error::Unavailable(_))));
     assert!(matches!(Ledger::open("mysql://x").await, Err(Error::Conflict(_))));
-    assert!(matches!(Ledger::open("sqlite:/no/such/folder/x").await, Err(Error::Unavailable(_))));
+    let Err(Error::Unavailable(cause)) = Ledger::open("sqlite:/no/such/folder/x").await else { panic!() };
+    assert!(cause.to_string().contains("make its folder"), "{cause}");
 }
 
 #[tokio::test]

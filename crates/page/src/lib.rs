@@ -16,8 +16,10 @@ pub struct UploadPage<'a> {
     pub partner: &'a str,
     /// The ticket the link is bound to; without one the form asks for it.
     pub ticket: Option<&'a str>,
-    /// Address of the link, with a slash at its end.
+    /// Address of the link, with a slash at its end, for the commands to copy.
     pub link: &'a str,
+    /// The same as the page's own address leads there: relative, so that the form is sent to where the page came from.
+    pub here: &'a str,
     /// Largest file, bytes.
     pub max_bytes: u64,
     /// Up to this size a file is attached to the ticket, bytes.
@@ -39,7 +41,7 @@ pub enum Outcome<'a> {
         sha256: &'a str,
         /// Where it belongs, in words.
         place: &'a str,
-        /// Address of the receipt.
+        /// Address of the receipt, relative to the page's own.
         location: &'a str,
     },
     /// Not stored.
@@ -93,7 +95,7 @@ pub fn upload(page: &UploadPage<'_>) -> String {
     let _ = write!(
         body,
         ".</p>\n<form method=\"post\" action=\"{}\" enctype=\"multipart/form-data\">\n",
-        escape(page.link)
+        escape(page.here)
     );
     if page.ticket.is_none() {
         body.push_str(
@@ -146,8 +148,8 @@ pub fn send_file(link: &str, ticket: Option<&str>) -> String {
     format!("curl -fsSo send.sh '{link}send.sh' && sh send.sh {named}FILE > receipt.txt")
 }
 
-/// The page after a form was sent.
-pub fn outcomes(link: &str, outcomes: &[Outcome<'_>]) -> String {
+/// The page after a form was sent. `here` is the way from its own address to the link's.
+pub fn outcomes(here: &str, outcomes: &[Outcome<'_>]) -> String {
     let stored = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Stored { .. })).count();
     let heading = match (stored, outcomes.len()) {
         (1, 1) => "Your file has arrived".to_owned(),
@@ -180,7 +182,7 @@ pub fn outcomes(link: &str, outcomes: &[Outcome<'_>]) -> String {
             }
         }
     }
-    let _ = writeln!(body, "<p><a href=\"{}\">Send more</a></p>", escape(link));
+    let _ = writeln!(body, "<p><a href=\"{}\">Send more</a></p>", escape(here));
     document(&heading, &body)
 }
 
@@ -233,6 +235,7 @@ mod tests {
             partner: evil,
             ticket: Some(evil),
             link: "https://h/u/t/",
+            here: "./",
             max_bytes: 1,
             ticket_attachment_bytes: 1,
             expires_at: Some(evil),

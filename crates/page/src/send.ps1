@@ -16,6 +16,8 @@ $ErrorActionPreference = 'Stop'
 $link = '@LINK@'
 $pauseMax = 60
 $bufferBytes = 1048576
+# A file goes in pieces: PowerShell 7.0 to 7.4 holds all of a request in memory before it sends any, and at most 2 GiB.
+$pieceBytes = 134217728
 $script:reached = $false
 $headers = @{}
 
@@ -52,8 +54,8 @@ function Read-Answer($response) {
     return @{ Status = $status; Verdict = $verdict; Why = $why; Text = $text; Headers = $response.Headers }
 }
 
-# One request. With a file it sends what lies behind the offset, piece by piece.
-function Send-Request([string] $method, [string] $path, $more, [string] $file, [long] $offset, [long] $size) {
+# One request. With a file it sends what lies between the offset and the end.
+function Send-Request([string] $method, [string] $path, $more, [string] $file, [long] $offset, [long] $end, [long] $size) {
     $response = $null
     try {
         $request = [Net.HttpWebRequest] [Net.WebRequest]::Create($link + $path)
@@ -68,9 +70,11 @@ function Send-Request([string] $method, [string] $path, $more, [string] $file, [
             $request.ContentLength = 0
         }
         if ($method -eq 'PUT') {
+            # PowerShell 7 counts the time of sending, too.
+            $request.Timeout = 600000
             $request.AllowWriteStreamBuffering = $false
-            $request.ContentLength = $size - $offset
-            if ($size -gt $offset) { Send-Bytes $request $file $offset $size }
+            $request.ContentLength = $end - $offset
+            if ($end -gt $offset) { Send-Bytes $request $file $offset $end $size }
         }
         $response = $request.GetResponse()
         return Read-Answer $response
@@ -90,21 +94,21 @@ function Send-Request([string] $method, [string] $path, $more, [string] $file, [
     }
 }
 
-function Send-Bytes($request, [string] $file, [long] $offset, [long] $size) {
+function Send-Bytes($request, [string] $file, [long] $offset, [long] $end, [long] $size) {
     $source = [IO.File]::Open($file, 'Open', 'Read', 'ReadWrite')
     try {
         $target = $request.GetRequestStream()
         try {
             [void] $source.Seek($offset, 'Begin')
             $buffer = New-Object byte[] $bufferBytes
-            $left = $size - $offset
+            $left = $end - $offset
             while ($left -gt 0) {
                 $count = $source.Read($buffer, 0, [int] [Math]::Min($left, $bufferBytes))
                 if ($count -eq 0) { throw 'the file has become shorter' }
                 $target.Write($buffer, 0, $count)
                 $left -= $count
-                $percent = [int] (100 * ($size - $left) / $size)
-                Write-Progress -Activity "Sending $file" -Status "$($size - $left) of $size bytes" -PercentComplete $percent
+                $percent = [int] (100 * ($end - $left) / $size)
+                Write-Progress -Activity "Sending $file" -Status "$($end - $left) of $size bytes" -PercentComplete $percent
             }
             $target.Close()
         } catch {
@@ -177,9 +181,9 @@ function Remove-State($state) {
 
 # Cancels what is unfinished; what has arrived stays.
 function Stop-Upload([string] $id) {
-    $answer = Send-Request 'HEAD' "uploads/$id" @{} '' 0 0
+    $answer = Send-Request 'HEAD' "uploads/$id" @{} '' 0 0 0
     if ($answer.Verdict -eq 'ok' -and (Get-Header $answer 'Upload-Complete') -eq '?0') {
-        [void] (Send-Request 'DELETE' "uploads/$id" @{} '' 0 0)
+        [void] (Send-Request 'DELETE' "uploads/$id" @{} '' 0 0 0)
     }
 }
 
@@ -210,7 +214,7 @@ function New-Upload($state) {
     $path = 'uploads'
     if ($Ticket -ne '') { $path = "uploads?ticket=$Ticket" }
     while ($true) {
-        $answer = Send-Request 'POST' $path $more '' 0 0
+        $answer = Send-Request 'POST' $path $more '' 0 0 0
         if ($answer.Verdict -eq 'ok') {
             $id = ((Get-Header $answer 'Location') -split '/')[-1]
             if ($id -match '^[0-9A-Za-z]+$') { return $id }
@@ -225,13 +229,22 @@ function New-Upload($state) {
     }
 }
 
-# Asks how far the upload has come, and sends the rest. Answers the last answer.
+# More has arrived than ever before: patience begins anew.
+function Set-Progress($state, [long] $offset) {
+    if ($offset -le $state.Furthest) { return }
+    $state.Furthest = $offset
+    $state.Pause = 1
+    $state.Waited = 0
+}
+
+# Asks how far the upload has come, and sends the rest in pieces, until one is not answered as it should. Answers the last
+# answer.
 function Send-Rest($state) {
     if ($state.Offset -lt 0) {
-        $answer = Send-Request 'HEAD' "uploads/$($state.Id)" @{} '' 0 0
+        $answer = Send-Request 'HEAD' "uploads/$($state.Id)" @{} '' 0 0 0
         # A refusal of HEAD has no words.
         if ($answer.Verdict -ne 'ok' -and $answer.Verdict -ne 'again') {
-            $answer = Send-Request 'GET' "uploads/$($state.Id)" @{} '' 0 0
+            $answer = Send-Request 'GET' "uploads/$($state.Id)" @{} '' 0 0 0
         }
         $offset = Get-Header $answer 'Upload-Offset'
         if ($answer.Verdict -ne 'ok' -or $offset -notmatch '^[0-9]{1,15}$') {
@@ -242,16 +255,21 @@ function Send-Rest($state) {
     }
     $offset = $state.Offset
     $state.Offset = -1
-    if ($offset -gt $state.Furthest) {
-        $state.Furthest = $offset
-        $state.Pause = 1
-        $state.Waited = 0
-    }
+    Set-Progress $state $offset
     Say "$($state.Name): $offset of $($state.Size) bytes are there"
-    # A range, not "all the rest": what ends too early by any accident is then kept, not refused.
-    $more = @{ 'Upload-Offset' = [string] $offset }
-    if ($offset -lt $state.Size) { $more = @{ 'Content-Range' = "bytes $offset-$($state.Size - 1)/$($state.Size)" } }
-    return Send-Request 'PUT' "uploads/$($state.Id)" $more $state.File $offset $state.Size
+    while ($true) {
+        $end = [Math]::Min($offset + $pieceBytes, $state.Size)
+        # A range, not "all the rest": what ends too early by any accident is then kept, not refused.
+        $more = @{ 'Upload-Offset' = [string] $offset }
+        if ($offset -lt $end) { $more = @{ 'Content-Range' = "bytes $offset-$($end - 1)/$($state.Size)" } }
+        $answer = Send-Request 'PUT' "uploads/$($state.Id)" $more $state.File $offset $end $state.Size
+        # After any piece but the last the server says with 204 where the next begins.
+        $next = Get-Header $answer 'Upload-Offset'
+        if ($answer.Status -ne 204 -or $next -notmatch '^[0-9]{1,15}$' -or [long] $next -le $offset) { return $answer }
+        if ((Get-Stamp $state.File) -ne $state.Stamp) { return $answer }
+        $offset = [long] $next
+        Set-Progress $state $offset
+    }
 }
 
 # True when the receipt is that of the file.

@@ -152,6 +152,15 @@ impl Api {
         url
     }
 
+    /// The gateway itself did not answer: its address is what to look at.
+    fn no_answer(&self, error: reqwest::Error) -> Trouble {
+        let Trouble { error, retry } = Trouble::from_client(error);
+        let address = self.base.origin().ascii_serialization();
+        let text =
+            format!("no answer from {address} (see that it runs, and that WEIGHBRIDGE_URL is its address)");
+        Trouble { error: error.context(text), retry }
+    }
+
     async fn get<T: DeserializeOwned>(&self, url: Url) -> anyhow::Result<T> {
         read_json(self.call(Method::GET, url, None).await?).await
     }
@@ -168,7 +177,7 @@ impl Api {
             let trouble = match request.send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => refusal(response).await,
-                Err(error) => Trouble::from_client(error),
+                Err(error) => self.no_answer(error),
             };
             failures += 1;
             let repeatable = method == Method::GET || trouble.retry == Retry::NotSent;

@@ -48,15 +48,22 @@ pub(crate) fn load(url: Option<&str>, output: &Output) -> anyhow::Result<Setting
 
 fn gateway_url(text: &str) -> anyhow::Result<Url> {
     // The text itself is not repeated: people put passwords into addresses.
-    let url =
-        Url::parse(text).map_err(|error| usage(format!("the gateway's address is not usable: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(usage("the gateway's address is neither http nor https"));
+    let mend = "write for example `https://files.example.com` or `http://127.0.0.1:8080`";
+    if !["http://", "https://"].iter().any(|scheme| starts_with(text, scheme)) {
+        let what = "the gateway's address begins neither with https:// nor with http://";
+        return Err(usage(format!("{what}: {mend}")));
     }
+    let url = Url::parse(text)
+        .map_err(|error| usage(format!("the gateway's address is not usable: {error}; {mend}")))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(usage("the gateway's address must not carry a user or password: use WEIGHBRIDGE_TOKEN"));
     }
     Ok(url)
+}
+
+/// Without regard to case.
+fn starts_with(text: &str, scheme: &str) -> bool {
+    text.trim_start().get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -136,7 +143,13 @@ mod tests {
     #[test]
     fn addresses() {
         assert!(gateway_url("https://host/base/").is_ok());
-        for wrong in ["", "host", "ftp://host", "https://user:pass@host", "https://user@host"] {
+        for wrong in
+            ["", "host", "127.0.0.1:8080", "localhost:8080", "h.example:443/base", "ftp://host", "http://"]
+        {
+            let said = gateway_url(wrong).unwrap_err().to_string();
+            assert!(said.contains("write for example `https://"), "{wrong}: {said}");
+        }
+        for wrong in ["https://user:pass@host", "https://user@host"] {
             assert!(gateway_url(wrong).is_err(), "{wrong}");
         }
         for (address, expected) in [

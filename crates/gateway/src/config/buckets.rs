@@ -41,14 +41,15 @@ pub(super) fn bucket_config(name: &str, mut section: Section<'_>, found: &mut Ve
 }
 
 fn credentials(name: &str, section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Credentials {
-    let pair = (section.secret("access_key_id", found), section.secret("secret_access_key", found));
-    let profile = section.string("profile", found);
-    let base = match (pair, profile) {
-        ((Some(access_key_id), Some(secret_access_key)), None) => {
-            Credentials::Static { access_key_id, secret_access_key }
-        }
-        ((None, None), Some(profile)) => Credentials::Profile(profile),
-        ((None, None), None) => Credentials::Chain,
+    // What is given counts: a secret that cannot be read is a mistake of its own.
+    let given = ["access_key_id", "secret_access_key", "profile"].map(|key| section.has(key));
+    let access_key_id = section.secret("access_key_id", found).unwrap_or_default();
+    let secret_access_key = section.secret("secret_access_key", found).unwrap_or_default();
+    let profile = section.string("profile", found).unwrap_or_default();
+    let base = match given {
+        [true, true, false] => Credentials::Static { access_key_id, secret_access_key },
+        [false, false, true] => Credentials::Profile(profile),
+        [false, false, false] => Credentials::Chain,
         _ => {
             let mend = "give access_key_id and secret_access_key, or profile alone, or none of them";
             section.wrong("access_key_id", "the credentials are not complete, or given twice", mend, found);

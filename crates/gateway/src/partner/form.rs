@@ -16,7 +16,7 @@ use upload::{Append, BodyError, Frame, New};
 
 use super::Asking;
 use super::idempotency::{self, Turn};
-use super::ticket;
+use super::{route, ticket};
 use crate::body::Incoming;
 use crate::headers::{self, Wanted};
 use crate::problem::{self, Problem};
@@ -325,10 +325,11 @@ fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Response, Probl
 }
 
 fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
+    let here = route::here(asking.uri.path());
     let texts: Vec<_> = outcomes
         .iter()
         .map(|outcome| match &outcome.result {
-            Ok(upload) => (receipt::place(upload), asking.location(&upload.id)),
+            Ok(upload) => (receipt::place(upload), format!("{here}uploads/{}", upload.id)),
             Err(problem) => (problem.detail().to_owned(), String::new()),
         })
         .collect();
@@ -346,7 +347,7 @@ fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
             Err(_) => page::Outcome::Refused { name: &outcome.name, detail: text },
         })
         .collect();
-    page::outcomes(&asking.address, &shown)
+    page::outcomes(&here, &shown)
 }
 
 fn body_error(error: &multer::Error) -> BodyError {

@@ -52,6 +52,16 @@ pub(crate) fn of<'p>(method: &Method, path: &'p str) -> Result<(&'p str, Route<'
     Ok((token, below_link(method, below)?))
 }
 
+/// The link's address, relative to a page of this path: it leads there under whatever name the page was opened.
+pub(crate) fn here(path: &str) -> String {
+    let rest = path.strip_prefix("/u/").unwrap_or_default();
+    match rest.split_once('/') {
+        None => format!("{rest}/"),
+        Some((_, below)) if !below.contains('/') => "./".into(),
+        Some((_, below)) => "../".repeat(below.matches('/').count()),
+    }
+}
+
 fn below_link<'p>(method: &Method, below: &'p str) -> Result<Route<'p>, Problem> {
     if *method == Method::OPTIONS {
         return Ok(Route::Options);
@@ -81,6 +91,20 @@ fn below_link<'p>(method: &Method, below: &'p str) -> Result<Route<'p>, Problem>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_from_a_page_to_its_link() {
+        for (path, expected) in [
+            ("/u/tok", "tok/"),
+            ("/u/-", "-/"),
+            ("/u/tok/", "./"),
+            ("/u/tok/a.log", "./"),
+            ("/u/tok/uploads/01J", "../"),
+            ("/u/tok/a/b/", "../../"),
+        ] {
+            assert_eq!(here(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn requests() {

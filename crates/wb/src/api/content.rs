@@ -112,7 +112,8 @@ impl Content {
     /// Asks the gateway, with the token.
     async fn ask(&self, range: &str) -> Result<Response, Trouble> {
         let request = self.api.client.get(self.url.clone()).header(header::RANGE, range);
-        request.header(header::AUTHORIZATION, &self.api.token).send().await.map_err(Trouble::from_client)
+        let request = request.header(header::AUTHORIZATION, &self.api.token);
+        request.send().await.map_err(|error| self.api.no_answer(error))
     }
 
     /// Without the token: the address is the gateway's word, the host may be anyone's.
