@@ -208,6 +208,24 @@ fn a_form_of_too_many_fields_is_told_so_and_what_came_before_is_kept() {
     assert!(uploads[..50].iter().all(|upload| upload["size"] == 1), "{answer:?}");
 }
 
+/// Its sender writes everything before it reads: the rest is read on for a while, and said not to have been.
+#[test]
+fn a_form_that_is_given_up_is_read_on() {
+    let world = SHARED.world();
+    let content_type = format!("Content-Type: multipart/form-data; boundary={BOUNDARY}");
+    let mut raw = Raw::request("POST", &world.link("acme"), &[&content_type, "Transfer-Encoding: chunked"]);
+    let refused = part("name=\"f\"; filename=\"..\"", b"x");
+    let files: Vec<u8> = (0..60).flat_map(|n| part(&format!("name=\"f\"; filename=\"{n}\""), b"x")).collect();
+    assert!(raw.chunk(&[refused, files].concat()));
+    let answer = raw.answer().unwrap();
+    let uploads = answer.json()["uploads"].as_array().unwrap().clone();
+    assert_eq!((answer.status, uploads.len()), (400, 51), "{answer:?}");
+    assert!(uploads[50]["detail"].as_str().unwrap().contains("at most 50 fields"), "{answer:?}");
+    for sent in 0..20 {
+        assert!(raw.chunk(&noise(100_000, sent)), "after {sent} pieces nobody reads any more");
+    }
+}
+
 /// What is kept of a form's fields does not grow with what is sent: names above all, which are said again in the answer.
 #[test]
 fn names_that_are_too_long_cost_no_memory_and_are_said_in_short() {

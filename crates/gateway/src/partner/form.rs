@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use axum::http::StatusCode;
@@ -17,7 +17,8 @@ use upload::{Append, BodyError, Frame, New};
 use super::Asking;
 use super::idempotency::{self, Turn};
 use super::{route, ticket};
-use crate::body::Incoming;
+use crate::body::{self, Incoming};
+use crate::config::Limits;
 use crate::headers::{self, Wanted};
 use crate::problem::{self, Problem};
 use crate::{name, receipt};
@@ -105,7 +106,9 @@ struct Form {
 impl Form {
     async fn read(&mut self, incoming: Incoming, boundary: &str) {
         let between = Arc::new(AtomicU64::new(0));
-        let stream = Calm { frames: incoming, between: Arc::clone(&between), rest: false };
+        let limits = self.asking.app.limits.clone();
+        let frames = Some(incoming);
+        let stream = Calm { frames, between: Arc::clone(&between), rest: false, limits };
         let mut parts = Multipart::new(stream, boundary);
         let mut fields = 0;
         loop {
@@ -252,10 +255,9 @@ impl Form {
         error.into()
     }
 
+    /// What comes after this was not read.
     fn stop(&mut self, problem: Problem) {
-        if !self.outcomes.iter().any(|outcome| outcome.result.is_err()) {
-            self.outcomes.push(Outcome { name: String::new(), result: Err(problem) });
-        }
+        self.outcomes.push(Outcome { name: String::new(), result: Err(problem) });
     }
 
     /// Keeps what became of a file, for the answer.
@@ -374,9 +376,20 @@ impl std::error::Error for Failed {}
 /// Gives the form parser one frame at a time, and a bounded number of bytes without progress: by itself it would read
 /// as much as the socket has, and look for the end of a header for ever.
 struct Calm {
-    frames: Incoming,
+    /// None when they have ended.
+    frames: Option<Incoming>,
     between: Arc<AtomicU64>,
     rest: bool,
+    limits: Limits,
+}
+
+/// A form that is given up is read on for a while, so that its sender sees why.
+impl Drop for Calm {
+    fn drop(&mut self) {
+        if let Some(unread) = self.frames.take() {
+            body::discard(unread.into_body(), &self.limits);
+        }
+    }
 }
 
 impl Stream for Calm {
@@ -387,7 +400,11 @@ impl Stream for Calm {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let Poll::Ready(frame) = self.frames.poll_next_unpin(cx) else { return Poll::Pending };
+        let Some(frames) = &mut self.frames else { return Poll::Ready(None) };
+        let frame = ready!(frames.poll_next_unpin(cx));
+        if frame.is_none() {
+            self.frames = None;
+        }
         self.rest = true;
         Poll::Ready(frame.map(|frame| {
             let bytes = match frame.map_err(Failed)? {
