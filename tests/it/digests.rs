@@ -219,9 +219,15 @@ async fn a_side_file_that_comes_while_its_file_is_on_its_way_is_compared() {
             (marks.count() == 1).then_some(())
         })
         .await;
-        // Who sends it again for a terminal is told, too; the next file of the name is free.
-        let again = curl_raw(&["-T", &world.path("mid.bin", &bytes), &format!("{link}/")], Stdio::null());
-        assert!(again.status == 201 && again.body.contains(&mismatch[algorithm.len()..][..33]), "{again:?}");
+        // Who sends it again for a terminal or a page is told, too; the next file of the name is free.
+        let (file, url) = (world.path("mid.bin", &bytes), format!("{link}/"));
+        for accept in ["Accept: */*", "Accept: text/html"] {
+            let again = curl_raw(&["-H", accept, "-T", &file, &url], Stdio::null());
+            assert!(
+                again.status == 201 && again.body.contains(&mismatch[algorithm.len()..][..33]),
+                "{again:?}"
+            );
+        }
         let next = send(&world, &link, "mid.bin", &noise(100, 9), &[]);
         assert_eq!((next.status, &next.json()["mismatch"]), (201, &Value::Null), "{next:?}");
     }

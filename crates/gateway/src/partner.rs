@@ -245,7 +245,7 @@ impl Asking {
             Wanted::Json => (status, headers, axum::Json(receipt::json(upload))).into_response(),
             Wanted::Text => (status, headers, receipt::text(upload, &location)).into_response(),
             Wanted::Html => {
-                let place = receipt::place(upload);
+                let place = receipt::sentence(upload);
                 let size =
                     receipt::size(upload).and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
                 let html = match &upload.sha256 {

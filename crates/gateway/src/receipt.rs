@@ -29,7 +29,7 @@ pub(crate) fn text(upload: &Upload, location: &str) -> String {
     } else {
         ""
     };
-    let differs = upload.mismatch.as_deref().and_then(differs).unwrap_or_default();
+    let differs = differs(upload).map(|differs| format!("{differs}.\n")).unwrap_or_default();
     format!(
         "{}, {size} bytes\nSHA-256 {}\n{}\n{empty}{differs}Receipt {location}\n",
         upload.name,
@@ -39,12 +39,20 @@ pub(crate) fn text(upload: &Upload, location: &str) -> String {
 }
 
 /// That it is not what its side file says, from algorithm, digest announced and digest of the file.
-fn differs(mismatch: &str) -> Option<String> {
-    let mut words = mismatch.split(' ');
+fn differs(upload: &Upload) -> Option<String> {
+    let mut words = upload.mismatch.as_deref()?.split(' ');
     let (algorithm, announced, actual) = (words.next()?, words.next()?, words.next()?);
     Some(format!(
-        "It is kept, but it is not what its side file says: {algorithm} {announced} there, {actual} here. Send both again.\n"
+        "It is kept, but it is not what its side file says: {algorithm} {announced} there, {actual} here. Send both again"
     ))
+}
+
+/// Where it belongs, in words, and what is wrong with it: the sentence of a page.
+pub(crate) fn sentence(upload: &Upload) -> String {
+    match differs(upload) {
+        Some(differs) => format!("{}. {differs}", place(upload)),
+        None => place(upload),
+    }
 }
 
 /// Where it belongs and on which ticket, in words.

@@ -331,7 +331,7 @@ fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
     let texts: Vec<_> = outcomes
         .iter()
         .map(|outcome| match &outcome.result {
-            Ok(upload) => (receipt::place(upload), format!("{here}uploads/{}", upload.id)),
+            Ok(upload) => (receipt::sentence(upload), format!("{here}uploads/{}", upload.id)),
             Err(problem) => (problem.detail().to_owned(), String::new()),
         })
         .collect();
