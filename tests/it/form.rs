@@ -208,6 +208,16 @@ fn a_form_of_too_many_fields_is_told_so_and_what_came_before_is_kept() {
     assert!(uploads[..50].iter().all(|upload| upload["size"] == 1), "{answer:?}");
 }
 
+/// What is not read behind it makes no second file of it.
+#[test]
+fn a_large_file_that_is_refused_is_a_problem_of_its_own() {
+    let world = SHARED.world();
+    let file = world.path("large.bin", &noise(80_000_000, 9));
+    let answer = curl(&["-F", &format!("file=@{file};filename=a/b.log"), &world.link("acme")]);
+    assert_eq!((answer.status, answer.problem().as_str()), (400, "/problems/bad-name"), "{answer:?}");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+}
+
 /// Its sender writes everything before it reads: the rest is read on for a while, and said not to have been.
 #[test]
 fn a_form_that_is_given_up_is_read_on() {

@@ -2,7 +2,9 @@
 
 use std::process::Stdio;
 
-use tests::{Raw, Shared, World, ask, comments_naming, curl, curl_raw, eventually_async, noise};
+use tests::{
+    Raw, Shared, World, ask, break_off, comments_naming, curl, curl_raw, eventually_async, noise, repr_digest,
+};
 
 static SHARED: Shared = Shared::with(&[]);
 
@@ -267,5 +269,17 @@ fn a_creation_is_made_once() {
         ask("POST", &url, &other, b"").refuses(422, "/problems/idempotency-mismatch");
         ask("PUT", &own, &["Upload-Offset: 4"], b"456789").is(201);
         ask("POST", &url, creation, b"").is(201).has("location", &own).has("upload-offset", "10");
+    }
+    // One that brings the whole file is not done before it has come.
+    let (whole, bytes) = (["Upload-Complete: ?1", "Idempotency-Key: whole"], noise(1000, 8));
+    break_off("PUT", &format!("{}/whole.bin", world.link("acme")), &whole, 1000, &bytes[..500]);
+    let done = ask("PUT", &format!("{}/whole.bin", world.link("acme")), &whole, &bytes).is(201);
+    done.has("upload-complete", "?1").has("upload-offset", "1000");
+    // Another digest is another file.
+    let digest = |text: &[u8]| format!("Repr-Digest: {}", repr_digest(text));
+    let keyed = |digest| ["Upload-Complete: ?0".to_owned(), "Idempotency-Key: digest".to_owned(), digest];
+    for (digest, status) in [(digest(b"a"), 201), (digest(b"a"), 201), (digest(b"b"), 422)] {
+        let headers = keyed(digest);
+        ask("POST", &url, &headers.each_ref().map(String::as_str), b"").is(status);
     }
 }

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use serde_json::json;
-use tests::{Answer, Raw, Shared, World, ask, curl, noise, repr_digest, sha256};
+use tests::{Answer, Raw, Shared, World, ask, noise, repr_digest, sha256};
 
 static SHARED: Shared = Shared::with(&["link_open_uploads = 64"]);
 
@@ -114,9 +114,29 @@ fn offset_0_goes_on_where_there_is_something_to_go_on_with() {
     ask("HEAD", &named, &[], b"").is(204).has("upload-offset", "0");
     ask("PUT", &named, &["Upload-Offset: 0"], b"all of it").is(201).has("location", &own);
     ask("HEAD", &named, &[], b"").is(204).has("upload-complete", "?1");
-    // Where nothing is unfinished, it is another file.
+    // Where nothing is unfinished, or is of another length or ticket, it is another file.
     let other = ask("PUT", &named, &["Upload-Offset: 0"], b"another one").is(201);
     assert_ne!(other.header("location"), own);
+    let longer = created(&link, "zero.bin", &["Upload-Length: 50"], b"");
+    let whole = ask("PUT", &named, &["Upload-Offset: 0"], b"a third one").is(201).json();
+    assert_eq!(whole["sha256"], sha256(b"a third one"));
+    ask("HEAD", &longer, &[], b"").has("upload-offset", "0").has("upload-complete", "?0");
+    ask("PUT", &format!("{named}?ticket=1001"), &["Upload-Offset: 0"], b"x").refuses(404, "/unknown-ticket");
+    let unbound = world.gateway.make_link(&["--partner", "acme"]);
+    let first = ask(
+        "POST",
+        &format!("{unbound}/uploads?ticket=1001"),
+        &["Upload-Complete: ?0", "Content-Disposition: attachment; filename=\"core.txt\""],
+        b"",
+    )
+    .is(201);
+    let second = ask("PUT", &format!("{unbound}/core.txt?ticket=1002"), &["Upload-Offset: 0"], b"x").is(201);
+    assert_eq!(second.json()["ticket"], "1002");
+    ask("HEAD", first.header("location"), &[], b"").has("upload-complete", "?0");
+    // The draft by name, too.
+    let own = created(&link, "draft.bin", &["Upload-Length: 4"], b"");
+    let named = format!("{link}/draft.bin");
+    ask("PUT", &named, &["Upload-Offset: 0", "Upload-Complete: ?1"], b"four").is(201).has("location", &own);
 }
 
 #[test]
@@ -146,11 +166,15 @@ fn half_a_file_of_an_older_draft_is_not_taken_for_a_whole_one() {
 fn a_name_that_is_not_utf_8_is_not_made_up() {
     let world = SHARED.world();
     let link = link(&world);
-    for disposition in ["filename*=UTF-8''bad%FF.txt", "filename=\"bad\u{fffd}.txt\""] {
-        let line = format!("Content-Disposition: attachment; {disposition}");
-        ask("PUT", &format!("{link}/"), &[&line], b"x").refuses(400, "/problems/bad-name");
-    }
-    let file = world.path("body", b"x");
-    let form = curl(&["-F", &format!("file=@{file};filename=bad\u{fffd}.txt"), &link]);
-    assert_eq!((form.status, form.problem().as_str()), (400, "/problems/bad-name"), "{form:?}");
+    let line = "Content-Disposition: attachment; filename*=UTF-8''bad%FF.txt";
+    ask("PUT", &format!("{link}/"), &[line], b"x").refuses(400, "/problems/bad-name");
+    let mut raw = Raw::request(
+        "POST",
+        &link,
+        &["Content-Type: multipart/form-data; boundary=b", "Transfer-Encoding: chunked"],
+    );
+    let head = b"--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"bad\xff.txt\"\r\n\r\n";
+    assert!(raw.chunk(&[&head[..], b"x\r\n--b--\r\n"].concat()));
+    assert!(raw.chunk(b""));
+    raw.answer().unwrap().refuses(400, "/problems/bad-name");
 }

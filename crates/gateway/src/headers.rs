@@ -1,6 +1,8 @@
 //! Request headers turned into values. Pure functions with tables of tests; what is malformed is refused here and never
 //! reaches the engine.
 
+use std::borrow::Cow;
+
 use ::upload::{Algorithm, Digest};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
@@ -161,22 +163,42 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>,
 }
 
 /// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`. Names are
-/// taken as browsers and curl write them: raw UTF-8 in quotes, a quote as `\"` or `%22`. What is not UTF-8 has U+FFFD in it.
-pub(crate) fn disposition_filename(value: &[u8]) -> Option<String> {
+/// taken as browsers and curl write them: raw UTF-8 in quotes, a quote as `\"` or `%22`. What is not UTF-8 is not made up.
+pub(crate) fn disposition_filename(value: &[u8]) -> Result<Option<String>, NotUtf8> {
     let text = String::from_utf8_lossy(value);
     let mut plain = None;
     for (name, value) in parameters(&text) {
         if name.eq_ignore_ascii_case("filename*") {
             let mut pieces = value.splitn(3, '\'');
-            let (charset, _, encoded) = (pieces.next()?, pieces.next(), pieces.next());
-            if let (true, Some(encoded)) = (charset.eq_ignore_ascii_case("utf-8"), encoded) {
-                return Some(percent_decode_str(encoded).decode_utf8_lossy().into());
+            let (charset, _, encoded) = (pieces.next(), pieces.next(), pieces.next());
+            let is_utf8 = charset.is_some_and(|charset| charset.eq_ignore_ascii_case("utf-8"));
+            if let (true, Some(encoded)) = (is_utf8, encoded) {
+                let bytes = percent_decode_str(encoded);
+                return match bytes.clone().decode_utf8() {
+                    Ok(name) => Ok(Some(name.into())),
+                    Err(_) => Err(NotUtf8(bytes.decode_utf8_lossy().into())),
+                };
             }
         } else if name.eq_ignore_ascii_case("filename") {
             plain = Some(value.replace("%22", "\""));
         }
     }
-    plain
+    match plain {
+        Some(name) if name.contains(char::REPLACEMENT_CHARACTER) && matches!(text, Cow::Owned(_)) => {
+            Err(NotUtf8(name))
+        }
+        plain => Ok(plain),
+    }
+}
+
+/// A name that cannot be read, as far as it can be shown.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NotUtf8(pub(crate) String);
+
+impl From<NotUtf8> for Problem {
+    fn from(_: NotUtf8) -> Self {
+        problem::bad_name("is not UTF-8: rename the file, or give it a name that is")
+    }
 }
 
 /// `; name=value` and `; name="quoted \" value"` pairs after the first word.

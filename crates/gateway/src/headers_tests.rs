@@ -101,8 +101,17 @@ fn dispositions() {
         ("attachment", None),
         ("form-data; filename=\"", Some("")),
     ] {
-        assert_eq!(disposition_filename(value.as_bytes()).as_deref(), expected, "{value}");
+        assert_eq!(disposition_filename(value.as_bytes()), Ok(expected.map(str::to_owned)), "{value}");
     }
+    let unreadable = [
+        &b"attachment; filename*=UTF-8''bad%FF.txt"[..],
+        b"form-data; name=\"file\"; filename=\"bad\xff.txt\"",
+    ];
+    for value in unreadable {
+        assert_eq!(disposition_filename(value), Err(NotUtf8("bad\u{fffd}.txt".into())), "{value:?}");
+    }
+    let odd = "form-data; name=\"\u{fffd}\"; filename=\"a\u{fffd}.txt\"";
+    assert_eq!(disposition_filename(odd.as_bytes()), Ok(Some("a\u{fffd}.txt".into())));
 }
 
 #[test]

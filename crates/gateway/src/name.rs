@@ -37,9 +37,6 @@ pub(crate) fn check(name: &str) -> Result<String, Problem> {
         "contains a control character"
     } else if name.chars().any(is_bidi_override) {
         "contains a character that reverses the writing direction"
-    } else if name.contains(char::REPLACEMENT_CHARACTER) {
-        // What decoding leaves of other bytes: two names would become one.
-        "is not UTF-8: rename the file, or give it a name that is"
     } else if name.len() > NAME_BYTES_MAX {
         "is longer than 255 bytes"
     } else {
@@ -114,7 +111,7 @@ mod tests {
             ("a%C2%85b", Err("control")),
             ("%E2%80%AEgpj.exe", Err("direction")),
             ("a%FFb", Err("UTF-8")),
-            ("a%EF%BF%BDb", Err("UTF-8")),
+            ("a%EF%BF%BDb", Ok("a\u{fffd}b")),
             ("uploads", Err("-F")),
             ("send.sh", Err("-F")),
         ] {

@@ -70,7 +70,11 @@ impl Uploads {
         };
         while let Some(original) = self.original(&end).await? {
             if !self.0.ledger.cancel_duplicate(&upload.id, receiving.epoch, &original.id).await? {
-                // Removed just now: there may be no other any more.
+                let now = self.0.ledger.upload(&upload.id).await?;
+                if now.epoch != receiving.epoch || !matches!(now.state, State::Open | State::Completing) {
+                    return Err(Error::Superseded);
+                }
+                // The other was removed just now: there may be none any more.
                 continue;
             }
             self.clear_later(upload.id.clone());
@@ -90,13 +94,14 @@ impl Uploads {
         Ok(self.0.ledger.upload(&upload.id).await?)
     }
 
-    /// Stores a file that has no parts. When that fails, what was acknowledged still lies in the tail, and its sender goes on.
+    /// Stores a file that has no parts. When that fails, what was acknowledged still lies in the tail.
     async fn put_whole(&self, receiving: &Receiving<'_>, payload: &Payload, sha256: &str) -> Result<()> {
         let upload = &receiving.upload;
         let metadata = metadata(upload, Some(sha256));
         let put = receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
         if let Err(error) = put.await {
-            if receiving.durable > 0 || !upload.is_unheard_of() {
+            // Of one that has nothing durable the next try could bring another file, and this one arrive after it.
+            if receiving.durable > 0 {
                 self.0.ledger.reopen(&upload.id, receiving.epoch).await?;
             }
             return Err(error.into());
@@ -245,7 +250,7 @@ impl Uploads {
             }
             // It died while it stored the whole file: what it had stored before is there.
             Err(Error::Internal(_))
-                if !upload.is_unheard_of() && self.0.ledger.reopen(&upload.id, upload.epoch).await? =>
+                if upload.offset > 0 && self.0.ledger.reopen(&upload.id, upload.epoch).await? =>
             {
                 Ok(())
             }

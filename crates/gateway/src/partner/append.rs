@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use ledger::{State, Upload};
 use upload::{Append, End};
 
-use super::{Asking, draft, tus};
+use super::{Asking, draft, ticket, tus};
 use crate::body::{self, Incoming};
 use crate::headers;
 use crate::problem::{self, Problem};
@@ -109,12 +109,26 @@ fn fits(upload: &Upload, append: &Append) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The unfinished uploads of that name on the link that may be meant: of that length, and for the ticket that is named.
+pub(crate) async fn candidates(
+    asking: &Asking,
+    name: &str,
+    length: Option<u64>,
+) -> Result<Vec<Upload>, Problem> {
+    let known = |upload: &Upload| upload.length.and_then(|length| u64::try_from(length).ok());
+    let ticket = ticket::meant(asking)?;
+    let mut unfinished = asking.app.uploads.unfinished(&asking.link.id, name).await?;
+    unfinished.retain(|upload| {
+        let fits = length.is_none() || known(upload).is_none_or(|known| Some(known) == length);
+        fits && ticket.as_ref().is_none_or(|ticket| *ticket == upload.ticket)
+    });
+    Ok(unfinished)
+}
+
 /// The one upload of that name on the link: unfinished and of that length if there is one, else the newest that is
 /// complete.
 pub(crate) async fn named(asking: &Asking, name: &str, length: Option<u64>) -> Result<Upload, Problem> {
-    let known = |upload: &Upload| upload.length.and_then(|length| u64::try_from(length).ok());
-    let mut unfinished = asking.app.uploads.unfinished(&asking.link.id, name).await?;
-    unfinished.retain(|upload| length.is_none() || known(upload).is_none_or(|known| Some(known) == length));
+    let mut unfinished = candidates(asking, name, length).await?;
     match unfinished.len() {
         0 => {}
         1 => return Ok(unfinished.remove(0)),
@@ -123,6 +137,7 @@ pub(crate) async fn named(asking: &Asking, name: &str, length: Option<u64>) -> R
     let filter = ledger::Filter {
         link_id: Some(asking.link.id.clone()),
         name: Some(name.to_owned()),
+        ticket: ticket::meant(asking)?,
         state: Some(State::Complete),
         limit: 1,
         ..ledger::Filter::default()

@@ -53,7 +53,8 @@ pub(crate) async fn create(
     let declared =
         declared.filter(|declared| !NO_FILE_TYPES.iter().any(|no| no.eq_ignore_ascii_case(declared)));
     let disposition = asking.headers.get(CONTENT_DISPOSITION);
-    let disposition = disposition.and_then(|value| headers::disposition_filename(value.as_bytes()));
+    let disposition =
+        disposition.map(|value| headers::disposition_filename(value.as_bytes())).transpose()?.flatten();
     let made_up = segment.is_none() && disposition.is_none();
     let name = match (segment, disposition) {
         (Some(segment), _) => name::from_segment(segment)?,
@@ -75,7 +76,12 @@ pub(crate) async fn create(
         digests: &digests,
         tus_metadata: None,
     };
-    let created = match idempotency::created_once(&asking, &new, made_up).await? {
+    // One that ends the file is known by its receipt: the same file sent again is that one.
+    let created = match is_whole {
+        true => Created::Now(asking.app.uploads.create(&new).await?),
+        false => idempotency::created_once(&asking, &new, made_up).await?,
+    };
+    let created = match created {
         Created::Now(created) => created,
         Created::Before(created) => {
             return Ok(append::answer(&asking, Dialect::Draft, StatusCode::CREATED, &created));

@@ -136,7 +136,14 @@ impl Form {
     /// One field. False, or an error not yet reported, ends the whole form.
     async fn field(&mut self, mut field: Field<'_>, between: &AtomicU64) -> Result<bool, Problem> {
         let disposition = field.headers().get(CONTENT_DISPOSITION).map(|value| value.as_bytes().to_vec());
-        let named = disposition.as_deref().and_then(headers::disposition_filename);
+        let named = match disposition.as_deref().map(headers::disposition_filename).transpose() {
+            Ok(named) => named.flatten(),
+            Err(not_utf8) => {
+                self.keep(&not_utf8.0.clone(), Err(not_utf8.into()));
+                self.drain(&mut field, between).await?;
+                return Ok(true);
+            }
+        };
         let Some(named) = named else {
             let text = self.text(&mut field, between).await?;
             if field.name() == Some("ticket") {
@@ -298,6 +305,12 @@ impl Form {
 
 /// A file alone is answered as if it had been `PUT`; several are listed.
 fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Response, Problem> {
+    // Why what followed a refused file was not read is of no file.
+    if let [Outcome { result: Err(_), .. }, Outcome { name, result: Err(_) }] = outcomes.as_slice()
+        && name.is_empty()
+    {
+        outcomes.pop();
+    }
     if outcomes.len() <= 1 {
         return match outcomes.pop().map(|outcome| outcome.result) {
             Some(Ok(upload)) => Ok(asking.receipt(StatusCode::CREATED, &upload)),

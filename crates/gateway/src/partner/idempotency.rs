@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use ledger::{Claim, Key, State};
-use upload::New;
+use upload::{Algorithm, New};
 
 use super::Asking;
 use crate::headers;
@@ -61,7 +61,9 @@ pub(crate) async fn claim(
 /// would be another one the next time.
 pub(crate) async fn created_once(asking: &Asking, new: &New<'_>, made_up: bool) -> Result<Created, Problem> {
     let name = if made_up { "" } else { new.name };
-    let turn = claim_on(asking, "uploads", (name, new.ticket), new.length, None).await?;
+    let sha256 = new.digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256);
+    let sha256 = sha256.map(|digest| digest.hex.as_str());
+    let turn = claim_on(asking, "uploads", (name, new.ticket), new.length, sha256).await?;
     let key = match turn {
         Turn::Done(mut uploads) if uploads.len() == 1 => return Ok(Created::Before(uploads.remove(0))),
         Turn::Done(_) => return Err(upload::Error::Gone.into()),
@@ -108,7 +110,8 @@ async fn claim_on(
             }
             if let [upload] = uploads.as_slice() {
                 let other_length = key.length.is_some_and(|length| upload.length != Some(length));
-                let other_digest = key.digest.is_some() && key.digest != upload.sha256;
+                let other_digest =
+                    upload.sha256.is_some() && key.digest.is_some() && key.digest != upload.sha256;
                 if !name.is_empty() && (other_length || other_digest) {
                     return Err(problem::idempotency_mismatch());
                 }

@@ -21,17 +21,13 @@ pub(crate) async fn put(
     segment: Option<&str>,
     body: &mut Option<Body>,
 ) -> Result<Response, Problem> {
-    let goes_on = goes_on(&asking)?;
-    if asking.headers.contains_key("upload-complete") && goes_on != Some(true) {
+    let goes_on = goes_on(&asking, segment).await?;
+    if asking.headers.contains_key("upload-complete") && !goes_on {
         return Box::pin(draft::create(asking, segment, body)).await;
     }
     draft::refuse_oldest(&asking)?;
     let declared_type = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let name = file_name(&asking, segment, declared_type)?;
-    let goes_on = match goes_on {
-        Some(certainly) => certainly,
-        None => !asking.app.uploads.unfinished(&asking.link.id, &name).await?.is_empty(),
-    };
     if goes_on {
         return Box::pin(append::append_named(asking, &name, body)).await;
     }
@@ -149,16 +145,23 @@ fn open(asking: &Asking, upload: &Upload) -> Response {
     response
 }
 
-/// Whether the request goes on with an upload of its name. With `Upload-Offset: 0` it does where there is one (`None`):
-/// the offset of one of which nothing is durable is told as 0, too.
-fn goes_on(asking: &Asking) -> Result<Option<bool>, Problem> {
+/// Whether the request goes on with an upload of its name. With `Upload-Offset: 0` it does where there is one that is meant:
+/// of which nothing is durable, and which may become this file.
+async fn goes_on(asking: &Asking, segment: Option<&str>) -> Result<bool, Problem> {
     let range = headers::content_range(&asking.headers)?.map(|range| range.first);
     let offset = headers::upload::offset(&asking.headers)?;
-    Ok(match range.max(offset) {
-        Some(1..) => Some(true),
-        Some(0) if offset == Some(0) && range.is_none() => None,
-        _ => Some(false),
-    })
+    match (range.max(offset), segment) {
+        (Some(1..), _) => Ok(true),
+        (Some(0), Some(segment)) if offset == Some(0) && range.is_none() => {
+            // Half a file says nothing of the whole.
+            let rest = headers::upload::complete(&asking.headers)?.unwrap_or(true);
+            let sent = headers::content_length(&asking.headers).filter(|_| rest);
+            let length = headers::upload::length(&asking.headers)?.or(sent);
+            let meant = append::candidates(asking, &name::from_segment(segment)?, length).await?;
+            Ok(meant.iter().any(|upload| upload.offset == 0))
+        }
+        _ => Ok(false),
+    }
 }
 
 fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>) -> Result<String, Problem> {
@@ -166,7 +169,7 @@ fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>
         return name::from_segment(segment);
     }
     let disposition = asking.headers.get(CONTENT_DISPOSITION);
-    match disposition.and_then(|value| headers::disposition_filename(value.as_bytes())) {
+    match disposition.map(|value| headers::disposition_filename(value.as_bytes())).transpose()?.flatten() {
         Some(named) => name::check(&named),
         None => Ok(name::made_up(declared_type, ledger::now_ms())),
     }

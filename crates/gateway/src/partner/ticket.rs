@@ -57,6 +57,15 @@ pub(super) fn named(asking: &Asking) -> Option<String> {
     }
 }
 
+/// The same, where a ticket that cannot be the link's is refused.
+pub(super) fn meant(asking: &Asking) -> Result<Option<String>, Problem> {
+    let said = asking.query("ticket").is_some_and(|text| !text.trim().is_empty());
+    match named(asking) {
+        None if said => Err(problem::unknown_ticket()),
+        named => Ok(named),
+    }
+}
+
 async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
     let app = &asking.app;
     // A partner without an organisation in the desk owns no ticket that could be named.

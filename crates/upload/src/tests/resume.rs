@@ -164,21 +164,6 @@ async fn wrong_offsets_and_lengths_change_nothing() {
     world.assert_stored(&done, &file).await;
 }
 
-/// Its sender knows it and was told to try again: nothing was durable, and nothing is lost.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_cannot_be_stored_now_can_be_sent_again() {
-    let world = World::start().await;
-    let file = pattern(SMALL, 12);
-    let upload = world.create_resumable("small.bin", Some(SMALL as u64)).await.unwrap();
-    world.faults("PutObject", 0, 100, Fault::Status(503));
-    let refused = part_of(&world, &upload.id, &file, 0..SMALL, End::Length).await;
-    assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-    world.sandbox.faults().clear();
-    assert_eq!(world.offset_of(&upload.id).await, 0);
-    let done = part_of(&world, &upload.id, &file, 0..SMALL, End::Length).await.unwrap();
-    world.assert_stored(&done, &file).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_keeps_what_came() {
     let world = World::start().await;

@@ -54,6 +54,28 @@ async fn two_equal_files_and_the_first_fails() {
     assert_eq!(world.present("").await.len(), 1);
 }
 
+/// One that is cancelled while it waits for its equal has nothing to wait for any more when that one rests.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_equal_files_and_the_second_is_cancelled() {
+    let world = World::start().await;
+    let sent = pattern(SMALL, 1);
+    world.fault("PutObject", Fault::Delay(PATIENCE * 2, When::Before));
+    let (engine, body) = (world.engine.clone(), sent.clone());
+    let first = tokio::spawn(async move { engine.send("a.bin", &body).await });
+    until("the first is being stored", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    let second = world.create("a.bin", None).await.unwrap();
+    let (engine, id, body) = (world.engine.clone(), second.id.clone(), sent.clone());
+    let append =
+        tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&body)).await });
+    until("the second waits", async || world.ledger.upload(&second.id).await.unwrap().epoch == 1).await;
+    world.uploads.cancel(&second.id).await.unwrap();
+    world.sandbox.faults().clear();
+    world.assert_stored(&soon(first).await.unwrap().unwrap(), &sent).await;
+    let ended = soon(append).await.unwrap();
+    assert!(matches!(ended, Err(Error::Superseded)), "{ended:?}");
+    world.assert_memory_free().await;
+}
+
 type Appending = tokio::task::JoinHandle<Result<Upload>>;
 
 /// An append that has sent these bytes and stalls.
