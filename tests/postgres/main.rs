@@ -230,17 +230,24 @@ async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first()
     let _ = older.curl.wait();
 }
 
-/// After a crash a gateway that is alone takes everything up at once: what its sender may go on with stays.
+/// After a crash a gateway that is alone takes everything up at once: what its sender may go on with stays, and what nobody
+/// can know of goes.
 #[tokio::test]
 async fn a_gateway_that_is_alone_keeps_what_may_go_on() {
     let mut pair = Pair::start();
     pair.two.kill();
-    let left = Stalled::begin(&pair.sandbox.link("acme"), "left.bin", &noise(100_000, 3));
-    pair.until_state("left.bin", "open");
+    let link = pair.sandbox.link("acme");
+    let [url, nothing] = ["left.bin", "nothing.bin"].map(|name| format!("{link}/{name}"));
+    let left = Stalled::begin(&link, "left.bin", &noise(20_000_000, 3));
+    eventually("a part is committed", || {
+        let offset: usize = curl(&["-I", &url]).headers.get("upload-offset")?.parse().ok()?;
+        (offset > 0).then_some(())
+    });
+    let begun = Stalled::begin(&link, "nothing.bin", b"");
+    pair.until_state("nothing.bin", "open");
     pair.one.kill();
-    assert!(!left.finish(b""));
+    assert!(!left.finish(b"") && !begun.finish(b""));
     pair.one.restart();
-    assert_eq!(pair.state("left.bin"), "open");
-    let url = format!("{}/left.bin", pair.sandbox.link("acme"));
-    assert_eq!(curl(&["-I", &url]).status, 204);
+    assert_eq!((pair.state("left.bin").as_str(), pair.state("nothing.bin").as_str()), ("open", "cancelled"));
+    assert_eq!((curl(&["-I", &url]).status, curl(&["-I", &nothing]).status), (204, 404));
 }
