@@ -26,6 +26,8 @@ const SOCKETS_BYTES: u64 = 10 << 20;
 /// Beside the byte budget.
 const ALLOWANCE_BYTES: u64 = 100 << 20;
 const SENDERS: usize = 256;
+/// How often they are measured: the peak varies by some 5 %, and its median counts.
+const CROWDS: usize = 3;
 /// So much of a file each of them sends, in a line that is slow enough for all to send at a time.
 const SENDER_BYTES: u64 = 16 << 20;
 const SENDER_RATE: &str = "512k";
@@ -45,8 +47,13 @@ fn main() -> anyhow::Result<()> {
         kills.push(kill(&gateway, &sink_url, &file, 2 * options.bytes, run)?);
     }
     report::write_content(&file, SENDER_BYTES)?;
-    let crowd = crowd(&gateway, &file)?;
-    report::save("resume", &json!({"killed": kills, "crowd": crowd}))
+    let crowds = (0..CROWDS).map(|run| crowd(&gateway, &file, run)).collect::<anyhow::Result<Vec<_>>>()?;
+    report::save("resume", &json!({"killed": kills, "crowds": crowds}))?;
+    let mut peaks: Vec<_> = crowds.iter().filter_map(|crowd| crowd["peak_rss_bytes"].as_u64()).collect();
+    peaks.sort_unstable();
+    let median = peaks[CROWDS / 2];
+    ensure!(median <= MEMORY_BYTES + ALLOWANCE_BYTES, "the median of the peaks was {} MiB", median >> 20);
+    Ok(())
 }
 
 /// One sender, as fast as it goes; the gateway dies when half of the file is durable, and the sender goes on at the next one.
@@ -90,9 +97,9 @@ fn kill(gateway: &Gateway, sink: &str, file: &Path, bytes: u64, run: usize) -> a
 }
 
 /// Many senders at a time on slow lines, which all break; then all go on at once.
-fn crowd(gateway: &Gateway, file: &Path) -> anyhow::Result<Value> {
+fn crowd(gateway: &Gateway, file: &Path, run: usize) -> anyhow::Result<Value> {
     let urls: Vec<_> =
-        (0..SENDERS).map(|sender| gateway.upload_url(&format!("crowd-{sender}.bin"))).collect();
+        (0..SENDERS).map(|sender| gateway.upload_url(&format!("crowd-{run}-{sender}.bin"))).collect();
     let running = gateway.start()?;
     let begun = Instant::now();
     let slow: Vec<_> =
@@ -123,7 +130,6 @@ fn crowd(gateway: &Gateway, file: &Path) -> anyhow::Result<Value> {
         peak >> 20,
         MEMORY_BYTES >> 20
     )?;
-    ensure!(peak <= MEMORY_BYTES + ALLOWANCE_BYTES, "peak memory was {} MiB", peak >> 20);
     Ok(json!({
         "senders": open, "kept_bytes": kept, "rest_bytes": left, "rest_s": took.as_secs_f64(), "peak_rss_bytes": peak,
         "budget_bytes": MEMORY_BYTES,
