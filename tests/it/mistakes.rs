@@ -133,6 +133,11 @@ fn offset_0_goes_on_where_there_is_something_to_go_on_with() {
     let second = ask("PUT", &format!("{unbound}/core.txt?ticket=1002"), &["Upload-Offset: 0"], b"x").is(201);
     assert_eq!(second.json()["ticket"], "1002");
     ask("HEAD", first.header("location"), &[], b"").has("upload-complete", "?0");
+    // One that has come further is not begun again beside itself.
+    let own = created(&link, "further.bin", &["Upload-Length: 4"], b"fo");
+    let named = format!("{link}/further.bin");
+    ask("PUT", &named, &["Upload-Offset: 0"], b"four").refuses(409, "offset").has("upload-offset", "2");
+    ask("PUT", &named, &["Upload-Offset: 2"], b"ur").is(201).has("location", &own);
     // The draft by name, too.
     let own = created(&link, "draft.bin", &["Upload-Length: 4"], b"");
     let named = format!("{link}/draft.bin");

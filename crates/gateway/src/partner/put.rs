@@ -145,8 +145,8 @@ fn open(asking: &Asking, upload: &Upload) -> Response {
     response
 }
 
-/// Whether the request goes on with an upload of its name. With `Upload-Offset: 0` it does where there is one that is meant:
-/// of which nothing is durable, and which may become this file.
+/// Whether the request goes on with an upload of its name. With `Upload-Offset: 0` it does where there is one that may become
+/// this file; one that has come further is told so.
 async fn goes_on(asking: &Asking, segment: Option<&str>) -> Result<bool, Problem> {
     let range = headers::content_range(&asking.headers)?.map(|range| range.first);
     let offset = headers::upload::offset(&asking.headers)?;
@@ -158,7 +158,7 @@ async fn goes_on(asking: &Asking, segment: Option<&str>) -> Result<bool, Problem
             let sent = headers::content_length(&asking.headers).filter(|_| rest);
             let length = headers::upload::length(&asking.headers)?.or(sent);
             let meant = append::candidates(asking, &name::from_segment(segment)?, length).await?;
-            Ok(meant.iter().any(|upload| upload.offset == 0))
+            Ok(!meant.is_empty())
         }
         _ => Ok(false),
     }
