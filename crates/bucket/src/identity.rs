@@ -1,25 +1,22 @@
-//! As whom a bucket is spoken to: the AWS conventions, a role assumed where one is named, and which certificates are trusted.
+//! As whom a bucket is spoken to: the AWS conventions, and a role assumed where one is named.
 //! Invariant: what is signed for later (a presigned URL) never claims to live longer than the credentials it is signed with.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds;
 use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use aws_sdk_s3::config::SharedHttpClient;
-use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use aws_smithy_http_client::{Builder, ConnectorBuilder};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
-use crate::{Error, Result};
+use crate::{Error, Result, http};
 
 /// As whom to speak to a bucket.
 #[derive(Clone)]
@@ -66,8 +63,8 @@ const FALLBACK_REGION: &str = "us-east-1";
 const SESSION_NAME_MAX: usize = 64;
 /// Credentials that name no end are asked for again after this, as the SDK does.
 const UNDATED_FOR: Duration = Duration::from_secs(15 * 60);
-/// Names a file of PEM certificates to trust, as with AWS's own tools.
-const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
+/// A metadata address is a millisecond away, or not there.
+const METADATA_WAIT: Duration = Duration::from_secs(1);
 
 /// Credentials, region and endpoints as section and AWS conventions say. Nothing is sent but what the chain asks for the
 /// region; credentials are fetched with the first call.
@@ -80,11 +77,11 @@ pub(crate) async fn load(credentials: &Credentials, region: &str) -> SdkConfig {
                 .behavior_version(BehaviorVersion::latest())
                 .credentials_provider(fixed(credentials))
                 .region(region.unwrap_or(Region::from_static(FALLBACK_REGION)));
-            sdk.set_http_client(http_client());
+            sdk.set_http_client(Some(http::client()));
             sdk.build()
         }
         Credentials::Role { base, role_arn, external_id, session_name } => {
-            let sdk = loader(base, region).load().await;
+            let sdk = loader(base, region).await.load().await;
             let mut role = AssumeRoleProvider::builder(role_arn)
                 .configure(&sdk)
                 .session_name(session_name.chars().take(SESSION_NAME_MAX).collect::<String>());
@@ -97,27 +94,58 @@ pub(crate) async fn load(credentials: &Credentials, region: &str) -> SdkConfig {
             let assumed = SharedCredentialsProvider::new(role.build().await);
             sdk.into_builder().credentials_provider(assumed).build()
         }
-        Credentials::Chain | Credentials::Profile(_) => loader(credentials, region).load().await,
+        Credentials::Chain | Credentials::Profile(_) => loader(credentials, region).await.load().await,
     }
 }
 
-fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
-    let conventions = DefaultRegionChain::builder();
-    let conventions = match base {
-        Credentials::Profile(name) => conventions.profile_name(name),
-        _ => conventions,
-    };
-    let region = RegionProviderChain::first_try(region).or_else(conventions.build()).or_else(FALLBACK_REGION);
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).region(region);
-    if let Some(client) = http_client() {
-        loader = loader.http_client(client);
+async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
+    let client = http::client();
+    let metadata = metadata();
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Credentials::Profile(name) = base {
+        profile = profile.profile_name(name);
     }
+    // As the SDK's own chain, but for how the metadata address is asked.
+    let region = RegionProviderChain::first_try(region)
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+        .or_else(imds::region::ImdsRegionProvider::builder().imds_client(metadata.clone()).build())
+        .or_else(FALLBACK_REGION)
+        .region()
+        .await;
+    let conventions = ProviderConfig::without_region()
+        .with_behavior_version(Some(BehaviorVersion::latest()))
+        .with_http_client(client.clone())
+        .with_region(region.clone());
+    let loader = aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).http_client(client);
     match base {
-        Credentials::Profile(name) => loader.profile_name(name),
+        // What is named counts, whatever keys the environment has.
+        Credentials::Profile(name) => loader.profile_name(name).credentials_provider(
+            ProfileFileCredentialsProvider::builder().profile_name(name).configure(&conventions).build(),
+        ),
         Credentials::Static { .. } => loader.credentials_provider(fixed(base)),
         // A role is assumed as what the configuration names, never as another role of it.
-        Credentials::Chain | Credentials::Role { .. } => loader,
+        Credentials::Chain | Credentials::Role { .. } => loader.credentials_provider(
+            DefaultCredentialsChain::builder()
+                .configure(conventions)
+                .region(region)
+                .imds_client(metadata)
+                .build()
+                .await,
+        ),
     }
+}
+
+/// Asks the metadata address with little patience: most machines have none.
+fn metadata() -> imds::Client {
+    imds::Client::builder()
+        .configure(&ProviderConfig::without_region().with_http_client(http::metadata_client()))
+        .max_attempts(1)
+        .connect_timeout(METADATA_WAIT)
+        .read_timeout(METADATA_WAIT)
+        .operation_attempt_timeout(METADATA_WAIT)
+        .operation_timeout(2 * METADATA_WAIT)
+        .build()
 }
 
 fn fixed(credentials: &Credentials) -> SharedCredentialsProvider {
@@ -202,47 +230,6 @@ impl ProvideCredentials for Identity {
             Ok(credentials)
         })
     }
-}
-
-/// The certificates of the file that `AWS_CA_BUNDLE` names, as PEM; none when it is not set. They are trusted beside those
-/// of the system, by every bucket and by STS.
-///
-/// # Errors
-/// What is wrong with the file and what to do, in words. Without a good one nothing of it is trusted.
-pub fn ca_bundle() -> std::result::Result<Option<Vec<u8>>, String> {
-    let Some(path) = std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) else { return Ok(None) };
-    let wrong = |what: &str| {
-        format!("{CA_BUNDLE}={}: {what}; name a file of PEM certificates, or unset it", path.display())
-    };
-    let pem = std::fs::read(&path).map_err(|error| wrong(&format!("cannot be read ({error})")))?;
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(&format!("is not PEM ({error})")))?;
-        roots.add(certificate).map_err(|error| wrong(&format!("holds no usable certificate ({error})")))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong("holds no certificate"));
-    }
-    Ok(Some(pem))
-}
-
-/// A client that trusts the bundle; none when there is no good one: then the SDK's own does.
-fn http_client() -> Option<SharedHttpClient> {
-    let pem = ca_bundle().ok().flatten()?;
-    let trust = TrustStore::default().with_pem_certificate(pem);
-    let context = TlsContext::builder().with_trust_store(trust).build().ok()?;
-    // As the SDK makes its own, but for the context: proxies of the environment are obeyed.
-    Some(Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = ConnectorBuilder::default()
-            .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-            .tls_context(context.clone());
-        connector.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            connector.set_sleep_impl(components.sleep_impl());
-        }
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
-        connector.build()
-    }))
 }
 
 #[cfg(test)]

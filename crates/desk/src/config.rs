@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The largest file that Zendesk attaches, on any plan. Bytes.
+pub const ATTACHMENT_BYTES_MAX: u64 = 50_000_000;
+
 /// How to reach a desk.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -24,8 +24,8 @@ mod text;
 mod tickets;
 mod uploads;
 
-pub use client::Desk;
-pub use config::{Config, Credentials};
+pub use client::{Desk, is_loopback};
+pub use config::{ATTACHMENT_BYTES_MAX, Config, Credentials};
 pub use error::{BoxError, Error};
 pub use people::{Organization, User};
 pub use text::{escape, ticket_number};

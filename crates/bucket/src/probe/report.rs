@@ -177,9 +177,15 @@ impl Report {
                 "it lets us not in: check the credentials, that they may s3:ListBucket, and that `expected_owner` is \
                  the account it belongs to ({said})"
             ),
+            // Each place was looked at and has none, the metadata address last: there is nothing more to say.
+            Error::NoCredentials(said) if said.contains("no providers in chain") || said.contains("IMDS") => "there are no AWS credentials here: \
+                 not in the environment, the AWS configuration files, a web identity or a container, and the cloud's \
+                 metadata address gives none. Give `access_key_id` and `secret_access_key`, or a `profile`, or run it \
+                 where a role is at hand"
+                .into(),
             Error::NoCredentials(said) => format!(
-                "there are no credentials: give `access_key_id` and `secret_access_key`, a `profile`, or what the AWS \
-                 conventions look for ({said})"
+                "there are no credentials: put right what they come from, or give `access_key_id` and \
+                 `secret_access_key`, or a `profile` ({said})"
             ),
             Error::Unavailable(said) if said.contains("dns error") && !self.path_style => format!(
                 "it does not answer: check `endpoint`, and write `path_style = true` if the store has no host name for \

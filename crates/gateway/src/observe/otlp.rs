@@ -42,7 +42,7 @@ where
         .find_map(|name| set(name)?.parse().ok().map(Duration::from_millis))
         .unwrap_or(TIMEOUT);
     let mut http = reqwest::Client::builder().timeout(timeout).redirect(reqwest::redirect::Policy::none());
-    if ["//127.", "//localhost", "//[::1]"].into_iter().any(|here| endpoint.contains(here)) {
+    if url::Url::parse(&endpoint).is_ok_and(|url| desk::is_loopback(&url)) {
         // A proxy from the environment is for the way out.
         http = http.no_proxy();
     }
