@@ -16,6 +16,7 @@ mod dialects;
 mod digests;
 mod draft;
 mod drain;
+mod environment;
 mod errors;
 mod faults;
 mod faults_ledger;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use tests::{Habits, Store, abort_after, printed, program};
+use tests::{Habits, Store, abort_after, printed, program, write_private};
 
 /// A configuration in a folder of its own, which is also the home of whoever runs the program.
 struct Operator {
@@ -35,7 +35,7 @@ impl Operator {
     fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        write_private(&path, text);
     }
 
     /// `config check --online` in an environment with nothing but this.
@@ -286,7 +286,7 @@ fn a_role_that_is_refused_is_said_with_the_reason() {
 fn owner_and_key_go_with_every_call_that_takes_them() {
     let store = Store::start(Habits::default());
     let section =
-        format!("{KEYS}\nexpected_owner = \"123456789012\"\nkms_key = \"arn:aws:kms:k\"\nprefix = \"in\"");
+        format!("{KEYS}\nexpected_owner = \"123456789012\"\nkms_key = \"arn:aws:kms:k\"\nprefix = \"in/\"");
     let operator = Operator::new(&section.replace("URL", &store.url));
     let output = operator.check(&[]);
     assert!(output.status.success(), "{}", printed(&output));
@@ -357,7 +357,8 @@ fn what_will_fail_is_a_mistake_of_the_configuration() {
         ),
     ] {
         let store = Store::start(habits);
-        let operator = Operator::new(&format!("{KEYS}\nprefix = \"in\"\n{lines}").replace("URL", &store.url));
+        let operator =
+            Operator::new(&format!("{KEYS}\nprefix = \"in/\"\n{lines}").replace("URL", &store.url));
         let output = operator.check(&[]);
         let said = printed(&output);
         assert_eq!(output.status.code(), Some(2), "{part}: {said}");
@@ -401,7 +402,7 @@ fn lifecycle_rules_are_looked_at_wherever_they_can_be() {
         (Habits { denied: &["PutObject", "HeadBucket"], ..Habits::default() }, 0, ""),
     ] {
         let store = Store::start(habits);
-        let operator = Operator::new(&format!("{KEYS}\nprefix = \"in\"").replace("URL", &store.url));
+        let operator = Operator::new(&format!("{KEYS}\nprefix = \"in/\"").replace("URL", &store.url));
         let output = operator.check_with(&[], &[]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{part}: {said}");

@@ -156,7 +156,7 @@ fn versions_are_pinned_once() {
 #[test]
 fn what_the_map_names_is_there() {
     let root = root();
-    for document in ["README.md", "crates/README.md"] {
+    for document in ["README.md", "crates/README.md", "crates/THREATS.md"] {
         let text = fs::read_to_string(root.join(document)).unwrap();
         for word in text.split('`').skip(1).step_by(2) {
             let is_path = word.contains('/') && word.ends_with(".rs");

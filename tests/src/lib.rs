@@ -50,3 +50,10 @@ pub fn program(name: &str) -> PathBuf {
     );
     path
 }
+
+/// Writes a file that its owner alone may read, as secrets in it ask for.
+pub fn write_private(path: impl AsRef<std::path::Path>, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}

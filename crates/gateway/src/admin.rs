@@ -13,7 +13,7 @@ use desk::Desk;
 use ledger::{Ledger, Token};
 use serde_json::{Value, json};
 
-use crate::config::{Config, parse_duration};
+use crate::config::{Config, parse_duration, parse_size};
 use crate::staff::{Asked, describe_link, make_link};
 use crate::{say, serve};
 
@@ -55,7 +55,7 @@ pub(crate) enum PartnerCommand {
         /// Short name: lower-case letters, digits, `-`.
         id: String,
         /// Name for people.
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: Option<String>,
         /// The organisation's id in the desk.
         #[arg(long)]
@@ -75,7 +75,7 @@ pub(crate) enum ContactCommand {
     Add {
         #[arg(long)]
         partner: String,
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: String,
         #[arg(long)]
         email: String,
@@ -102,14 +102,14 @@ pub(crate) enum LinkCommand {
         /// How long it works, for example 48h or 7d.
         #[arg(long, value_parser = duration)]
         expires: Option<Duration>,
-        /// Largest file.
-        #[arg(long)]
+        /// Largest file: bytes, or for example 20GB.
+        #[arg(long, value_parser = size)]
         max_bytes: Option<i64>,
         /// Most uploads open at a time.
         #[arg(long)]
         max_open: Option<i64>,
         /// Most bytes of uploads that are not complete, together.
-        #[arg(long)]
+        #[arg(long, value_parser = size)]
         max_unfinished_bytes: Option<i64>,
         /// Most requests in a minute.
         #[arg(long)]
@@ -129,7 +129,7 @@ pub(crate) enum TokenCommand {
     /// Make a token for one of the staff and print it, which is shown this once.
     Create {
         /// Whose it is.
-        #[arg(long)]
+        #[arg(long, value_parser = name)]
         name: String,
         /// How long it works, for example 90d; for ever if not given.
         #[arg(long, value_parser = duration)]
@@ -145,7 +145,18 @@ pub(crate) enum TokenCommand {
 const AUDIT_PAGE: i64 = 1_000;
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write for example `48h`, `15m` or `7d`".into())
+    parse_duration(text, "48h").map_err(|(what, mend)| format!("{what}; {}", mend.replace('"', "")))
+}
+
+fn size(text: &str) -> Result<i64, String> {
+    let size = parse_size(text, "20000000");
+    let size = size.map_err(|(what, mend)| format!("{what}; {}", mend.replace('"', "")))?;
+    i64::try_from(size).map_err(|_| "is too large".into())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("a name is not empty".into()) } else { Ok(name.to_owned()) }
 }
 
 /// Carries a command out.

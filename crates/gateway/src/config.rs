@@ -1,24 +1,28 @@
 //! The configuration of `serve`: read, checked as a whole, every mistake named with line, key and mend.
 
 mod buckets;
+mod desk_section;
 mod file;
+mod ledger_url;
 mod log;
 mod reader;
+mod secret;
+mod server;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bucket::SUPPORT_UPLOADER;
-use buckets::bucket_config;
+use buckets::{bucket_config, check_apart};
 use ipnet::IpNet;
-pub(crate) use reader::parse_duration;
+pub(crate) use ledger_url::LedgerUrl;
 use reader::{Mistake, Section};
-
-use crate::tls::{self, Unusable};
+pub(crate) use units::{DURATION_MAX, parse_duration, parse_size};
 
 /// What `serve` needs to know.
 #[derive(Debug)]
@@ -31,28 +35,8 @@ pub(crate) struct Config {
     pub(crate) attachments_public: bool,
     pub(crate) support_uploader: bucket::Config,
     pub(crate) partners: BTreeMap<String, Partner>,
-}
-
-/// Where the ledger is. It may hold a password: what is shown of it does not.
-pub(crate) struct LedgerUrl(String);
-
-impl LedgerUrl {
-    /// As it is opened.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Display for LedgerUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&ledger::shown(&self.0))
-    }
-}
-
-impl std::fmt::Debug for LedgerUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
+    /// What works, but is not safe: a line of text each.
+    pub(crate) warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -142,20 +126,29 @@ pub(crate) struct Partner {
 /// The smallest budget: one append's worth four times, so that a part is at most a quarter of it.
 const MEMORY_BYTES_MIN: u64 = 32 << 20;
 
+/// More memory than machines have.
+const MEMORY_BYTES_MAX: u64 = 1 << 40;
+
 /// Reads and checks the file. Every mistake comes as one line of text.
 pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
     let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        vec![format!("{shown}: cannot be read ({error}); name another with --config FILE")]
-    })?;
-    parse(&text).map_err(|mistakes| mistakes.iter().map(|mistake| format!("{shown}: {mistake}")).collect())
+    let text = secret::read(path, secret::CONFIGURATION_BYTES_MAX)
+        .map_err(|wrong| vec![format!("{shown}: {wrong}; name another with --config FILE")])?;
+    let placed = |text: String| format!("{shown}: {text}");
+    match parse(&text, secret::is_open_to_all(path)) {
+        Ok(config) => {
+            let warnings = config.warnings.into_iter().map(placed).collect();
+            Ok(Config { warnings, ..config })
+        }
+        Err(mistakes) => Err(mistakes.iter().map(|mistake| placed(mistake.to_string())).collect()),
+    }
 }
 
 /// The line where a bucket's section begins, by the bucket's name; 1 when it cannot be told.
 pub(crate) fn bucket_line(path: &Path, bucket: &str) -> usize {
-    let Ok(text) = std::fs::read_to_string(path) else { return 1 };
+    let Ok(text) = secret::read(path, secret::CONFIGURATION_BYTES_MAX) else { return 1 };
     let Ok(table) = toml::de::DeTable::parse(&text) else { return 1 };
-    let mut root = Section::root(&text, &table);
+    let mut root = Section::root(&text, &table, false);
     let mistakes = &mut Vec::new();
     if bucket == SUPPORT_UPLOADER {
         return root.section("support_uploader", mistakes).line();
@@ -168,28 +161,29 @@ pub(crate) fn bucket_line(path: &Path, bucket: &str) -> usize {
 /// Checks the text of a configuration that is in no file.
 #[cfg(feature = "sandbox")]
 pub(crate) fn parse_text(text: &str) -> Result<Config, Vec<String>> {
-    parse(text).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    parse(text, false).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }
 
-fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
+fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
     let table = toml::de::DeTable::parse(text).map_err(|error| {
         vec![Mistake {
             line: reader::line(text, error.span().map_or(0, |span| span.start)),
             key: "TOML".into(),
             what: error.message().to_owned(),
-            mend: "mend the syntax".into(),
+            mend: "correct the syntax".into(),
+            is_warning: false,
         }]
     })?;
     let mut mistakes = Vec::new();
     let found = &mut mistakes;
-    let mut root = Section::root(text, &table);
-    let server = server(root.section("server", found), found);
+    let mut root = Section::root(text, &table, is_open_to_all);
+    let server = server::read(root.section("server", found), found);
     let log = log::read(root.section("log", found), found);
     let mut ledger = root.section("ledger", found);
-    let ledger_url = ledger_url(&mut ledger, found);
+    let ledger_url = ledger_url::read(&mut ledger, found);
     ledger.finish(found);
     let limits = limits(root.section("limits", found), found);
-    let (desk, attachments_public) = desk_config(root.section("desk", found), found);
+    let (desk, attachments_public) = desk_section::desk_config(root.section("desk", found), found);
     let uploader = root.section("support_uploader", found);
     if !uploader.is_there() {
         uploader.wrong(
@@ -199,151 +193,125 @@ fn parse(text: &str) -> Result<Config, Vec<Mistake>> {
             found,
         );
     }
+    let uploader_line = uploader.line();
     let support_uploader = bucket_config(SUPPORT_UPLOADER, uploader, found);
-    let partners = root
+    let partners: Vec<_> = root
         .sections("partners", found)
         .into_iter()
         .map(|(id, section)| partner(id, section, found))
         .collect();
     root.finish(found);
+    let mut buckets = vec![(uploader_line, "support_uploader".to_owned(), &support_uploader)];
+    buckets.extend(partners.iter().filter_map(|(id, line, partner)| {
+        Some((*line, format!("partners.{id}.bucket"), partner.bucket.as_ref()?))
+    }));
+    check_apart(&buckets, found);
     if let Err(text) = bucket::ca_bundle() {
         let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
-        found.push(Mistake { line: 1, key: "environment".into(), what: what.into(), mend: mend.into() });
+        let (what, mend) = (what.into(), mend.into());
+        found.push(Mistake { line: 1, key: "environment".into(), what, mend, is_warning: false });
     }
-    if mistakes.is_empty() {
-        Ok(Config { server, log, ledger_url, limits, desk, attachments_public, support_uploader, partners })
-    } else {
-        mistakes.sort_by_key(|mistake| mistake.line);
-        Err(mistakes)
+    mistakes.sort_by_key(|mistake| mistake.line);
+    let (warnings, mistakes): (Vec<_>, Vec<_>) = mistakes.into_iter().partition(|found| found.is_warning);
+    if !mistakes.is_empty() {
+        return Err(mistakes);
     }
-}
-
-fn server(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
-    let address = "write an address and a port, for example `\"127.0.0.1:8080\"`";
-    let listen =
-        section.parsed("listen", address, found).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-    let metrics_listen = section.parsed("metrics_listen", address, found);
-    let public_url = url(&mut section, "public_url", found);
-    if !section.has("public_url") && listen.ip().to_canonical().is_unspecified() {
-        let what = format!("is missing, and nobody can reach {listen}, which links would name instead");
-        let mend =
-            "add the address that partners use, for example `public_url = \"https://files.example.com\"`";
-        section.wrong("public_url", &what, mend, found);
-    }
-    let max_connections = section.number("max_connections", found).unwrap_or(2_000);
-    if max_connections == 0 {
-        section.wrong("max_connections", "is 0", "write at least 1", found);
-    }
-    let tls = match (section.string("tls_cert", found), section.string("tls_key", found)) {
-        (Some(chain), Some(key)) => {
-            let pair = (PathBuf::from(chain), PathBuf::from(key));
-            let mistake = match tls::check(&pair.0, &pair.1) {
-                Ok(()) => None,
-                Err(Unusable::Chain(what)) => {
-                    let mend = "name a PEM file that this process can read, the server's certificate first";
-                    Some(("tls_cert", what, mend))
-                }
-                Err(Unusable::Key(what)) => {
-                    let mend = "name the PEM file of tls_cert's private key, readable for this process";
-                    Some(("tls_key", what, mend))
-                }
-            };
-            if let Some((key, what, mend)) = mistake {
-                section.wrong(key, &format!("cannot be used ({what})"), mend, found);
-            }
-            Some(pair)
-        }
-        (None, None) => None,
-        (Some(_), None) => {
-            section.wrong("tls_key", "is missing", "add the private key of tls_cert", found);
-            None
-        }
-        (None, Some(_)) => {
-            section.wrong("tls_cert", "is missing", "add the certificate chain of tls_key", found);
-            None
-        }
-    };
-    let trusted_proxies = trusted_proxies(&mut section, found);
-    section.finish(found);
-    let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    Server { listen, metrics_listen, public_url, max_connections, tls, trusted_proxies }
-}
-
-/// It may hold a password, which no mistake repeats.
-fn ledger_url(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> LedgerUrl {
-    if !section.has("url") {
-        section.wrong("url", "is missing", "add `url = \"sqlite:/var/lib/weighbridge/ledger.db\"`", found);
-    }
-    let Some(url) = section.secret("url", found) else { return LedgerUrl(String::new()) };
-    if let Err(text) = ledger::check_url(&url) {
-        let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
-        section.wrong("url", what, mend, found);
-    }
-    if let Some((what, mend)) = ledger::file(&url).and_then(file::mistake) {
-        section.wrong("url", &what, mend, found);
-    }
-    LedgerUrl(url)
-}
-
-fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<IpNet> {
-    let mut proxies = Vec::new();
-    for text in section.strings("trusted_proxies", found) {
-        match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-            Ok(net) => proxies.push(net),
-            Err(_) => {
-                let mend = "write addresses or networks, for example `[\"10.0.0.0/8\", \"::1\"]`";
-                section.wrong("trusted_proxies", &format!("`{text}` is not understood"), mend, found);
-            }
-        }
-    }
-    proxies
+    let warnings = warnings.iter().map(ToString::to_string).collect();
+    let partners = partners.into_iter().map(|(id, _, partner)| (id, partner)).collect();
+    Ok(Config {
+        server,
+        log,
+        ledger_url,
+        limits,
+        desk,
+        attachments_public,
+        support_uploader,
+        partners,
+        warnings,
+    })
 }
 
 fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
     let default = Limits::default();
-    let max_upload_bytes = section.number("max_upload_bytes", found).unwrap_or(default.max_upload_bytes);
+    let max_upload_bytes =
+        section.size("max_upload_bytes", default.max_upload_bytes, found).unwrap_or(default.max_upload_bytes);
     let limits = Limits {
-        memory_bytes: section.number("memory_bytes", found).unwrap_or(default.memory_bytes),
+        memory_bytes: section
+            .size("memory_bytes", default.memory_bytes, found)
+            .unwrap_or(default.memory_bytes),
         max_upload_bytes,
         ticket_attachment_bytes: section
-            .number("ticket_attachment_bytes", found)
+            .size("ticket_attachment_bytes", default.ticket_attachment_bytes, found)
             .unwrap_or(default.ticket_attachment_bytes),
-        link_expiry: section.duration("link_expiry", found).unwrap_or(default.link_expiry),
-        resume_window: section.duration("resume_window", found).unwrap_or(default.resume_window),
-        min_rate: section.number("min_rate", found).unwrap_or(default.min_rate),
-        min_rate_window: section.duration("min_rate_window", found).unwrap_or(default.min_rate_window),
-        link_open_uploads: count(&mut section, "link_open_uploads", found)
+        link_expiry: section.duration("link_expiry", "48h", found).unwrap_or(default.link_expiry),
+        resume_window: section.duration("resume_window", "48h", found).unwrap_or(default.resume_window),
+        min_rate: section.size("min_rate", default.min_rate, found).unwrap_or(default.min_rate),
+        min_rate_window: section.duration("min_rate_window", "30s", found).unwrap_or(default.min_rate_window),
+        link_open_uploads: count(&mut section, "link_open_uploads", default.link_open_uploads, found)
             .unwrap_or(default.link_open_uploads),
         link_unfinished_bytes: section
-            .number("link_unfinished_bytes", found)
+            .size("link_unfinished_bytes", default.link_unfinished_bytes, found)
             .unwrap_or_else(|| max_upload_bytes.saturating_mul(2)),
-        link_requests_per_minute: count(&mut section, "link_requests_per_minute", found)
-            .unwrap_or(default.link_requests_per_minute),
-        link_ticket_lookups_per_minute: count(&mut section, "link_ticket_lookups_per_minute", found)
-            .unwrap_or(default.link_ticket_lookups_per_minute),
-        discard_bytes: section.number("discard_bytes", found).unwrap_or(default.discard_bytes),
-        discard_time: section.duration("discard_time", found).unwrap_or(default.discard_time),
-        header_timeout: section.duration("header_timeout", found).unwrap_or(default.header_timeout),
-        form_files: section
-            .number("form_files", found)
-            .map_or(default.form_files, |n| usize::try_from(n).unwrap_or(usize::MAX)),
-        drain_notice: section.duration("drain_notice", found).unwrap_or(default.drain_notice),
-        drain_time: section.duration("drain_time", found).unwrap_or(default.drain_time),
+        link_requests_per_minute: count(
+            &mut section,
+            "link_requests_per_minute",
+            default.link_requests_per_minute,
+            found,
+        )
+        .unwrap_or(default.link_requests_per_minute),
+        link_ticket_lookups_per_minute: count(
+            &mut section,
+            "link_ticket_lookups_per_minute",
+            default.link_ticket_lookups_per_minute,
+            found,
+        )
+        .unwrap_or(default.link_ticket_lookups_per_minute),
+        discard_bytes: section
+            .size("discard_bytes", default.discard_bytes, found)
+            .unwrap_or(default.discard_bytes),
+        discard_time: section.duration("discard_time", "30s", found).unwrap_or(default.discard_time),
+        header_timeout: section.duration("header_timeout", "30s", found).unwrap_or(default.header_timeout),
+        form_files: count(&mut section, "form_files", 1_000, found)
+            .map_or(default.form_files, |number| usize::try_from(number).unwrap_or(usize::MAX)),
+        drain_notice: section.duration("drain_notice", "1s", found).unwrap_or(default.drain_notice),
+        drain_time: section.duration("drain_time", "30s", found).unwrap_or(default.drain_time),
     };
     check_limits(&section, &limits, found);
     section.finish(found);
     limits
 }
 
-/// A whole number of things; more than there can be counts as no limit.
-fn count(section: &mut Section<'_>, key: &'static str, found: &mut Vec<Mistake>) -> Option<u32> {
-    section.number(key, found).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+/// A whole number of things.
+fn count(
+    section: &mut Section<'_>,
+    key: &'static str,
+    example: u32,
+    found: &mut Vec<Mistake>,
+) -> Option<u32> {
+    let number = section.number(key, &example.to_string(), found)?;
+    let count = u32::try_from(number).ok();
+    if count.is_none() {
+        section.wrong(key, "is too large", &format!("write at most {}", u32::MAX), found);
+    }
+    count
 }
 
 /// Limits that contradict each other, or that nothing could keep.
 fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>) {
     if limits.memory_bytes < MEMORY_BYTES_MIN {
         section.wrong("memory_bytes", "is too small", &format!("write at least {MEMORY_BYTES_MIN}"), found);
+    }
+    if limits.memory_bytes > MEMORY_BYTES_MAX {
+        section.wrong("memory_bytes", "is too large", &format!("write at most {MEMORY_BYTES_MAX}"), found);
+    }
+    if limits.ticket_attachment_bytes > desk::ATTACHMENT_BYTES_MAX {
+        let what = "is more than the desk takes in one attachment";
+        let mend = format!("write at most {}", desk::ATTACHMENT_BYTES_MAX);
+        section.wrong("ticket_attachment_bytes", what, &mend, found);
+    }
+    if limits.min_rate == 0 {
+        let what = "is 0: a sender that stands still is never ended";
+        section.warn("min_rate", what, "write for example `1000`", found);
     }
     let fits = upload::Plan::new(limits.memory_bytes).upload_bytes_max();
     if limits.max_upload_bytes > fits {
@@ -356,6 +324,9 @@ fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>
         );
     }
     for (key, zero) in [
+        ("max_upload_bytes", limits.max_upload_bytes == 0),
+        ("link_expiry", limits.link_expiry.is_zero()),
+        ("resume_window", limits.resume_window.is_zero()),
         ("min_rate_window", limits.min_rate_window.is_zero()),
         ("header_timeout", limits.header_timeout.is_zero()),
         ("link_open_uploads", limits.link_open_uploads == 0),
@@ -373,65 +344,24 @@ fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>
     }
 }
 
-fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Config, bool) {
-    let kind = section.string("kind", found).unwrap_or_else(|| "zendesk".into());
-    if kind != "zendesk" {
-        section.wrong("kind", &format!("`{kind}` is not a known desk"), "write `\"zendesk\"`", found);
-    }
-    if !section.has("url") {
-        section.wrong("url", "is missing", "add `url = \"https://YOURS.zendesk.com\"`", found);
-    }
-    let url = url(&mut section, "url", found).unwrap_or_default();
-    // What is given counts: a secret that cannot be read is a mistake of its own.
-    let given = ["client_id", "client_secret", "email", "api_token"].map(|key| section.has(key));
-    let mut secret = |key| section.secret(key, found).unwrap_or_default();
-    let oauth = (secret("client_id"), secret("client_secret"));
-    let token = (secret("email"), secret("api_token"));
-    let credentials = match given {
-        [true, true, false, false] => desk::Credentials::Oauth { client_id: oauth.0, client_secret: oauth.1 },
-        [false, false, true, true] => desk::Credentials::ApiToken { email: token.0, api_token: token.1 },
-        _ => {
-            let mend = "give client_id and client_secret, or else email and api_token";
-            section.wrong(
-                "client_id",
-                "the desk's credentials are not complete, or given twice",
-                mend,
-                found,
-            );
-            desk::Credentials::ApiToken { email: String::new(), api_token: String::new() }
-        }
-    };
-    // Tickets are opened with this form by a later version; the key is accepted so that one file serves both.
-    section.number("ticket_form_id", found);
-    let public = match section.string("attachment_visibility", found).as_deref() {
-        None | Some("private") => false,
-        Some("public") => true,
-        Some(_) => {
-            section.wrong(
-                "attachment_visibility",
-                "is unknown",
-                "write `\"private\"` or `\"public\"`",
-                found,
-            );
-            false
-        }
-    };
-    section.finish(found);
-    (desk::Config::new(url, credentials), public)
-}
-
-fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (String, Partner) {
+/// A partner, and the line where its bucket's section begins.
+fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (String, usize, Partner) {
     if !crate::partners::is_partner_id(&id) || id == SUPPORT_UPLOADER {
         let mend = "use 1 to 63 lower-case letters, digits and `-`, and not `support-uploader`";
         section.wrong_name(&format!("`{id}` is not a partner's short name"), mend, found);
     }
     let name = section.string("name", found).unwrap_or_else(|| id.clone());
-    let organization_id =
-        section.number("organization_id", found).and_then(|number| i64::try_from(number).ok());
+    if name.trim().is_empty() {
+        section.wrong("name", "is empty", "write the partner's name for people, or remove it", found);
+    }
+    let organization_id = section
+        .number("organization_id", "360001172559", found)
+        .and_then(|number| i64::try_from(number).ok());
     let own = section.section("bucket", found);
+    let line = own.line();
     let bucket = if own.is_there() { Some(bucket_config(&id, own, found)) } else { None };
     section.finish(found);
-    (id, Partner { name, organization_id, bucket })
+    (id, line, Partner { name, organization_id, bucket })
 }
 
 fn url(section: &mut Section<'_>, key: &'static str, found: &mut Vec<Mistake>) -> Option<String> {

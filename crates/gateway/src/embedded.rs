@@ -15,7 +15,7 @@ use sandbox::{Listen, Sandbox};
 use serde_json::json;
 use tokio::net::TcpSocket;
 
-pub(crate) use demo::demo;
+pub(crate) use demo::{demo, log_file};
 use files::{Secrets, write_private};
 
 use crate::{say, serve};

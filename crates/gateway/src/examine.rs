@@ -74,8 +74,10 @@ pub(crate) async fn check_rules(config: &Config, path: &Path) -> anyhow::Result<
     let buckets = serve::open_buckets(config).await;
     let wanted: Vec<_> = buckets.all().collect();
     let reports = join_all(wanted.iter().map(|(_, bucket)| Box::pin(bucket.examine_rules(RULES_WAIT)))).await;
-    let mut good = true;
+    warn(config)?;
+    let (mut good, mut asked) = (true, true);
     for ((name, _), report) in wanted.iter().zip(reports) {
+        asked &= report.is_complete();
         let key = if *name == bucket::SUPPORT_UPLOADER {
             "support_uploader".to_owned()
         } else {
@@ -91,10 +93,28 @@ pub(crate) async fn check_rules(config: &Config, path: &Path) -> anyhow::Result<
             }
         }
     }
-    if good {
-        say("The configuration is good.")?;
+    conclude(good, asked)
+}
+
+/// What a check ends with. `asked`: whether every bucket could be.
+fn conclude(good: bool, asked: bool) -> anyhow::Result<ExitCode> {
+    if !good {
+        return Ok(ExitCode::from(MISCONFIGURED));
     }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(MISCONFIGURED) })
+    say(if asked {
+        "The configuration is good."
+    } else {
+        "The configuration has no mistakes, but not every bucket could be asked from here."
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells of what works, but is not safe.
+fn warn(config: &Config) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        writeln!(std::io::stderr(), "{warning}")?;
+    }
+    Ok(())
 }
 
 /// `config check --online`: says what every bucket can do; what will fail is a mistake of the configuration.
@@ -102,6 +122,7 @@ pub(crate) async fn check(config: &Config, path: &Path) -> anyhow::Result<ExitCo
     let buckets = serve::open_buckets(config).await;
     let wanted: Vec<_> = buckets.all().collect();
     let reports = join_all(wanted.iter().map(|(_, bucket)| Box::pin(bucket.examine()))).await;
+    warn(config)?;
     let mut good = true;
     for ((name, _), report) in wanted.iter().zip(reports) {
         let line = config::bucket_line(path, name);
@@ -116,8 +137,5 @@ pub(crate) async fn check(config: &Config, path: &Path) -> anyhow::Result<ExitCo
             say(&format!("{}: line {line}: bucket `{name}`: {weight}: {}", path.display(), finding.text))?;
         }
     }
-    if good {
-        say("The configuration is good.")?;
-    }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(MISCONFIGURED) })
+    conclude(good, true)
 }

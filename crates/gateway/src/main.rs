@@ -74,7 +74,8 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
-    /// Name file, line, key and mend of every mistake, a bucket's lifecycle rules included where they can be read.
+    /// Name file, line and key of every mistake and what to write instead; also of a bucket's lifecycle rules, where they can
+    /// be read.
     Check {
         /// Try every bucket to the end: whether it can be reached, what is allowed, what its store can do.
         #[arg(long)]
@@ -106,14 +107,18 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     #[cfg(feature = "sandbox")]
-    if let Command::Demo(_) | Command::Sandbox(_) = arguments.command {
-        observe::log::start(&observe::log::Settings::default())?;
-    }
+    let usual = observe::log::Settings::default();
     match arguments.command {
         #[cfg(feature = "sandbox")]
-        Command::Demo(demo) => return Box::pin(embedded::demo(&demo)).await,
+        Command::Demo(demo) => {
+            observe::log::start(&usual, Some(embedded::log_file(&demo)?))?;
+            return Box::pin(embedded::demo(&demo)).await;
+        }
         #[cfg(feature = "sandbox")]
-        Command::Sandbox(sandbox) => return embedded::sandbox(&sandbox).await,
+        Command::Sandbox(sandbox) => {
+            observe::log::start(&usual, None)?;
+            return embedded::sandbox(&sandbox).await;
+        }
         _ => {}
     }
     let config = match config::load(&arguments.config) {
@@ -125,7 +130,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(MISCONFIGURED));
         }
     };
-    observe::log::start(&config.log)?;
+    observe::log::start(&config.log, None)?;
     match arguments.command {
         Command::Config(ConfigCommand::Check { online: true }) => {
             return examine::check(&config, &arguments.config).await;
@@ -144,6 +149,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn serve(config: &config::Config) -> anyhow::Result<ExitCode> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let stop = serve::stop_signal()?;
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;

@@ -2,6 +2,8 @@
 //! program that this test makes cargo build.
 #![allow(clippy::unwrap_used, reason = "a test that fails has found something")]
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
 fn weighbridge(arguments: &[&str]) -> Output {
@@ -9,6 +11,12 @@ fn weighbridge(arguments: &[&str]) -> Output {
     // Nobody waits for an instance that this machine is not.
     command.args(arguments).env_remove("WEIGHBRIDGE_CONFIG").env("AWS_EC2_METADATA_DISABLED", "true");
     command.output().unwrap()
+}
+
+/// A file that its owner alone reads: secrets stand in it.
+fn write_private(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn stdout(output: &Output) -> String {
@@ -45,13 +53,17 @@ fn config_check_names_file_line_key_and_mend() {
                 url = \"https://example.zendesk.com\"\nclient_id = \"id\"\nclient_secret = \"swordfish\"\n\n\
                 [support_uploader]\nbucket = \"shared\"\n\n[partners.acme]\nname = \"Acme\"\n";
     let check = |text: &str| {
-        std::fs::write(&path, text).unwrap();
+        write_private(&path, text);
         let output = weighbridge(&["config", "check", "--config", path.to_str().unwrap()]);
         assert!(!format!("{output:?}").contains("swordfish"), "a secret is shown: {output:?}");
         output
     };
     let output = check(good);
-    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "The configuration is good.\n"));
+    // There are no credentials here.
+    let concluded = "The configuration has no mistakes, but not every bucket could be asked from here.\n";
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), concluded));
+    let warning = "line 12: support_uploader: warning: there are no AWS credentials here";
+    assert!(stderr(&output).contains(warning) && stderr(&output).lines().count() == 1, "{output:?}");
     let shown = path.display();
     for (from, to, line, key, mend) in [
         ("listen = \"127.0.0.1:0\"", "listen = \"here\"", 2, "server.listen", "write an address and a port"),
@@ -78,7 +90,7 @@ fn config_check_names_file_line_key_and_mend() {
         ),
         ("bucket = \"shared\"\n", "\n", 12, "support_uploader.bucket", "add `bucket = "),
         ("[partners.acme]", "[partners.Acme]", 15, "partners.Acme", "lower-case letters"),
-        ("[partners.acme]", "[partners.acme", 15, "TOML", "mend the syntax"),
+        ("[partners.acme]", "[partners.acme", 15, "TOML", "correct the syntax"),
     ] {
         let text = good.replace(from, to);
         assert_ne!(text, good, "{from}");
@@ -93,7 +105,7 @@ fn config_check_names_file_line_key_and_mend() {
     }
     // Every mistake at once, in the order of the file; whatever needs a configuration says the same.
     let several = good.replace("listen", "lisetn").replace("bucket =", "buckte =");
-    std::fs::write(&path, several).unwrap();
+    write_private(&path, &several);
     for command in [&["config", "check"][..], &["serve"], &["link", "list"], &["sweep"]] {
         let output = weighbridge(&[command, &["--config", path.to_str().unwrap()]].concat());
         assert_eq!(output.status.code(), Some(2), "{command:?}");

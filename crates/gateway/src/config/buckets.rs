@@ -13,10 +13,8 @@ const ACCOUNT_DIGITS: usize = 12;
 pub(super) fn bucket_config(name: &str, mut section: Section<'_>, found: &mut Vec<Mistake>) -> Config {
     let bucket =
         if section.is_there() { section.required("bucket", "\"NAME\"", found) } else { String::new() };
-    let mut prefix = section.string("prefix", found).unwrap_or_default();
-    if !prefix.is_empty() && !prefix.ends_with('/') {
-        prefix.push('/');
-    }
+    let prefix = section.string("prefix", found).unwrap_or_default();
+    check_prefix(&prefix, &section, found);
     let credentials = credentials(name, &mut section, found);
     let config = Config {
         bucket,
@@ -29,6 +27,16 @@ pub(super) fn bucket_config(name: &str, mut section: Section<'_>, found: &mut Ve
         expected_owner: section.string("expected_owner", found),
         kms_key: section.string("kms_key", found),
     };
+    if section.has("bucket")
+        && let Some(what) = unusable_name(&config.bucket, config.endpoint.is_none())
+    {
+        section.wrong(
+            "bucket",
+            &format!("`{}` {what}", config.bucket),
+            "write the bucket's name as it is",
+            found,
+        );
+    }
     // Other stores name their owners as they like.
     let is_account =
         |owner: &String| owner.len() == ACCOUNT_DIGITS && owner.bytes().all(|byte| byte.is_ascii_digit());
@@ -40,12 +48,84 @@ pub(super) fn bucket_config(name: &str, mut section: Section<'_>, found: &mut Ve
     config
 }
 
+fn check_prefix(prefix: &str, section: &Section<'_>, found: &mut Vec<Mistake>) {
+    let mend = format!("write `\"{}/\"`", prefix.trim_matches('/'));
+    if prefix.trim_matches('/').is_empty() && !prefix.is_empty() {
+        section.wrong("prefix", "names no folder", "remove it, or write for example `\"uploads/\"`", found);
+    } else if prefix.starts_with('/') {
+        section.wrong("prefix", "begins with a slash", &mend, found);
+    } else if !prefix.is_empty() && !prefix.ends_with('/') {
+        section.wrong("prefix", "does not end with a slash", &mend, found);
+    } else if prefix.chars().any(char::is_control) {
+        section.wrong("prefix", "has a control character", "remove it", found);
+    }
+}
+
+/// Why no bucket can have this name. AWS is strict; what other stores allow is theirs to say.
+fn unusable_name(name: &str, on_aws: bool) -> Option<&'static str> {
+    if name.trim().is_empty() {
+        return Some("is empty");
+    }
+    if name.starts_with("arn:") {
+        return None;
+    }
+    if name.contains(['/', '\\', '?', '#', '%']) || name.chars().any(|c| c.is_whitespace() || c.is_control())
+    {
+        return Some("is not the name of a bucket alone");
+    }
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends_plain = name.bytes().next().is_some_and(is_plain) && name.bytes().last().is_some_and(is_plain);
+    let is_strict = (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| is_plain(byte) || matches!(byte, b'.' | b'-'))
+        && ends_plain
+        && !name.contains("..")
+        && name.parse::<std::net::Ipv4Addr>().is_err();
+    (on_aws && !is_strict)
+        .then_some("cannot be: names on AWS have 3 to 63 lower-case letters, digits, `-` and `.`")
+}
+
+/// Where a bucket stands in the file: line, path of its section, and what it says.
+pub(super) type Placed<'a> = (usize, String, &'a Config);
+
+/// Two sections that would keep their files in the same place: each would list, sweep and adopt the other's.
+pub(super) fn check_apart(buckets: &[Placed<'_>], found: &mut Vec<Mistake>) {
+    for (index, (line, path, config)) in buckets.iter().enumerate() {
+        let meets = |other: &Config| {
+            other.bucket == config.bucket
+                && other.endpoint == config.endpoint
+                && (other.prefix.starts_with(&config.prefix) || config.prefix.starts_with(&other.prefix))
+        };
+        let earlier = buckets[..index].iter().find(|(_, _, other)| !config.bucket.is_empty() && meets(other));
+        if let Some((_, other_path, other)) = earlier {
+            found.push(Mistake {
+                line: *line,
+                key: format!("{path}.prefix"),
+                what: format!(
+                    "bucket `{}` with prefix `{}` overlaps with prefix `{}` of `{other_path}`",
+                    config.bucket, config.prefix, other.prefix
+                ),
+                mend: "give each a prefix that the other's does not begin with, or a bucket of its own"
+                    .into(),
+                is_warning: false,
+            });
+        }
+    }
+}
+
 fn credentials(name: &str, section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Credentials {
     // What is given counts: a secret that cannot be read is a mistake of its own.
     let given = ["access_key_id", "secret_access_key", "profile"].map(|key| section.has(key));
     let access_key_id = section.secret("access_key_id", found).unwrap_or_default();
     let secret_access_key = section.secret("secret_access_key", found).unwrap_or_default();
     let profile = section.string("profile", found).unwrap_or_default();
+    if section.has("profile") && profile.trim().is_empty() {
+        section.wrong(
+            "profile",
+            "is empty",
+            "name a profile of the AWS configuration files, or remove it",
+            found,
+        );
+    }
     let base = match given {
         [true, true, false] => Credentials::Static { access_key_id, secret_access_key },
         [false, false, true] => Credentials::Profile(profile),

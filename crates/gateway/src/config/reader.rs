@@ -8,9 +8,13 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::units::{parse_duration, parse_size};
+
 /// Something wrong in the file, where, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
+    /// It works, but is not safe.
+    pub(crate) is_warning: bool,
     pub(crate) line: usize,
     pub(crate) key: String,
     pub(crate) what: String,
@@ -19,7 +23,8 @@ pub(crate) struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}: {}; {}", self.line, self.key, self.what, self.mend)
+        let weight = if self.is_warning { "warning: " } else { "" };
+        write!(f, "line {}: {}: {weight}{}; {}", self.line, self.key, self.what, self.mend)
     }
 }
 
@@ -30,32 +35,35 @@ pub(crate) struct Section<'a> {
     span: Range<usize>,
     asked: BTreeSet<&'static str>,
     text: &'a str,
+    /// Everybody on this machine may read the file.
+    is_open_to_all: bool,
 }
 
 type Value<'a> = &'a Spanned<DeValue<'a>>;
 
 impl<'a> Section<'a> {
-    pub(crate) fn root(text: &'a str, table: &'a Spanned<DeTable<'a>>) -> Self {
-        Self { path: String::new(), table: Some(table.get_ref()), span: 0..0, asked: BTreeSet::new(), text }
+    pub(crate) fn root(text: &'a str, table: &'a Spanned<DeTable<'a>>, is_open_to_all: bool) -> Self {
+        let table = Some(table.get_ref());
+        Self { path: String::new(), table, span: 0..0, asked: BTreeSet::new(), text, is_open_to_all }
+    }
+
+    /// A table below this one.
+    fn below(&self, path: String, table: Option<&'a DeTable<'a>>, span: Range<usize>) -> Self {
+        let Self { text, is_open_to_all, .. } = *self;
+        Self { path, table, span, asked: BTreeSet::new(), text, is_open_to_all }
     }
 
     /// The table `key`; an absent one reads as empty.
     pub(crate) fn section(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Self {
         let path = self.name(key);
         let Some(value) = self.get(key) else {
-            return Self {
-                path,
-                table: None,
-                span: self.span.clone(),
-                asked: BTreeSet::new(),
-                text: self.text,
-            };
+            return self.below(path, None, self.span.clone());
         };
         let table = value.get_ref().as_table();
         if table.is_none() {
             self.wrong(key, "is not a table", &format!("write it as `[{path}]`"), mistakes);
         }
-        Self { path, table, span: value.span(), asked: BTreeSet::new(), text: self.text }
+        self.below(path, table, value.span())
     }
 
     /// Every table below `key`, by name.
@@ -65,21 +73,15 @@ impl<'a> Section<'a> {
         for (name, value) in outer.table.into_iter().flatten() {
             let path = format!("{key}.{}", name.get_ref());
             match value.get_ref().as_table() {
-                Some(table) => found.push((
-                    name.get_ref().to_string(),
-                    Self {
-                        path,
-                        table: Some(table),
-                        span: name.span(),
-                        asked: BTreeSet::new(),
-                        text: self.text,
-                    },
-                )),
+                Some(table) => {
+                    found.push((name.get_ref().to_string(), outer.below(path, Some(table), name.span())));
+                }
                 None => mistakes.push(Mistake {
                     line: line(self.text, name.span().start),
                     what: "is not a table".into(),
                     mend: format!("write it as `[{path}]`"),
                     key: path,
+                    is_warning: false,
                 }),
             }
         }
@@ -89,6 +91,10 @@ impl<'a> Section<'a> {
     /// The line where it begins.
     pub(crate) fn line(&self) -> usize {
         line(self.text, self.span.start)
+    }
+
+    pub(super) fn is_open_to_all(&self) -> bool {
+        self.is_open_to_all
     }
 
     pub(crate) fn is_there(&self) -> bool {
@@ -137,40 +143,6 @@ impl<'a> Section<'a> {
         self.string(key, mistakes).unwrap_or_default()
     }
 
-    /// A text, `{ env = "NAME" }` or `{ file = "PATH" }`.
-    pub(crate) fn secret(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
-        let value = self.get(key)?.get_ref();
-        if let Some(text) = value.as_str() {
-            return Some(text.to_owned());
-        }
-        let source = value.as_table().and_then(|table| {
-            let only = table.len() == 1;
-            let named = |name| table.get(name).and_then(|v| v.get_ref().as_str()).map(str::to_owned);
-            only.then(|| named("env").map(Source::Env).or_else(|| named("file").map(Source::File)))?
-        });
-        match source {
-            Some(Source::Env(name)) => match std::env::var(&name) {
-                Ok(text) => return Some(text),
-                Err(_) => {
-                    let what = format!("the environment variable `{name}` is not set");
-                    self.wrong(key, &what, "set it for this process", mistakes);
-                }
-            },
-            Some(Source::File(path)) => match std::fs::read_to_string(&path) {
-                Ok(text) => return Some(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => {
-                    let what = format!("`{path}` cannot be read ({error})");
-                    self.wrong(key, &what, "make it readable for this process", mistakes);
-                }
-            },
-            None => {
-                let mend = "write a text, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
-                self.wrong(key, "is not a secret", mend, mistakes);
-            }
-        }
-        None
-    }
-
     pub(crate) fn boolean(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<bool> {
         let value = self.get(key)?.get_ref().as_bool();
         if value.is_none() {
@@ -179,34 +151,59 @@ impl<'a> Section<'a> {
         value
     }
 
-    pub(crate) fn number(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<u64> {
+    /// A whole number that is not negative. `example` stands in what is said of another.
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<u64> {
         let value = self.get(key)?.get_ref();
-        let number = value.as_integer().and_then(|i| u64::from_str_radix(i.as_str(), i.radix()).ok());
-        if number.is_none() {
-            self.wrong(key, "is not a whole number", "write digits only, for example `20000000`", mistakes);
+        match integer(value) {
+            Some(Ok(number)) => return Some(number),
+            Some(Err(what)) => self.wrong(key, what, &format!("write for example `{example}`"), mistakes),
+            None => {
+                let mend = format!("write digits only, for example `{example}`");
+                self.wrong(key, "is not a whole number", &mend, mistakes);
+            }
         }
-        number
+        None
     }
 
-    /// A number of seconds, or a text such as `48h`, `30s`, `7d`.
-    pub(crate) fn duration(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+    /// Bytes: a whole number, or a text such as `20GB` or `256MiB`.
+    pub(crate) fn size(
+        &mut self,
+        key: &'static str,
+        example: u64,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<u64> {
         let value = self.get(key)?.get_ref();
-        let duration = match value.as_str() {
-            Some(text) => parse_duration(text),
-            None => value
-                .as_integer()
-                .and_then(|i| u64::from_str_radix(i.as_str(), i.radix()).ok())
-                .map(Duration::from_secs),
-        };
-        if duration.is_none() {
-            self.wrong(
-                key,
-                "is not a duration",
-                "write for example `\"48h\"`, `\"15m\"` or `\"30s\"`",
-                mistakes,
-            );
+        let Some(text) = value.as_str() else { return self.number(key, &example.to_string(), mistakes) };
+        match parse_size(text, &example.to_string()) {
+            Ok(size) => return Some(size),
+            Err((what, mend)) => self.wrong(key, &what, &mend, mistakes),
         }
-        duration
+        None
+    }
+
+    /// A text such as `48h`, `30s`, `7d`. `example` has the usual unit.
+    pub(crate) fn duration(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<Duration> {
+        let value = self.get(key)?.get_ref();
+        let text = match (value.as_str(), value.as_integer()) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(number)) => number.as_str().to_owned(),
+            (None, None) => String::new(),
+        };
+        match parse_duration(&text, example) {
+            Ok(duration) => return Some(duration),
+            Err((what, mend)) => self.wrong(key, &what, &mend, mistakes),
+        }
+        None
     }
 
     /// Parses a text; `mend` says what would be right.
@@ -226,16 +223,26 @@ impl<'a> Section<'a> {
 
     /// Says that the value of `key` is wrong.
     pub(crate) fn wrong(&self, key: &str, what: &str, mend: &str, mistakes: &mut Vec<Mistake>) {
+        mistakes.push(self.mistake(key, what, mend));
+    }
+
+    /// Says that the value of `key` works, but is not safe.
+    pub(crate) fn warn(&self, key: &str, what: &str, mend: &str, mistakes: &mut Vec<Mistake>) {
+        mistakes.push(Mistake { is_warning: true, ..self.mistake(key, what, mend) });
+    }
+
+    fn mistake(&self, key: &str, what: &str, mend: &str) -> Mistake {
         let span = self
             .table
             .and_then(|table| table.get_key_value(key))
             .map_or_else(|| self.span.clone(), |(name, _)| name.span());
-        mistakes.push(Mistake {
+        Mistake {
             line: line(self.text, span.start),
             key: self.name(key),
             what: what.into(),
             mend: mend.into(),
-        });
+            is_warning: false,
+        }
     }
 
     /// Says that the table's own name is wrong.
@@ -245,6 +252,7 @@ impl<'a> Section<'a> {
             key: self.path.clone(),
             what: what.into(),
             mend: mend.into(),
+            is_warning: false,
         });
     }
 
@@ -269,7 +277,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
+    pub(super) fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.asked.insert(key);
         self.table.and_then(|table| table.get(key))
     }
@@ -279,19 +287,14 @@ impl<'a> Section<'a> {
     }
 }
 
-enum Source {
-    Env(String),
-    File(String),
-}
-
-/// `48h`, `1h 30m`, `7d`; never negative.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
-    let days = text.trim().strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
-    if let Some(days) = days {
-        return Some(Duration::from_secs(u64::from(days) * 24 * 60 * 60));
+/// A whole number, or why it cannot be taken; none for anything else.
+fn integer(value: &DeValue<'_>) -> Option<Result<u64, &'static str>> {
+    let number = value.as_integer()?;
+    if number.as_str().starts_with('-') {
+        return Some(Err("is negative"));
     }
-    let duration: jiff::SignedDuration = text.parse().ok()?;
-    Duration::try_from(duration).ok()
+    let number = u64::from_str_radix(number.as_str(), number.radix()).ok();
+    Some(number.filter(|number| i64::try_from(*number).is_ok()).ok_or("is too large"))
 }
 
 pub(crate) fn line(text: &str, offset: usize) -> usize {

@@ -17,7 +17,7 @@ client_id = "id"
 client_secret = "secret"
 [support_uploader]
 bucket = "shared"
-prefix = "in"
+prefix = "in/"
 [partners.globex]
 name = "Globex"
 organization_id = 7
@@ -27,9 +27,13 @@ access_key_id = "k"
 secret_access_key = "s"
 "#;
 
+fn read(text: &str) -> Result<Config, Vec<Mistake>> {
+    parse(text, false)
+}
+
 #[test]
 fn a_good_file_reads_as_written() {
-    let config = parse(GOOD).unwrap();
+    let config = read(GOOD).unwrap();
     assert_eq!(config.server.public_url.as_deref(), Some("https://files.example.com"));
     assert_eq!(config.limits.ticket_attachment_bytes, 10);
     assert_eq!(config.limits.link_expiry, Duration::from_secs(36 * 3600));
@@ -42,7 +46,7 @@ fn a_good_file_reads_as_written() {
 fn secrets_do_not_show_in_debug_output() {
     let text = GOOD.replace("\"secret\"", "\"hush-1\"").replace("\"s\"", "\"hush-2\"");
     let text = text.replace("\"sqlite:/tmp/ledger.db\"", "\"postgres://u:hush-3@h/d\"");
-    assert!(!format!("{:?}", parse(&text).unwrap()).contains("hush"));
+    assert!(!format!("{:?}", read(&text).unwrap()).contains("hush"));
 }
 
 #[test]
@@ -50,12 +54,12 @@ fn the_ledger_s_address_may_be_a_secret() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "postgres://u:hush@h/d\n").unwrap();
     let from_file = format!("{{ file = {:?} }}", file.path());
-    let config = parse(&GOOD.replace("\"sqlite:/tmp/ledger.db\"", &from_file)).unwrap();
+    let config = read(&GOOD.replace("\"sqlite:/tmp/ledger.db\"", &from_file)).unwrap();
     assert_eq!(config.ledger_url.reveal(), "postgres://u:hush@h/d");
     for wrong in
         ["postgres://u:hu/sh@h/d", "postgres://u:hush@h/d?pasword=hush", "postgres://u:hush@h/d?sslmode=yes"]
     {
-        let mistakes = parse(&GOOD.replace("sqlite:/tmp/ledger.db", wrong)).unwrap_err();
+        let mistakes = read(&GOOD.replace("sqlite:/tmp/ledger.db", wrong)).unwrap_err();
         let said = mistakes.iter().map(ToString::to_string).collect::<String>();
         assert!(
             said.starts_with("line 6: ledger.url: ") && !said.contains("hush") && !said.contains("sh@"),
@@ -64,9 +68,25 @@ fn the_ledger_s_address_may_be_a_secret() {
     }
 }
 
+/// What stands in the good file, what to write instead, and where and how that is told.
+type Row<'a> = (&'a str, &'a str, usize, &'a str, &'a str);
+
+fn told(rows: &[Row<'_>]) {
+    for (from, to, line, key, mend) in rows {
+        let text = GOOD.replacen(from, to, 1);
+        assert_ne!(text, GOOD, "{from}");
+        let mistakes = read(&text).unwrap_err();
+        assert!(
+            mistakes.iter().any(|m| m.line == *line && m.key == *key && m.mend.contains(mend)),
+            "{to}: {}",
+            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        );
+    }
+}
+
 #[test]
 fn mistakes_name_line_key_and_mend() {
-    for (from, to, line, key, mend) in [
+    told(&[
         ("listen = \"127.0.0.1:0\"", "listen = 8080", 3, "server.listen", "quotes"),
         ("listen = \"127.0.0.1:0\"", "listen = \"8080\"", 3, "server.listen", "127.0.0.1:8080"),
         ("listen =", "listn =", 3, "server.listn", "did you mean `listen`?"),
@@ -88,37 +108,207 @@ fn mistakes_name_line_key_and_mend() {
         ("url = \"https://example.zendesk.com\"", "", 10, "desk.url", "zendesk.com"),
         ("bucket = \"shared\"", "", 14, "support_uploader.bucket", "bucket = "),
         ("[partners.globex]", "[partners.Globex_]", 17, "partners.Globex_", "lower-case"),
-        ("prefix = \"in\"", "external_id = \"x\"", 16, "support_uploader.external_id", "add `role_arn`"),
+        ("prefix = \"in/\"", "external_id = \"x\"", 16, "support_uploader.external_id", "add `role_arn`"),
         (
-            "prefix = \"in\"",
+            "prefix = \"in/\"",
             "role_arn = \"admin\"",
             16,
             "support_uploader.role_arn",
             "arn:aws:iam::123456789012:role/NAME",
         ),
         (
-            "prefix = \"in\"",
+            "prefix = \"in/\"",
             "expected_owner = \"globex\"",
             16,
             "support_uploader.expected_owner",
             "12 digits",
         ),
         (
-            "prefix = \"in\"",
+            "prefix = \"in/\"",
             "profile = \"a\"\naccess_key_id = \"k\"\nsecret_access_key = \"s\"",
             17,
             "support_uploader.access_key_id",
             "profile alone",
         ),
         ("organization_id = 7", "organization_id = \"x\"", 19, "partners.globex.organization_id", "digits"),
+    ]);
+}
+
+#[test]
+fn limits_that_cannot_be_are_mistakes() {
+    told(&[
+        ("link_expiry = \"36h\"", "link_expiry = 48", 9, "limits.link_expiry", "\"48h\""),
+        ("link_expiry = \"36h\"", "link_expiry = \"48\"", 9, "limits.link_expiry", "\"48h\""),
+        ("link_expiry = \"36h\"", "resume_window = 2", 9, "limits.resume_window", "\"2h\""),
+        ("link_expiry = \"36h\"", "min_rate_window = 10", 9, "limits.min_rate_window", "\"10s\""),
+        ("link_expiry = \"36h\"", "header_timeout = 10", 9, "limits.header_timeout", "\"10s\""),
+        ("link_expiry = \"36h\"", "discard_time = 10", 9, "limits.discard_time", "\"10s\""),
+        ("link_expiry = \"36h\"", "drain_notice = 1", 9, "limits.drain_notice", "\"1s\""),
+        ("link_expiry = \"36h\"", "drain_time = 1", 9, "limits.drain_time", "\"1s\""),
+        ("link_expiry = \"36h\"", "min_rate = \"fast\"", 9, "limits.min_rate", "`1000`"),
+        ("link_expiry = \"36h\"", "min_rate = true", 9, "limits.min_rate", "`1000`"),
+        ("link_expiry = \"36h\"", "link_open_uploads = 5000000000", 9, "limits.link_open_uploads", "at most"),
+        ("link_expiry = \"36h\"", "form_files = 5000000000", 9, "limits.form_files", "at most"),
+        ("link_expiry = \"36h\"", "memory_bytes = \"2TiB\"", 9, "limits.memory_bytes", "at most"),
+        (
+            "ticket_attachment_bytes = 10",
+            "ticket_attachment_bytes = \"50.1MB\"",
+            8,
+            "limits.ticket_attachment_bytes",
+            "50000000",
+        ),
+    ]);
+}
+
+#[test]
+fn addresses_names_and_secrets_that_cannot_be_are_mistakes() {
+    told(&[
+        (
+            "listen = \"127.0.0.1:0\"",
+            "listen = \"127.0.0.1:9090\"\nmetrics_listen = \"127.0.0.1:9090\"",
+            4,
+            "server.metrics_listen",
+            "port of its own",
+        ),
+        (
+            "listen = \"127.0.0.1:0\"",
+            "listen = \"127.0.0.1:9090\"\nmetrics_listen = \"0.0.0.0:9090\"",
+            4,
+            "server.metrics_listen",
+            "port of its own",
+        ),
+        (
+            "listen = \"127.0.0.1:0\"",
+            "listen = \"127.0.0.1:0\"\nmax_connections = 9000000000000000000",
+            4,
+            "server.max_connections",
+            "write 1 to",
+        ),
+        ("prefix = \"in/\"", "prefix = \"in\"", 16, "support_uploader.prefix", "`\"in/\"`"),
+        ("prefix = \"in/\"", "prefix = \"/in/\"", 16, "support_uploader.prefix", "`\"in/\"`"),
+        ("prefix = \"in/\"", "prefix = \"/\"", 16, "support_uploader.prefix", "remove it"),
+        ("bucket = \"globex\"", "bucket = \"shared\"", 20, "partners.globex.bucket.prefix", "a prefix"),
+        (
+            "bucket = \"globex\"",
+            "bucket = \"shared\"\nprefix = \"in/globex/\"",
+            20,
+            "partners.globex.bucket.prefix",
+            "a prefix",
+        ),
+        ("name = \"Globex\"", "name = \" \"", 18, "partners.globex.name", "for people"),
+        (
+            "url = \"https://example.zendesk.com\"",
+            "url = \"http://example.zendesk.com\"",
+            11,
+            "desk.url",
+            "https",
+        ),
+        ("\"secret\"", "\"\"", 13, "desk.client_secret", "put the secret there"),
+        ("\"s\"", "\" \"", 23, "partners.globex.bucket.secret_access_key", "put the secret there"),
+    ]);
+}
+
+#[test]
+fn a_wrong_number_is_told_in_its_own_words() {
+    for (line, said) in [
+        ("min_rate = -5", "is negative"),
+        ("link_open_uploads = -5", "is negative"),
+        ("link_expiry = -5", "is negative"),
+        ("link_expiry = \"-5h\"", "is negative"),
+        ("max_upload_bytes = \"-5\"", "is negative"),
+        ("max_upload_bytes = 1.5", "is not a whole number"),
+        ("max_upload_bytes = 0", "is 0"),
+        ("link_expiry = \"0s\"", "is 0"),
+        ("resume_window = \"0s\"", "is 0"),
+        ("min_rate_window = \"0s\"", "is 0"),
+        ("header_timeout = \"0s\"", "is 0"),
+        ("form_files = 0", "is 0"),
+        ("link_unfinished_bytes = 99999999999999999999", "is too large"),
+        ("resume_window = \"99999999h\"", "is longer than ten years"),
+        ("resume_window = true", "is not a duration"),
     ] {
-        let mistakes = parse(&GOOD.replacen(from, to, 1)).unwrap_err();
-        assert!(
-            mistakes.iter().any(|m| m.line == line && m.key == key && m.mend.contains(mend)),
-            "{to}: {}",
-            mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-        );
+        let mistakes = read(&GOOD.replace("link_expiry = \"36h\"", line)).unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].what == said, "{line}: {mistakes:?}");
     }
+    let text = GOOD.replace("organization_id = 7", "organization_id = 9223372036854775808");
+    assert_eq!(read(&text).unwrap_err()[0].what, "is too large");
+}
+
+#[test]
+fn sizes_may_name_a_unit() {
+    let lines =
+        "memory_bytes = \"512MiB\"\nmax_upload_bytes = \"20GB\"\nmin_rate = \"2kB\"\ndiscard_bytes = 5";
+    let limits = read(&GOOD.replace("link_expiry = \"36h\"", lines)).unwrap().limits;
+    assert_eq!((limits.memory_bytes, limits.max_upload_bytes), (512 << 20, 20_000_000_000));
+    assert_eq!(
+        (limits.min_rate, limits.discard_bytes, limits.link_unfinished_bytes),
+        (2_000, 5, 40_000_000_000)
+    );
+}
+
+#[test]
+fn no_bucket_has_an_impossible_name() {
+    let named = |name: &str, endpoint: &str| {
+        read(&GOOD.replace("bucket = \"shared\"", &format!("bucket = {name:?}{endpoint}"))).map(drop)
+    };
+    let elsewhere = "\nendpoint = \"http://store:3900\"";
+    for name in [
+        "",
+        " ",
+        "Shared",
+        "a",
+        "my_bucket",
+        "-shared",
+        "shared.",
+        "a..b",
+        "192.0.2.1",
+        "s/t",
+        &"s".repeat(64),
+    ] {
+        let mistakes = named(name, "").unwrap_err();
+        assert!(mistakes.len() == 1 && mistakes[0].key == "support_uploader.bucket", "{name}: {mistakes:?}");
+    }
+    for name in ["", " ", "s/t", "s?t", "s t"] {
+        assert!(named(name, elsewhere).is_err(), "{name}");
+    }
+    for name in ["Shared", "my_bucket", "shared"] {
+        assert_eq!(named(name, elsewhere), Ok(()), "{name}");
+    }
+    let point = "arn:aws:s3:eu-central-1:123456789012:accesspoint/in";
+    for name in ["shared", "s3.example.com", point] {
+        assert_eq!(named(name, ""), Ok(()), "{name}");
+    }
+}
+
+#[test]
+fn what_is_not_safe_is_a_warning() {
+    let open = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(open.path(), "hush\n").unwrap();
+    let set_mode = |mode| {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let from_file = format!("{{ file = {:?} }}", open.path());
+    let with = |from: &str, to: &str| read(&GOOD.replace(from, to)).unwrap().warnings.join("\n");
+    set_mode(0o640);
+    assert_eq!(with("\"secret\"", &from_file), "");
+    set_mode(0o644);
+    let listen = "listen = \"127.0.0.1:0\"";
+    for (from, to, expected) in [
+        ("\"secret\"", from_file.as_str(), "line 13: desk.client_secret: warning: everybody"),
+        (listen, "trusted_proxies = \"0.0.0.0/0\"", "line 3: server.trusted_proxies: warning: "),
+        (listen, "trusted_proxies = [\"::1\", \"::/0\"]", "line 3: server.trusted_proxies: warning: "),
+        ("https://files.example.com/", "http://files.example.com/", "line 4: server.public_url: warning: "),
+        ("link_expiry = \"36h\"", "min_rate = 0", "line 9: limits.min_rate: warning: "),
+    ] {
+        let said = with(from, to);
+        assert!(said.starts_with(expected) && said.lines().count() == 1, "{to}: {said}");
+    }
+    // The configuration itself, where secrets stand in it: the desk's, and a bucket's.
+    assert_eq!(parse(GOOD, true).unwrap().warnings.len(), 2);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), GOOD).unwrap();
+    assert_eq!(load(file.path()).unwrap().warnings.len(), 0, "its owner alone reads it");
 }
 
 #[test]
@@ -128,15 +318,15 @@ fn links_name_an_address_that_can_be_reached() {
         text.replace("127.0.0.1:0", on)
     };
     for on in ["0.0.0.0:8080", "[::]:8080", "[::ffff:0.0.0.0]:8080"] {
-        let mistakes = parse(&listening(on)).unwrap_err();
+        let mistakes = read(&listening(on)).unwrap_err();
         let said = mistakes.iter().map(ToString::to_string).collect::<String>();
         assert!(said.contains("server.public_url") && said.contains("files.example.com"), "{on}: {said}");
         assert_eq!(mistakes.len(), 1, "{said}");
-        assert!(parse(&GOOD.replace("127.0.0.1:0", on)).is_ok(), "{on}");
+        assert!(read(&GOOD.replace("127.0.0.1:0", on)).is_ok(), "{on}");
     }
-    let config = parse(GOOD).unwrap();
+    let config = read(GOOD).unwrap();
     assert_eq!(config.server.base_url(config.server.listen), "https://files.example.com");
-    let mut config = parse(&listening("127.0.0.1:8443")).unwrap();
+    let mut config = read(&listening("127.0.0.1:8443")).unwrap();
     assert_eq!(config.server.base_url(config.server.listen), "http://127.0.0.1:8443");
     config.server.tls = Some(("chain.pem".into(), "key.pem".into()));
     assert_eq!(config.server.base_url(config.server.listen), "https://127.0.0.1:8443");
@@ -144,18 +334,18 @@ fn links_name_an_address_that_can_be_reached() {
 
 #[test]
 fn every_mistake_is_named_at_once() {
-    let mistakes = parse("[server]\nlisten = 1\n[limits]\nmemory_bytes = \"x\"\n").unwrap_err();
+    let mistakes = read("[server]\nlisten = 1\n[limits]\nmemory_bytes = \"x\"\n").unwrap_err();
     let keys: Vec<_> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
     for key in ["server.listen", "limits.memory_bytes", "ledger.url", "desk.url", "support_uploader.bucket"] {
         assert!(keys.contains(&key), "{key} in {keys:?}");
     }
-    assert_eq!(parse("[server\n").unwrap_err()[0].line, 1);
+    assert_eq!(read("[server\n").unwrap_err()[0].line, 1);
 }
 
 #[test]
 fn a_role_is_assumed_as_whom_the_section_names() {
     let role = "role_arn = \"arn:aws-cn:iam::123456789012:role/team/r\"\nexternal_id = \"hush-3\"";
-    let with = |text: &str| parse(&text.replace("bucket = \"globex\"", &format!("bucket = \"b\"\n{role}")));
+    let with = |text: &str| read(&text.replace("bucket = \"globex\"", &format!("bucket = \"own\"\n{role}")));
     let config = with(GOOD).unwrap();
     assert!(!format!("{config:?}").contains("hush-3"), "an external id is shown");
     let own = config.partners["globex"].bucket.as_ref().unwrap();

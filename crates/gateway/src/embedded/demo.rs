@@ -1,6 +1,7 @@
 //! `demo`: everything in one process. It sends two files through itself once, so that there is something to see, and
 //! prints what to try.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,8 +13,22 @@ use super::files::{Secrets, write_private};
 use super::{DemoArguments, configuration, describe, forget, ledger_in, prepare, seed};
 use crate::{say, serve};
 
+/// In the data directory.
+const LOG: &str = "weighbridge.log";
+/// Where these name a proxy, curl asks it for everything.
+const CURL_PROXY_VARIABLES: [&str; 3] = ["http_proxy", "all_proxy", "ALL_PROXY"];
 /// Larger than a ticket attachment, small enough to be sent in a blink.
 const LARGE_SAMPLE_BYTES: usize = 25_000_000;
+
+/// Where everything is logged: the terminal shows receipts and commands, and of the log what is wrong.
+pub(crate) fn log_file(arguments: &DemoArguments) -> anyhow::Result<std::fs::File> {
+    let path = arguments.data.join(LOG);
+    let open = || {
+        std::fs::create_dir_all(&arguments.data)?;
+        std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path)
+    };
+    open().with_context(|| format!("open {}", path.display()))
+}
 
 /// Runs the demo until it is stopped.
 pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> {
@@ -59,6 +74,8 @@ async fn send_samples(data: &Path, url: &str, secrets: &Secrets) -> anyhow::Resu
     let [acme, globex] = &seed::PARTNERS;
     let small: &[u8] = b"2026-11-22T09:00:00Z ERROR worker 7: the connection was closed by its peer\n";
     let files = [(acme, "hello.log", small.to_vec()), (globex, "large.bin", noise(LARGE_SAMPLE_BYTES))];
+    // The link's token is nothing for a proxy that the environment may name.
+    let http = reqwest::Client::builder().no_proxy().build().context("prepare to send samples")?;
     for (partner, name, bytes) in files {
         let path = samples.join(name);
         if !path.exists() {
@@ -68,7 +85,7 @@ async fn send_samples(data: &Path, url: &str, secrets: &Secrets) -> anyhow::Resu
             continue;
         }
         let target = format!("{url}/u/{}/{name}", secrets.link(partner.id));
-        let answer = reqwest::Client::new().put(target).body(bytes).send().await.context("send sample")?;
+        let answer = http.put(target).body(bytes).send().await.context("send sample")?;
         let status = answer.status();
         let text = answer.text().await?;
         ensure!(status.is_success(), "the sample {name} was refused: {text}");
@@ -96,6 +113,10 @@ fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
     let small = quoted(&data.join("samples").join("hello.log"));
     let large = quoted(&data.join("samples").join("large.bin"));
     let link = |partner: &seed::Partner| format!("{url}/u/{}/", secrets.link(partner.id));
+    let proxied =
+        CURL_PROXY_VARIABLES.into_iter().any(|name| std::env::var(name).is_ok_and(|text| !text.is_empty()));
+    let direct = if proxied { " --noproxy '*'" } else { "" };
+    let curl = format!("curl{direct} --fail-with-body --retry 5");
     let wb = wb();
     // On each line, so that each works alone; `wb` itself takes no secret as an argument.
     let environment = format!("WEIGHBRIDGE_URL='{url}' WEIGHBRIDGE_TOKEN='{}'", secrets.staff_token());
@@ -105,19 +126,14 @@ fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
         "Send files in a browser:".into(),
         format!("  {}", link(acme)),
         "Send a file with curl; up to 20 MB it is attached to the ticket:".into(),
-        format!(
-            "  curl --fail-with-body --retry 5 -T {small} -o receipt.txt '{}' && cat receipt.txt",
-            link(acme)
-        ),
+        format!("  {curl} -T {small} -o receipt.txt '{}' && cat receipt.txt", link(acme)),
         "A larger one goes to the partner's bucket, and the ticket is told:".into(),
-        format!(
-            "  curl --fail-with-body --retry 5 -T {large} -o receipt.txt '{}' && cat receipt.txt",
-            link(globex)
-        ),
+        format!("  {curl} -T {large} -o receipt.txt '{}' && cat receipt.txt", link(globex)),
         "See what support sees, and fetch it back verified:".into(),
         format!("  {environment} {wb} ls"),
         format!("  {environment} {wb} get {} -o downloads", globex.ticket),
         format!("Addresses and tokens for programs: {}", data.join("demo.json").display()),
+        format!("The log: {}", data.join(LOG).display()),
     ]
 }
 

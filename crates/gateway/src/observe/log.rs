@@ -1,9 +1,13 @@
 //! The log: lines on standard error, for people or as JSON, of our own crates at the level asked for and of libraries when
 //! something is wrong. Invariant: libraries are quiet unless a filter names them, for some log whole requests.
 
+use std::fs::File;
 use std::io::IsTerminal as _;
+use std::sync::Mutex;
 
 use anyhow::Context as _;
+use tracing::Level;
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt as _};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
@@ -30,6 +34,9 @@ pub(crate) struct Settings {
 const VARIABLES: [&str; 2] = ["WEIGHBRIDGE_LOG", "RUST_LOG"];
 /// What speaks at the level asked for.
 const OURS: [&str; 7] = ["weighbridge", "upload", "delivery", "ledger", "bucket", "desk", "sandbox"];
+/// What these have to say comes back with their answers and errors, and is told in our words: the embedded S3 server, and
+/// the search for AWS credentials, which dumps each place that has none.
+const QUIET: &str = "s3s=off,aws_config=error";
 
 /// The filter that this text means: for a level alone, that level for us and warnings of libraries.
 ///
@@ -46,36 +53,37 @@ pub(crate) fn filter(text: &str) -> Result<EnvFilter, String> {
         None => text.to_owned(),
         Some(level) => {
             let libraries = if matches!(level, "off" | "error") { level } else { "warn" };
-            // The embedded S3 server answers what it has to say.
             let ours = OURS.map(|target| format!("{target}={level}")).join(",");
-            format!("{libraries},s3s=off,{ours}")
+            format!("{libraries},{QUIET},{ours}")
         }
     };
     EnvFilter::builder().parse(directives).map_err(|error| format!("`{text}` is not understood ({error})"))
 }
 
-/// Begins to log. Within the runtime, because spans may be sent from it.
+/// Begins to log. Within the runtime, because spans may be sent from it. With a `file` all of it goes there, and to standard
+/// error only what is wrong, unless a variable of the environment asks for more.
 ///
 /// # Errors
 /// When a variable of the environment says what cannot be done.
-pub(crate) fn start(settings: &Settings) -> anyhow::Result<()> {
+pub(crate) fn start(settings: &Settings, file: Option<File>) -> anyhow::Result<()> {
     let variable = VARIABLES.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
-    let filter = match variable.filter(|(_, text)| !text.is_empty()) {
+    let variable = variable.filter(|(_, text)| !text.is_empty());
+    let shown = if variable.is_none() { Level::WARN } else { Level::TRACE };
+    let with_colours = std::io::stderr().is_terminal() && file.is_none();
+    let filter = match variable {
         Some((name, text)) => filter(&text)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("{name}: write for example `debug` or `info,upload=debug`"))?,
         None => filter(settings.level.as_deref().unwrap_or("info")).map_err(anyhow::Error::msg)?,
     };
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(Mutex::new(file).and(std::io::stderr.with_max_level(shown))),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = fmt::layer().with_writer(writer);
     let lines = match settings.format {
-        Format::Text => {
-            fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed()
-        }
-        Format::Json => fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_writer(std::io::stderr)
-            .boxed(),
+        Format::Text => lines.with_ansi(with_colours).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     #[cfg(feature = "otlp")]

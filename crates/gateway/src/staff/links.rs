@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::problem::{self, Problem};
 
 /// Longest life of a link.
-const LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+const LIFE_MAX: Duration = crate::config::DURATION_MAX;
 /// How long whoever makes a link waits for the desk.
 const DESK_WAIT: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,48 @@
+//! `[desk]`: where it is, and as whom it is spoken to.
+
+use super::reader::{Mistake, Section};
+use super::url;
+
+/// Reads the section. Also says whether attachments are public.
+pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Config, bool) {
+    let kind = section.string("kind", found).unwrap_or_else(|| "zendesk".into());
+    if kind != "zendesk" {
+        section.wrong("kind", &format!("`{kind}` is not a known desk"), "write `\"zendesk\"`", found);
+    }
+    if !section.has("url") {
+        section.wrong("url", "is missing", "add `url = \"https://YOURS.zendesk.com\"`", found);
+    }
+    let url = url(&mut section, "url", found).unwrap_or_default();
+    if url::Url::parse(&url).is_ok_and(|url| url.scheme() == "http" && !desk::is_loopback(&url)) {
+        let what = "plain http gives the desk's credentials to everybody on the way";
+        section.wrong("url", what, "write `https://`, as the desk has it", found);
+    }
+    // What is given counts: a secret that cannot be read is a mistake of its own.
+    let given = ["client_id", "client_secret", "email", "api_token"].map(|key| section.has(key));
+    let mut secret = |key| section.secret(key, found).unwrap_or_default();
+    let oauth = (secret("client_id"), secret("client_secret"));
+    let token = (secret("email"), secret("api_token"));
+    let credentials = match given {
+        [true, true, false, false] => desk::Credentials::Oauth { client_id: oauth.0, client_secret: oauth.1 },
+        [false, false, true, true] => desk::Credentials::ApiToken { email: token.0, api_token: token.1 },
+        _ => {
+            let what = "the desk's credentials are not complete, or given twice";
+            let mend = "give client_id and client_secret, or else email and api_token";
+            section.wrong("client_id", what, mend, found);
+            desk::Credentials::ApiToken { email: String::new(), api_token: String::new() }
+        }
+    };
+    // Tickets are opened with this form by a later version; the key is accepted so that one file serves both.
+    section.number("ticket_form_id", "360001172559", found);
+    let public = match section.string("attachment_visibility", found).as_deref() {
+        None | Some("private") => false,
+        Some("public") => true,
+        Some(_) => {
+            let mend = "write `\"private\"` or `\"public\"`";
+            section.wrong("attachment_visibility", "is unknown", mend, found);
+            false
+        }
+    };
+    section.finish(found);
+    (desk::Config::new(url, credentials), public)
+}

@@ -1,0 +1,41 @@
+//! Where the ledger is. Invariant: a password in its address is neither shown nor repeated.
+
+use super::reader::{Mistake, Section};
+
+/// Where the ledger is. What is shown of it has no password.
+pub(crate) struct LedgerUrl(String);
+
+impl LedgerUrl {
+    /// As it is opened.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for LedgerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&ledger::shown(&self.0))
+    }
+}
+
+impl std::fmt::Debug for LedgerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// Reads the address.
+pub(super) fn read(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> LedgerUrl {
+    if !section.has("url") {
+        section.wrong("url", "is missing", "add `url = \"sqlite:/var/lib/weighbridge/ledger.db\"`", found);
+    }
+    let Some(url) = section.secret("url", found) else { return LedgerUrl(String::new()) };
+    if let Err(text) = ledger::check_url(&url) {
+        let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
+        section.wrong("url", what, mend, found);
+    }
+    if let Some((what, mend)) = ledger::file(&url).and_then(super::file::mistake) {
+        section.wrong("url", &what, mend, found);
+    }
+    LedgerUrl(url)
+}

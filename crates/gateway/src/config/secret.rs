@@ -1,0 +1,115 @@
+//! Texts from files and variables, secrets above all. Invariant: only regular files are opened, and no more of them is read
+//! than they can sensibly hold: a FIFO would hold the start up for ever, a device would fill the memory.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::reader::{Mistake, Section};
+
+/// Of the configuration.
+pub(super) const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
+/// Of a secret's file.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// Read permission for everybody.
+const FOR_ALL: u32 = 0o004;
+
+/// Whether everybody on this machine may read a file. One that is not there may be read by nobody.
+pub(super) fn is_open_to_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|about| about.permissions().mode() & FOR_ALL != 0)
+}
+
+/// What is wrong with a path that has to be a regular file of at most so many bytes.
+pub(super) fn unusable(path: &Path, bytes_max: u64) -> Option<String> {
+    match std::fs::metadata(path) {
+        Err(error) => Some(format!("cannot be read ({error})")),
+        Ok(about) if !about.is_file() => Some("is not a regular file".into()),
+        Ok(about) if about.len() > bytes_max => Some(format!("has more than {bytes_max} bytes")),
+        Ok(_) => None,
+    }
+}
+
+/// The text of a regular file of at most so many bytes.
+///
+/// # Errors
+/// Why it cannot be had, in words that follow the path.
+pub(super) fn read(path: &Path, bytes_max: u64) -> Result<String, String> {
+    if let Some(wrong) = unusable(path, bytes_max) {
+        return Err(wrong);
+    }
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(bytes_max).read_to_string(&mut text));
+    read.map(|_| text).map_err(|error| format!("cannot be read ({error})"))
+}
+
+/// Names of accounts may be known; so may an address without a password.
+fn is_worth_hiding(key: &str, text: &str) -> bool {
+    match key {
+        "client_id" | "email" | "access_key_id" => false,
+        "url" => text.contains('@'),
+        _ => true,
+    }
+}
+
+enum Source {
+    Env(String),
+    File(String),
+}
+
+impl Section<'_> {
+    /// A text, `{ env = "NAME" }` or `{ file = "PATH" }`. Never empty.
+    pub(crate) fn secret(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+        let value = self.get(key)?.get_ref();
+        let source = value.as_table().and_then(|table| {
+            let only = table.len() == 1;
+            let named = |name| table.get(name).and_then(|v| v.get_ref().as_str()).map(str::to_owned);
+            only.then(|| named("env").map(Source::Env).or_else(|| named("file").map(Source::File)))?
+        });
+        let (text, from) = match (value.as_str(), source) {
+            (Some(text), _) => {
+                if self.is_open_to_all() && is_worth_hiding(key, text) {
+                    let what = "it stands in a file that everybody on this machine may read";
+                    self.warn(
+                        key,
+                        what,
+                        "take that away (`chmod o= FILE`), or write `{ file = \"PATH\" }`",
+                        mistakes,
+                    );
+                }
+                (text.to_owned(), String::new())
+            }
+            (None, Some(Source::Env(name))) => match std::env::var(&name) {
+                Ok(text) => (text, format!("the environment variable `{name}` ")),
+                Err(_) => {
+                    let what = format!("the environment variable `{name}` is not set");
+                    self.wrong(key, &what, "set it for this process", mistakes);
+                    return None;
+                }
+            },
+            (None, Some(Source::File(path))) => match read(Path::new(&path), SECRET_BYTES_MAX) {
+                Ok(text) => {
+                    if is_open_to_all(Path::new(&path)) {
+                        let what = format!("everybody on this machine may read `{path}`");
+                        self.warn(key, &what, "take that away: `chmod o= FILE`", mistakes);
+                    }
+                    (text.trim_end_matches(['\r', '\n']).to_owned(), format!("the file `{path}` "))
+                }
+                Err(wrong) => {
+                    let mend = "name a small regular file, readable for this process";
+                    self.wrong(key, &format!("`{path}` {wrong}"), mend, mistakes);
+                    return None;
+                }
+            },
+            (None, None) => {
+                let mend = "write a text, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+                self.wrong(key, "is not a secret", mend, mistakes);
+                return None;
+            }
+        };
+        if text.trim().is_empty() {
+            self.wrong(key, &format!("{from}is empty"), "put the secret there", mistakes);
+            return None;
+        }
+        Some(text)
+    }
+}

@@ -1,0 +1,118 @@
+//! `[server]`: where requests are accepted, and who may stand in front.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::reader::{Mistake, Section};
+use super::{Server, secret, url};
+use crate::tls::{self, Unusable};
+
+/// PEM files of a chain of certificates, or of a key.
+const PEM_BYTES_MAX: u64 = 1 << 20;
+/// More connections than a machine has ports.
+const CONNECTIONS_MAX: u64 = 1_000_000;
+/// Reads the section.
+pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
+    let address = "write an address and a port, for example `\"127.0.0.1:8080\"`";
+    let listen =
+        section.parsed("listen", address, found).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let metrics_listen = section.parsed("metrics_listen", address, found);
+    if metrics_listen.is_some_and(|metrics| meet(listen, metrics)) {
+        let mend = "give it a port of its own, for example `\"127.0.0.1:9090\"`";
+        section.wrong("metrics_listen", "is the address of `listen`", mend, found);
+    }
+    let public_url = url(&mut section, "public_url", found);
+    if !section.has("public_url") && listen.ip().to_canonical().is_unspecified() {
+        let what = format!("is missing, and nobody can reach {listen}, which links would name instead");
+        let mend =
+            "add the address that partners use, for example `public_url = \"https://files.example.com\"`";
+        section.wrong("public_url", &what, mend, found);
+    }
+    let in_clear = public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    if in_clear.is_some_and(|url| url.scheme() == "http" && !desk::is_loopback(&url)) {
+        let what = "plain http shows every link's token to everybody on the way";
+        let mend = "end TLS here (tls_cert, tls_key) or in a proxy in front, and write `https://`";
+        section.warn("public_url", what, mend, found);
+    }
+    let max_connections = section.number("max_connections", "2000", found).unwrap_or(2_000);
+    if !(1..=CONNECTIONS_MAX).contains(&max_connections) {
+        let mend = format!("write 1 to {CONNECTIONS_MAX}");
+        section.wrong("max_connections", &format!("{max_connections} cannot be"), &mend, found);
+    }
+    let tls = match (section.string("tls_cert", found), section.string("tls_key", found)) {
+        (Some(chain), Some(key)) => {
+            let pair = (PathBuf::from(chain), PathBuf::from(key));
+            check_tls(&section, &pair, found);
+            Some(pair)
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            section.wrong("tls_key", "is missing", "add the private key of tls_cert", found);
+            None
+        }
+        (None, Some(_)) => {
+            section.wrong("tls_cert", "is missing", "add the certificate chain of tls_key", found);
+            None
+        }
+    };
+    let trusted_proxies = trusted_proxies(&mut section, found);
+    section.finish(found);
+    let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
+    Server { listen, metrics_listen, public_url, max_connections, tls, trusted_proxies }
+}
+
+/// Whether the second of two listeners would find its address taken.
+fn meet(one: SocketAddr, other: SocketAddr) -> bool {
+    let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+    let same = ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same
+}
+
+fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf), found: &mut Vec<Mistake>) {
+    let unusable = |path: &PathBuf| {
+        let what = secret::unusable(path, PEM_BYTES_MAX)?;
+        Some(format!("`{}` {what}", path.display()))
+    };
+    let checked = match (unusable(chain), unusable(key)) {
+        (Some(what), _) => Err(Unusable::Chain(what)),
+        (None, Some(what)) => Err(Unusable::Key(what)),
+        (None, None) => tls::check(chain, key),
+    };
+    let (name, what, mend) = match checked {
+        Ok(()) if secret::is_open_to_all(key) => {
+            let what = format!("everybody on this machine may read `{}`", key.display());
+            return section.warn("tls_key", &what, "take that away: `chmod o= FILE`", found);
+        }
+        Ok(()) => return,
+        Err(Unusable::Chain(what)) => {
+            ("tls_cert", what, "name a PEM file that this process can read, the server's certificate first")
+        }
+        Err(Unusable::Key(what)) => {
+            ("tls_key", what, "name the PEM file of tls_cert's private key, readable for this process")
+        }
+    };
+    section.wrong(name, &format!("cannot be used ({what})"), mend, found);
+}
+
+fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<IpNet> {
+    let mut proxies = Vec::new();
+    for text in section.strings("trusted_proxies", found) {
+        match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) => {
+                if net.prefix_len() == 0 {
+                    let what = format!("`{text}` believes whatever anybody writes into X-Forwarded-For");
+                    let mend = "write the addresses of your proxies alone";
+                    section.warn("trusted_proxies", &what, mend, found);
+                }
+                proxies.push(net);
+            }
+            Err(_) => {
+                let mend = "write addresses or networks, for example `[\"10.0.0.0/8\", \"::1\"]`";
+                section.wrong("trusted_proxies", &format!("`{text}` is not understood"), mend, found);
+            }
+        }
+    }
+    proxies
+}
