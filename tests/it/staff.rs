@@ -92,7 +92,6 @@ async fn uploads_are_listed_by_ticket_partner_time_and_state() {
         ("?partner=globex".into(), vec![&third]),
         ("?partner=acme".into(), vec![&fourth, &second, &first]),
         ("?partner=acme&ticket=2001".into(), none.clone()),
-        ("?partner=nobody".into(), none.clone()),
         (format!("?since={between}"), vec![&fourth, &third]),
         (format!("?until={between}"), vec![&second, &first]),
         ("?since=2999-01-01T00:00:00Z".into(), none.clone()),
@@ -126,6 +125,62 @@ async fn uploads_are_listed_by_ticket_partner_time_and_state() {
         assert_eq!(shown[field], partner[field], "{field}");
     }
     assert!(shown.as_object().unwrap().contains_key("expires_at"));
+}
+
+/// What would look as if nothing had come, or as if storage were down.
+#[test]
+fn a_filter_or_a_cursor_that_means_nothing_is_refused() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let own = format!("/uploads/{}", id(&sandbox.sent(&sandbox.link("globex"), "a.log", b"a")));
+    let listing = format!("{}/uploads?cursor=", sandbox.link("globex"));
+    for (path, status, word) in [
+        ("/uploads?cursor=garbage", 400, "cursor"),
+        ("/uploads?cursor=", 400, "cursor"),
+        ("/uploads?cursor=%00", 400, "cursor"),
+        ("/uploads?cursor=01arz3ndektsv4rrffq69g5fav", 400, "cursor"),
+        ("/uploads?since=yesterday", 400, "since"),
+        ("/uploads?since=2026-11-22", 400, "since"),
+        ("/uploads?until=%00", 400, "until"),
+        ("/uploads?state=lost", 400, "state"),
+        ("/uploads?state=", 400, "state"),
+        ("/uploads?ticket=10x", 400, "ticket"),
+        ("/uploads?ticket=", 400, "ticket"),
+        ("/uploads?limit=5", 400, "limit"),
+        ("/uploads?partner=nobody", 404, "`nobody`"),
+        ("/uploads?partner=%00", 404, "partner"),
+        ("/uploads?partner=", 404, "partner"),
+        ("/links?partner=nobody", 404, "`nobody`"),
+        ("/links?partner=%00", 404, "partner"),
+        ("/links?ticket=1", 400, "ticket"),
+        ("/partners/nobody", 404, "`nobody`"),
+        ("/partners/%00", 404, "partner"),
+        ("/partners/nobody/objects", 404, "`nobody`"),
+        ("/partners/globex/objects?cursor=garbage", 400, "cursor"),
+        ("/partners/globex/objects?cursor=%00", 400, "cursor"),
+        ("/partners/globex/objects?cursor=", 400, "cursor"),
+        ("/partners/globex/objects?page=2", 400, "page"),
+        ("/uploads/%00", 404, "id"),
+        ("/uploads/%00/content", 404, "id"),
+        ("/links/%00", 404, "id"),
+        (&format!("{own}/content?via=post"), 400, "via"),
+    ] {
+        let answer = sandbox.staff(path, &[]);
+        assert_problem(&answer, status, path);
+        assert!(answer.json()["detail"].as_str().unwrap().contains(word), "{path}: {answer:?}");
+    }
+    for cursor in ["garbage", "", "%00"] {
+        let answer = curl(&[&format!("{listing}{cursor}")]);
+        assert_problem(&answer, 400, cursor);
+    }
+    assert_eq!(
+        sandbox
+            .staff(
+                "/links",
+                &["-d", "{\"partner\": \"\\u0000\", \"ticket\": 1}", "-H", "Content-Type: application/json"]
+            )
+            .status,
+        400
+    );
 }
 
 #[tokio::test]

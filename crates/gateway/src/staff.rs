@@ -9,12 +9,13 @@ mod uploads;
 pub(crate) use links::{Asked, describe as describe_link, make as make_link};
 
 use axum::Router;
-use axum::extract::{FromRequestParts, rejection::JsonRejection};
+use axum::extract::{FromRequestParts, Query, rejection::JsonRejection};
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use ledger::StaffToken;
+use ledger::{Partner, StaffToken};
+use serde::de::DeserializeOwned;
 
 use crate::app::App;
 use crate::headers::{self, Wanted};
@@ -74,6 +75,41 @@ impl FromRequestParts<App> for Staff {
             Err(ledger::Error::NotFound) => Err(problem::unauthorized(hint).into()),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The query string, refused where it holds what is not asked for here.
+pub(crate) struct Params<T>(T);
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refusal> {
+        let Query(wanted) = Query::try_from_uri(&parts.uri)
+            .map_err(|rejection| problem::bad_request(&format!("{}.", rejection.body_text())))?;
+        Ok(Self(wanted))
+    }
+}
+
+/// An identifier out of an address; what cannot be one of ours is of nothing, and no ledger is asked.
+fn known(id: &str) -> Result<&str, Refusal> {
+    if ledger::is_id(id) { Ok(id) } else { Err(problem::no_such_thing().into()) }
+}
+
+/// The partner that an address or a filter names.
+async fn partner(app: &App, id: &str) -> Result<Partner, Refusal> {
+    let nobody = || {
+        problem::no_such_thing().saying(format!(
+            "There is no partner `{}`. `GET /api/v1/partners` lists them.",
+            id.escape_debug()
+        ))
+    };
+    if !crate::partners::is_partner_id(id) {
+        return Err(nobody().into());
+    }
+    match app.ledger.partner(id).await {
+        Err(ledger::Error::NotFound) => Err(nobody().into()),
+        other => Ok(other?),
     }
 }
 

@@ -7,6 +7,7 @@ use ledger::{Filter, Right, State};
 
 use super::{Asking, append};
 use crate::headers::Wanted;
+use crate::json::Json;
 use crate::problem::{self, Problem};
 use crate::{headers, name, receipt};
 
@@ -19,7 +20,7 @@ pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem>
     if asking.wanted == Wanted::Html {
         return Ok(asking.receipt(StatusCode::OK, &upload));
     }
-    let mut response = axum::Json(receipt::json(&upload)).into_response();
+    let mut response = Json(receipt::json(&upload)).into_response();
     append::state_headers(asking, append::Dialect::Plain, &upload, &mut response);
     Ok(response)
 }
@@ -57,12 +58,18 @@ pub(crate) async fn list(asking: &Asking) -> Result<Response, Problem> {
     let filter = Filter {
         link_id: Some(asking.link.id.clone()),
         state: Some(State::Complete),
-        before: asking.query("cursor"),
+        before: asking.query("cursor").map(|cursor| page_cursor(&cursor)).transpose()?,
         limit: PAGE,
         ..Filter::default()
     };
     let uploads = asking.app.ledger.uploads(&filter).await?;
-    Ok(([("cache-control", "no-store")], axum::Json(page_of(&uploads, PAGE))).into_response())
+    Ok(([("cache-control", "no-store")], Json(page_of(&uploads, PAGE))).into_response())
+}
+
+/// The cursor of a listing, if it can be one of ours: the id of an upload.
+pub(crate) fn page_cursor(text: &str) -> Result<String, Problem> {
+    let why = "`cursor` is not one of this listing. Take it from `next_cursor` of the page before, or leave it out.";
+    if ledger::is_id(text) { Ok(text.to_owned()) } else { Err(problem::bad_request(why)) }
 }
 
 /// Receipts with the cursor of the next page, if there may be one.

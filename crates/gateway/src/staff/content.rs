@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header::CONTENT_RANGE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::State as UploadState;
 use serde::Deserialize;
 
-use super::{Refusal, Staff};
+use super::{Params, Refusal, Staff, known};
 use crate::app::App;
 use crate::headers::{self, Range};
 use crate::problem;
@@ -20,6 +20,7 @@ use crate::problem;
 const PRESIGNED_FOR: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Via {
     via: Option<String>,
 }
@@ -28,10 +29,13 @@ pub(crate) async fn content(
     staff: Staff,
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(via): Query<Via>,
+    Params(via): Params<Via>,
     request: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let upload = app.ledger.upload(&id).await?;
+    if via.via.as_deref().is_some_and(|via| via != "gateway") {
+        return Err(problem::bad_request("`via` is `gateway`, or left out.").into());
+    }
+    let upload = app.ledger.upload(known(&id)?).await?;
     let size = match upload.state {
         UploadState::Complete => u64::try_from(upload.length.unwrap_or_default()).unwrap_or_default(),
         UploadState::Removed | UploadState::Cancelled => return Err(upload::Error::Gone.into()),
@@ -43,7 +47,7 @@ pub(crate) async fn content(
         .ok_or_else(|| upload::Error::Internal(format!("bucket `{}` is not configured", upload.bucket)))?;
     app.ledger.record(&staff.actor(), "upload.read", &id, "").await?;
     let disposition = headers::attachment(&upload.name);
-    if bucket.has_public_endpoint() && via.via.as_deref() != Some("gateway") {
+    if bucket.has_public_endpoint() && via.via.is_none() {
         let url = bucket.presign(&upload.object_key, &disposition, PRESIGNED_FOR).await?;
         return Ok(
             (StatusCode::FOUND, [("location", url), ("cache-control", "no-store".into())]).into_response()

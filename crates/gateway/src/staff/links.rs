@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use desk::Desk;
@@ -13,8 +12,9 @@ use ledger::{Ledger, Link, NewLink, Partner, Right, Token};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Refusal, Staff, malformed};
+use super::{Params, Refusal, Staff, known, malformed, partner};
 use crate::app::App;
+use crate::json::Json;
 use crate::problem::{self, Problem};
 
 /// Longest life of a link.
@@ -39,9 +39,9 @@ pub(crate) struct Wanted {
 pub(crate) async fn create(
     staff: Staff,
     State(app): State<App>,
-    wanted: Result<Json<Wanted>, JsonRejection>,
+    wanted: Result<axum::Json<Wanted>, JsonRejection>,
 ) -> Result<Response, Refusal> {
-    let Json(wanted) = wanted.map_err(|rejection| malformed(&rejection))?;
+    let axum::Json(wanted) = wanted.map_err(|rejection| malformed(&rejection))?;
     let ticket = match &wanted.ticket {
         None | Some(Value::Null) => None,
         Some(Value::String(text)) => Some(text.clone()),
@@ -76,11 +76,13 @@ pub(crate) struct From {
 pub(crate) async fn list(
     _: Staff,
     State(app): State<App>,
-    from: Result<Query<From>, QueryRejection>,
+    Params(from): Params<From>,
 ) -> Result<Json<Value>, Refusal> {
-    let Query(from) =
-        from.map_err(|rejection| problem::bad_request(&format!("{}.", rejection.body_text())))?;
-    let links: Vec<_> = app.ledger.links(from.partner.as_deref()).await?.iter().map(describe).collect();
+    let of = match &from.partner {
+        Some(id) => Some(partner(&app, id).await?.id),
+        None => None,
+    };
+    let links: Vec<_> = app.ledger.links(of.as_deref()).await?.iter().map(describe).collect();
     Ok(Json(json!({ "links": links })))
 }
 
@@ -89,7 +91,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    Ok(Json(describe(&app.ledger.link(&id).await?)))
+    Ok(Json(describe(&app.ledger.link(known(&id)?).await?)))
 }
 
 pub(crate) async fn revoke(
@@ -97,7 +99,7 @@ pub(crate) async fn revoke(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    app.ledger.revoke_link(&id, &staff.actor()).await?;
+    app.ledger.revoke_link(known(&id)?, &staff.actor()).await?;
     app.uploads.stop_withdrawn().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -148,7 +150,11 @@ pub(crate) async fn make(
     default_expiry: Duration,
     created_by: &str,
 ) -> Result<Made, Problem> {
-    let partner = match ledger.partner(asked.partner).await {
+    let found = match crate::partners::is_partner_id(asked.partner) {
+        true => ledger.partner(asked.partner).await,
+        false => Err(ledger::Error::NotFound),
+    };
+    let partner = match found {
         Err(ledger::Error::NotFound) => {
             return Err(problem::bad_request(&format!(
                 "There is no partner `{}`.",

@@ -1,12 +1,13 @@
 //! Partners, the notes their organisation has in the desk, and everything in their bucket.
 
-use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Refusal, Staff};
+use super::{Params, Refusal, Staff, partner};
 use crate::app::App;
+use crate::json::Json;
+use crate::problem;
 
 pub(crate) async fn list(_: Staff, State(app): State<App>) -> Result<Json<Value>, Refusal> {
     let partners: Vec<_> =
@@ -30,7 +31,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    let partner = app.ledger.partner(&id).await?;
+    let partner = partner(&app, &id).await?;
     let mut body = describe(&app, &partner);
     let organization = match partner.organization_id.and_then(|id| u64::try_from(id).ok()) {
         None => Err("the partner has no organization_id".to_owned()),
@@ -52,6 +53,7 @@ pub(crate) async fn show(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct From {
     cursor: Option<String>,
 }
@@ -62,13 +64,25 @@ pub(crate) async fn objects(
     _: Staff,
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(from): Query<From>,
+    Params(from): Params<From>,
 ) -> Result<Json<Value>, Refusal> {
-    app.ledger.partner(&id).await?;
+    partner(&app, &id).await?;
     let (name, bucket) = app.buckets.of_partner(&id);
     let own = app.buckets.has_own(&id);
     let hidden = format!("{}.weighbridge/", bucket.prefix());
-    let page = bucket.list(bucket.prefix(), from.cursor.as_deref()).await?;
+    let cursor = from.cursor.as_deref();
+    let listed = match cursor {
+        Some("") => Err(bucket::Error::Refused("empty".into())),
+        cursor => bucket.list(bucket.prefix(), cursor).await,
+    };
+    let page = match listed {
+        // The cursor is the store's own: it alone knows one that is none.
+        Err(bucket::Error::Refused(_)) if cursor.is_some() => {
+            let why = "`cursor` is not one of this listing. Take it from `next_cursor` of the page before, or leave it out.";
+            return Err(problem::bad_request(why).into());
+        }
+        page => page?,
+    };
     let mut objects = Vec::with_capacity(page.objects.len());
     for object in page.objects.into_iter().filter(|object| !object.key.starts_with(&hidden)) {
         let upload = match upload_of(&app, name, bucket.prefix(), &object).await? {

@@ -1,16 +1,15 @@
 //! Uploads as support sees them: every partner's, filtered.
 
-use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ledger::Filter;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Refusal, Staff};
+use super::{Params, Refusal, Staff, known, partner};
 use crate::app::App;
-use crate::partner::page_of;
+use crate::json::Json;
+use crate::partner::{page_cursor, page_of};
 use crate::problem::{self, Problem};
 use crate::receipt;
 
@@ -32,10 +31,8 @@ pub(crate) struct Wanted {
 pub(crate) async fn list(
     _: Staff,
     State(app): State<App>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Params(wanted): Params<Wanted>,
 ) -> Result<Json<Value>, Refusal> {
-    let Query(wanted) =
-        wanted.map_err(|rejection| problem::bad_request(&format!("{}.", rejection.body_text())))?;
     let name = wanted.state.as_deref().unwrap_or(ledger::State::Complete.name());
     let (state, delivery) = match (ledger::State::parse(name), ledger::Delivery::parse(name)) {
         (Some(state), _) => (state, None),
@@ -47,19 +44,27 @@ pub(crate) async fn list(
         }
     };
     let ticket = match wanted.ticket {
-        Some(text) => {
-            Some(desk::ticket_number(&text).ok_or_else(|| problem::bad_request("`ticket` is a number."))?)
-        }
+        Some(text) => Some(
+            desk::ticket_number(&text)
+                .ok_or_else(|| problem::bad_request("`ticket` is the number of a ticket, digits only."))?,
+        ),
+        None => None,
+    };
+    let (since, until) = (time("since", wanted.since.as_deref())?, time("until", wanted.until.as_deref())?);
+    let before = wanted.cursor.as_deref().map(page_cursor).transpose()?;
+    // A name that is wrong is told: nothing of it would look as if nothing had come.
+    let partner_id = match &wanted.partner {
+        Some(id) => Some(partner(&app, id).await?.id),
         None => None,
     };
     let filter = Filter {
         ticket,
-        partner_id: wanted.partner,
+        partner_id,
         state: Some(state),
         delivery,
-        since: time("since", wanted.since.as_deref())?,
-        until: time("until", wanted.until.as_deref())?,
-        before: wanted.cursor,
+        since,
+        until,
+        before,
         link_id: None,
         name: None,
         limit: PAGE,
@@ -79,7 +84,7 @@ pub(crate) async fn show(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    let upload = app.ledger.upload(&id).await?;
+    let upload = app.ledger.upload(known(&id)?).await?;
     let mut receipt = receipt::json(&upload);
     if let Some(detail) = &upload.delivery_detail {
         receipt["delivery_detail"] = detail.as_str().into();
@@ -95,7 +100,7 @@ pub(crate) async fn remove(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    match app.ledger.upload(&id).await?.state {
+    match app.ledger.upload(known(&id)?).await?.state {
         ledger::State::Open => app.uploads.cancel(&id).await?,
         _ => app.uploads.remove(&id, &staff.actor()).await?,
     }
