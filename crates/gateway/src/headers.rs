@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use ::upload::{Algorithm, Digest};
-use axum::http::HeaderMap;
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
@@ -25,10 +25,11 @@ pub(crate) enum Wanted {
 
 /// What `Accept` names: a browser names HTML, a program JSON, curl anything.
 pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
     let names = |essence: &str| {
         accept
-            .split(',')
+            .iter()
+            .flat_map(|line| line.split(','))
             .any(|item| item.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(essence))
     };
     if names("text/html") {
@@ -40,9 +41,9 @@ pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
     }
 }
 
-/// A token from `Authorization`: bearer, or the password of basic authentication.
+/// A token from `Authorization`: bearer, or the password of basic authentication. Two that differ are none.
 pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let value = single(headers, AUTHORIZATION.as_str()).ok()??.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(rest.trim().to_owned());
@@ -59,15 +60,37 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// A header of text; refused when it is not visible ASCII.
-pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    match value.to_str() {
-        Ok(text) => Ok(Some(text.trim())),
-        Err(_) => {
-            Err(problem::bad_request(&format!("The header {name} holds characters that are not ASCII.")))
-        }
+/// A header that has one value. Several lines that differ say nothing certain, and are refused.
+pub(crate) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h HeaderValue>, Problem> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next();
+    if lines.any(|line| Some(line) != first) {
+        return Err(twice(name));
     }
+    Ok(first)
+}
+
+fn twice(name: &str) -> Problem {
+    problem::bad_request(&format!(
+        "The header {name} came more than once, with different values. Send it once."
+    ))
+}
+
+/// A header of text with one value; refused when it is not visible ASCII.
+pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
+    single(headers, name)?.map(|value| ascii(name, value)).transpose()
+}
+
+/// A header that is a list, which may come as several lines (RFC 9110 section 5.3).
+pub(crate) fn list(headers: &HeaderMap, name: &str) -> Result<Option<String>, Problem> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| ascii(name, line)).collect::<Result<_, _>>()?;
+    Ok((!lines.is_empty()).then(|| lines.join(",")))
+}
+
+fn ascii<'h>(name: &str, value: &'h HeaderValue) -> Result<&'h str, Problem> {
+    let refused = || problem::bad_request(&format!("The header {name} holds characters that are not ASCII."));
+    value.to_str().map(str::trim).map_err(|_| refused())
 }
 
 /// Whether `Content-Type` is this. Upper and lower case are the same (RFC 9110 section 8.3.1); parameters change nothing.
@@ -120,8 +143,10 @@ pub(super) fn digests_of(headers: &HeaderMap, name: &'static str) -> Result<Vec<
                 let encoded = value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
                 (algorithm.trim(), encoded.ok_or_else(malformed)?)
             };
+            // A key is in lower case (RFC 9651 section 3.2); a digest whose sender shouts is compared all the same.
+            let algorithm = algorithm.to_ascii_lowercase();
             // The registry's name for SHA-1.
-            let algorithm = if algorithm == "sha" { "sha-1" } else { algorithm };
+            let algorithm = if algorithm == "sha" { "sha-1" } else { &algorithm };
             let Some(algorithm) = Algorithm::parse(algorithm) else { continue };
             let bytes = STANDARD.decode(encoded).map_err(|_| malformed())?;
             if bytes.len() != algorithm.bytes() {
@@ -144,7 +169,7 @@ pub(crate) struct ContentRange {
 
 /// `Content-Range: bytes A-B/T` (RFC 9110 section 14.4); `T` may be `*`.
 pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>, Problem> {
-    let Some(value) = headers.get(CONTENT_RANGE) else { return Ok(None) };
+    let Some(value) = single(headers, CONTENT_RANGE.as_str())? else { return Ok(None) };
     let parsed = value.to_str().ok().and_then(|text| {
         let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
         let (first, last) = range.split_once('-')?;
@@ -160,6 +185,12 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>,
             "The header Content-Range cannot be read. Write `Content-Range: bytes FIRST-LAST/TOTAL`.",
         )
     })
+}
+
+/// The file name that a request gives its body.
+pub(crate) fn named(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let disposition = single(headers, CONTENT_DISPOSITION.as_str())?;
+    Ok(disposition.map(|value| disposition_filename(value.as_bytes())).transpose()?.flatten())
 }
 
 /// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`. Names are
@@ -265,8 +296,9 @@ pub(crate) enum Range {
 
 /// Reads `Range: bytes=A-B`, `A-` or `-N`. Several spans are answered with the whole.
 pub(crate) fn range(headers: &HeaderMap, size: u64) -> Range {
-    let Some(spec) = headers
-        .get("range")
+    let Some(spec) = single(headers, "range")
+        .ok()
+        .flatten()
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.trim().strip_prefix("bytes="))
     else {

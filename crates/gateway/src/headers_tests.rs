@@ -22,6 +22,33 @@ fn accept() {
     ] {
         assert_eq!(wanted(&with("accept", value)), expected, "{value}");
     }
+    assert_eq!(wanted(&lines("accept", &["text/plain", "application/json"])), Wanted::Json);
+}
+
+fn lines(name: &'static str, values: &[&str]) -> HeaderMap {
+    values
+        .iter()
+        .map(|value| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+        .collect()
+}
+
+#[test]
+fn lists_come_as_several_lines_and_single_values_do_not() {
+    for (values, single, all) in [
+        (&[][..], Ok(None), None),
+        (&["a"], Ok(Some("a")), Some("a")),
+        (&["a", "a"], Ok(Some("a")), Some("a,a")),
+        (&["a", "b"], Err(400), Some("a,b")),
+        (&["a", ""], Err(400), Some("a,")),
+    ] {
+        let headers = lines("x-a", values);
+        let found = text(&headers, "x-a").map_err(|problem| problem.status.as_u16());
+        assert_eq!(found, single, "{values:?}");
+        assert_eq!(list(&headers, "x-a").unwrap().as_deref(), all, "{values:?}");
+    }
+    assert_eq!(token(&lines("authorization", &["Bearer a", "Bearer b"])), None);
+    assert!(content_range(&lines("content-range", &["bytes 0-1/2", "bytes 0-1/*"])).is_err());
+    assert!(named(&lines("content-disposition", &["inline; filename=a", "inline; filename=b"])).is_err());
 }
 
 #[test]
@@ -48,6 +75,9 @@ fn announced_digests() {
     for (name, value, expected) in [
         ("repr-digest", empty.to_owned(), Ok(sha256.to_owned())),
         ("content-digest", empty.to_owned(), Ok(sha256.to_owned())),
+        ("repr-digest", empty.replace("sha", "SHA"), Ok(sha256.to_owned())),
+        ("content-digest", "Sha=:2jmj7l5rSw0yVb/vlWAYkK/YBwk=:".into(), Ok(sha1.into())),
+        ("repr-digest", "SHA-256=:AAAA:".into(), Err(400)),
         ("repr-digest", format!("unixsum=:AAAA:, {empty}"), Ok(sha256.to_owned())),
         ("repr-digest", format!("{empty}, {empty}"), Ok(sha256.to_owned())),
         ("repr-digest", format!("{empty}, md5=:1B2M2Y8AsgTpgAmY7PhCfg==:"), Ok(format!("{sha256}, {md5}"))),

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use upload::{Algorithm, Digest};
 
-use super::text;
+use super::{list, text};
 use crate::problem::{self, Problem};
 
 /// The value of an item of structured fields (RFC 9651 section 3.3) without its parameters. One that stands twice says
@@ -55,7 +55,7 @@ pub(crate) fn metadata(headers: &HeaderMap, wanted: &[&str]) -> Result<Option<St
             "The header Upload-Metadata cannot be read. Write `filename BASE64,filetype BASE64`, each key once.",
         )
     };
-    let Some(all) = text(headers, "Upload-Metadata")? else { return Ok(None) };
+    let Some(all) = list(headers, "Upload-Metadata")? else { return Ok(None) };
     let mut found: Option<(usize, String)> = None;
     let mut keys = Vec::new();
     for pair in all.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {

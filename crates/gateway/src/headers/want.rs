@@ -12,7 +12,9 @@ pub(crate) fn sha256(headers: &HeaderMap) -> bool {
     // Of a key that stands twice the last counts (RFC 9651 section 4.2.2).
     let mut weights = values.flat_map(|value| value.split(',')).filter_map(|member| {
         let (key, weight) = member.trim().split_once('=')?;
-        (key == "sha-256").then(|| weight.split(';').next().unwrap_or_default().trim())
+        key.trim_end()
+            .eq_ignore_ascii_case("sha-256")
+            .then(|| weight.split(';').next().unwrap_or_default().trim())
     });
     let weight = weights.next_back().and_then(|weight| weight.parse::<u8>().ok());
     weight.is_some_and(|weight| (1..=10).contains(&weight))
@@ -45,7 +47,7 @@ mod tests {
             (&["sha-256"], false),
             (&["sha-256=-1"], false),
             (&["sha-256=1.5"], false),
-            (&["SHA-256=1"], false),
+            (&["SHA-256=1"], true),
             (&[], false),
         ] {
             let mut headers = HeaderMap::new();

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use ledger::{State, Upload};
 use upload::{Algorithm, Append, Digest, End, New};
@@ -168,8 +168,7 @@ fn file_name(asking: &Asking, segment: Option<&str>, declared_type: Option<&str>
     if let Some(segment) = segment {
         return name::from_segment(segment);
     }
-    let disposition = asking.headers.get(CONTENT_DISPOSITION);
-    match disposition.map(|value| headers::disposition_filename(value.as_bytes())).transpose()?.flatten() {
+    match headers::named(&asking.headers)? {
         Some(named) => name::check(&named),
         None => Ok(name::made_up(declared_type, ledger::now_ms())),
     }

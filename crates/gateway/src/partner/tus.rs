@@ -77,8 +77,8 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
             "Send either `Upload-Length: BYTES`, or `Upload-Defer-Length: 1` where it is not known yet.",
         ));
     }
-    let metadata = headers::text(&asking.headers, "upload-metadata")?;
-    if metadata.is_some_and(|text| text.len() > METADATA_BYTES_MAX) {
+    let metadata = headers::list(&asking.headers, "upload-metadata")?;
+    if metadata.as_ref().is_some_and(|text| text.len() > METADATA_BYTES_MAX) {
         return Err(problem::bad_request("The header Upload-Metadata is longer than 4,000 bytes."));
     }
     let declared = headers::upload::metadata(&asking.headers, &["filetype", "type", "mimeType"])?;
@@ -98,7 +98,7 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
         resumable: true,
         begins_with_body: false,
         digests: &headers::upload::file_digests(&asking.headers)?,
-        tus_metadata: metadata,
+        tus_metadata: metadata.as_deref(),
     };
     let with_upload = headers::is_type(&asking.headers, BYTES)?;
     let checksum = headers::upload::checksum(&asking.headers)?;
