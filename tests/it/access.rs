@@ -170,15 +170,28 @@ fn another_links_upload_does_not_exist() {
     let same_partner =
         world.gateway.make_link(&["--partner", "globex", "--ticket", "2001", "--rights", "list,remove"]);
     for link in [world.link("acme"), same_partner] {
-        for method in ["GET", "DELETE"] {
+        let tus = ["-H", "Tus-Resumable: 1.0.0", "-H", "Content-Type: application/offset+octet-stream"];
+        let draft = ["-H", "Upload-Complete: ?1", "-H", "Content-Type: application/partial-upload"];
+        for (method, more) in [
+            ("GET", &[][..]),
+            ("DELETE", &[]),
+            ("PUT", &["-H", "Content-Range: bytes 0-0/1", "-d", "x"]),
+            ("PUT", &["-H", "Upload-Offset: 4", "-d", "x"]),
+            ("PUT", &["-H", "Content-Encoding: gzip", "-d", "x"]),
+            ("PATCH", &[&tus[..], &["-H", "Upload-Offset: 0", "-d", "x"]].concat()),
+            ("PATCH", &[&tus[..], &["-d", "x"]].concat()),
+            ("PATCH", &[&draft[..], &["-H", "Upload-Offset: 4", "-d", "x"]].concat()),
+            ("PATCH", &["-d", "x"]),
+        ] {
             let ask = |id: &str| {
-                let mut answer =
-                    curl(&["-X", method, "-H", "X-Request-Id: of-a-test", &format!("{link}/uploads/{id}")]);
+                let all = ["-X", method, "-H", "X-Request-Id: of-a-test"];
+                let mut answer = curl(&[&all[..], more, &[&format!("{link}/uploads/{id}")]].concat());
                 answer.headers.remove("date");
                 answer
             };
             let (other, unknown) = (ask(id), ask("01ARZ3NDEKTSV4RRFFQ69G5FAV"));
-            assert_eq!(other.status, 404, "{other:?}");
+            let coded = more.contains(&"Content-Encoding: gzip");
+            assert_eq!(other.status, if coded { 415 } else { 404 }, "{other:?}");
             assert_eq!(
                 (&other.headers, &other.body),
                 (&unknown.headers, &unknown.body),

@@ -7,7 +7,9 @@ mod rest;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
-use tests::{Answer, Raw, Shared, World, ask, break_off, noise, sha256, side_by_side, until_offset};
+use tests::{
+    Answer, Raw, Shared, World, ask, break_off, noise, repr_digest, sha256, side_by_side, until_offset,
+};
 
 /// Over HTTP/2 there is room for the windows of every row's connections at a time.
 static SHARED: Shared =
@@ -160,6 +162,14 @@ const STATE: &[Row] = &[
         answer.refuses(413, "/too-large").has("upload-limit", "max-size=50000000");
         head(&url).is(204).has("upload-offset", "0").lacks("upload-length");
     }),
+    Row("4.1.4 limits: 413 has Upload-Limit, whenever it is found", |bench| {
+        let bytes = noise(50_000_001, 54);
+        let chunked = ["Transfer-Encoding: chunked", WHOLE];
+        for headers in [&[WHOLE][..], &[OPEN], &chunked] {
+            let answer = ask("PUT", &bench.target(), headers, &bytes).refuses(413, "/too-large");
+            answer.has("upload-limit", "max-size=50000000").has("upload-complete", "?0");
+        }
+    }),
     Row("4.1.4 limits: do not shrink, but for the age", |bench| {
         let url = bench.create(&[]);
         for answer in [head(&url), patch(&url, 0, &[OPEN], b"0"), head(&url)] {
@@ -226,6 +236,42 @@ const CREATION: &[Row] = &[
             }
         },
     ),
+    Row("4.2 creation, 4.4 append: a refusal says that nothing is complete", |bench| {
+        let (url, done) = (bench.create(&[]), bench.create(&[]));
+        is_receipt(patch(&done, 0, &[WHOLE], TEN), TEN);
+        let (slash, uploads) = (format!("{}/a%2Fb", bench.link), format!("{}/uploads", bench.link));
+        let unknown = bench.link.replace("/u/", "/u/x");
+        let other = format!("{}?ticket=9", bench.target());
+        let wrong = format!("Content-Digest: {}", repr_digest(b"else"));
+        for (method, url, headers, status) in [
+            ("PUT", &slash, &[OPEN][..], 400),
+            ("PUT", &unknown, &[WHOLE], 404),
+            ("POST", &unknown, &[OPEN], 404),
+            ("PUT", &other, &[WHOLE], 404),
+            ("PUT", &bench.target(), &[WHOLE, "Upload-Length: 11"], 400),
+            ("PUT", &bench.target(), &[WHOLE, "Upload-Length: 50000001"], 400),
+            ("PUT", &bench.target(), &["Upload-Complete: 1"], 400),
+            ("PUT", &bench.target(), &[WHOLE, "Repr-Digest: nonsense"], 400),
+            ("PUT", &bench.target(), &[WHOLE, &wrong], 422),
+            ("POST", &uploads, &["Upload-Draft-Interop-Version: 8"], 400),
+            ("PATCH", &format!("{url}x"), &[PART, OPEN, "Upload-Offset: 0"], 404),
+            ("PATCH", &url, &[PART, OPEN], 400),
+            ("PATCH", &url, &[PART, "Upload-Offset: 0"], 400),
+            ("PATCH", &url, &["Content-Type: text/plain", OPEN, "Upload-Offset: 0"], 415),
+            ("PATCH", &url, &[PART, OPEN, "Upload-Offset: 7"], 409),
+            ("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", "Upload-Length: 11"], 400),
+            ("PATCH", &url, &[PART, WHOLE, "Upload-Offset: 0", &wrong], 422),
+            ("PATCH", &done, &[PART, WHOLE, "Upload-Offset: 0"], 409),
+            ("PATCH", &done, &[PART, WHOLE, "Upload-Offset: 10"], 400),
+        ] {
+            ask(method, url, headers, TEN).is(status).has("upload-complete", "?0");
+        }
+        // What is no creation and no append is not signed so, nor what speaks another protocol.
+        ask("GET", &format!("{url}x"), &["Upload-Draft-Interop-Version: 8"], b"")
+            .is(404)
+            .lacks("upload-complete");
+        ask("PUT", &slash, &[], b"x").is(400).lacks("upload-complete");
+    }),
     Row("4.2 creation: two are two", |bench| {
         assert_ne!(bench.create(&[]), bench.create(&[]));
     }),

@@ -281,6 +281,79 @@ fn names_and_requests_nobody_understands() {
     check(&["-F", "note=x", &world.link("acme")], 400, "/problems/bad-request");
 }
 
+/// What is sent over HTTP/1.1 as it is, and the problem that comes back.
+fn raw_problem(url: &str, bytes: &[u8], status: u16) -> Value {
+    let mut raw = Raw::connect(url);
+    raw.send(bytes);
+    let answer = raw.answer().unwrap_or_else(|| panic!("{}: no answer", String::from_utf8_lossy(bytes)));
+    assert!(answer.body.ends_with('\n'), "{answer:?}");
+    let body = problem(&answer, status, "/problems/bad-request");
+    if answer.header("connection") == "close" {
+        raw.closed();
+    }
+    body
+}
+
+#[test]
+fn heads_that_are_no_heads_of_http() {
+    let world = SHARED.world();
+    let url = world.link("acme");
+    let path = url.trim_start_matches(&world.gateway.url);
+    let host = "Host: x\r\n";
+    let (many, large) = ("X: 1\r\n".repeat(101), format!("X: {}\r\n", "x".repeat(70_000)));
+    for (head, status) in [
+        ("GARBAGE\r\n\r\n".to_owned(), 400),
+        ("\u{16}\u{3}\u{1}\r\n\r\n".into(), 400),
+        (format!("PUT {path}/a HTTP/9.9\r\n{host}\r\n"), 400),
+        (format!("PUT {path}/a b HTTP/1.1\r\n{host}\r\n"), 400),
+        (format!("P\u{7f}T {path}/a HTTP/1.1\r\n{host}\r\n"), 400),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}no colon\r\n\r\n"), 400),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}Content-Length: -5\r\n\r\n"), 400),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}Content-Length: 5\r\nContent-Length: 6\r\n\r\n01234"), 400),
+        (format!("PUT {path}/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}Transfer-Encoding: gzip\r\n\r\n01234"), 501),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}{many}\r\n"), 431),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}{large}\r\n"), 431),
+        (format!("PUT {path}/{} HTTP/1.1\r\n{host}\r\n", "x".repeat(70_000)), 431),
+        // These are ours to see.
+        (format!("PUT {path}/a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx"), 400),
+        (format!("PUT {path}/a HTTP/1.1\r\n{host}{host}Content-Length: 1\r\n\r\nx"), 400),
+        ("GET /healthz HTTP/1.1\r\n\r\n".into(), 400),
+        (format!("GET /api/v1/uploads HTTP/1.1\r\n{host}{host}\r\n"), 400),
+    ] {
+        raw_problem(&url, head.as_bytes(), status);
+        // A client that writes everything before it reads gets it too.
+        raw_problem(&url, &[head.as_bytes(), &noise(3_000_000, 9)].concat(), status);
+        // So does one whose connection has served before: what goes out is of that request alone.
+        let mut raw = Raw::request("GET", &format!("{}/healthz", world.gateway.url), &[]);
+        assert_eq!(raw.answer().unwrap().body, "ok\n");
+        raw.send(head.as_bytes());
+        problem(&raw.answer().unwrap(), status, "/problems/bad-request");
+    }
+    let mut old = Raw::connect(&url);
+    assert!(old.send(b"GET /healthz HTTP/1.0\r\n\r\n"));
+    assert_eq!(old.answer().unwrap().status, 200, "HTTP/1.0 had no Host");
+}
+
+#[test]
+fn a_body_whose_chunks_cannot_be_read_is_interrupted() {
+    let world = SHARED.world();
+    let (link, chunked) = (world.link("acme"), "Transfer-Encoding: chunked");
+    for (method, url, more) in [
+        ("PUT", format!("{link}/chunks.log"), "X: y"),
+        ("POST", link.clone(), "Content-Type: multipart/form-data; boundary=b"),
+        ("PUT", format!("{}/u/unknown/a", world.gateway.url), "X: y"),
+    ] {
+        for body in ["ZZ\r\n", "3\r\nabc\r\nZZ\r\n", "3\r\nabcdef\r\n"] {
+            let mut raw = Raw::request(method, &url, &[chunked, more]);
+            raw.send(body.as_bytes());
+            let answer = raw.answer().unwrap();
+            let status = if url.contains("unknown") { 404 } else { 400 };
+            problem(&answer, status, &answer.problem());
+        }
+    }
+}
+
 #[test]
 fn an_idempotency_key_used_for_something_else() {
     let world = SHARED.world();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderMap;
 use axum::routing::{any, get};
 use bucket::Buckets;
@@ -14,7 +14,7 @@ use upload::Uploads;
 
 use crate::config::Limits;
 use crate::rate::{Absent, Rates};
-use crate::{observe, ops, partner, problem, proxy, staff};
+use crate::{head, headers, observe, ops, partner, problem, proxy, staff};
 
 /// The gateway's parts; clones share them.
 #[derive(Clone)]
@@ -63,13 +63,18 @@ impl App {
     /// Every route of the public address.
     pub(crate) fn router(&self) -> Router {
         Router::new()
-            .route("/u/{*rest}", any(partner::handle))
-            .nest("/api/v1", staff::router())
             .route("/healthz", get(ops::healthz))
             .route("/readyz", get(ops::readyz))
-            .fallback(|headers: HeaderMap| async move {
-                problem::not_found().answer(crate::headers::wanted(&headers))
+            .method_not_allowed_fallback(|headers: HeaderMap| async move {
+                problem::method_not_allowed("GET, HEAD").answer(headers::wanted(&headers))
             })
+            .nest("/api/v1", staff::router())
+            .fallback(|request: Request| async move {
+                problem::not_found_at(request.uri().path()).answer(headers::wanted(request.headers()))
+            })
+            .layer(axum::middleware::from_fn_with_state(self.clone(), head::checked))
+            // Checks its heads by itself: its refusals say more.
+            .route("/u/{*rest}", any(partner::handle))
             .layer(axum::middleware::from_fn(ops::common_headers))
             // Sizes are counted where the bytes are read; no extractor collects a body of a partner's.
             .layer(DefaultBodyLimit::max(staff::BODY_BYTES_MAX))

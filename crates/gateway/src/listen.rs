@@ -2,6 +2,7 @@
 //! Invariant: what a connection may make us hold is bounded before it is served: its head by size and time, its place by
 //! `max_connections`, its HTTP/2 window by a share of the byte budget. When the share is spent, clients get HTTP/1.1.
 
+mod raw;
 mod watch;
 
 use std::future::Future;
@@ -12,9 +13,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use raw::Raw;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,6 +28,7 @@ use upload::{Budget, Window};
 use watch::{Watch, drive};
 
 use crate::config::Limits;
+use crate::problem;
 use crate::proxy::Connection;
 use crate::tls::Tls;
 
@@ -169,10 +172,16 @@ impl Listen {
         let (router, watched) = (self.router.clone(), Arc::clone(&watch));
         // Of HTTP/1.1, `body::linger` reads on where that is due.
         let linger = window.is_some().then(|| self.limits.clone());
+        let seen = raw::Shared::default();
+        let heads = Arc::clone(&seen);
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             let (at_work, watch) = (watched.handler(), Arc::clone(&watched));
+            let fragment = raw::request(&heads, request.body().size_hint().exact());
             let mut request = request.map(|body| Body::new(watch.incoming(body, linger.clone())));
             request.extensions_mut().insert(connection);
+            if let Some(fragment) = fragment {
+                request.extensions_mut().insert(fragment);
+            }
             let answer = router.clone().oneshot(request);
             async move {
                 let answer = answer.await;
@@ -180,7 +189,6 @@ impl Listen {
                 answer.map(|answer| answer.map(|body| watch.outgoing(body)))
             }
         });
-        let io = TokioIo::new(stream);
         if window.is_some() {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -193,7 +201,7 @@ impl Listen {
                 .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
                 .keep_alive_interval(PING_EVERY)
                 .keep_alive_timeout(PING_EVERY)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(stream), service);
             drive(connection, &self.stop, &watch, self.limits.header_timeout, true).await;
         } else {
             let connection = http1::Builder::new()
@@ -203,7 +211,7 @@ impl Listen {
                 .half_close(true)
                 .max_header_size(HEAD_BYTES_MAX)
                 .max_buf_size(BUFFER_BYTES)
-                .serve_connection(io, service);
+                .serve_connection(TokioIo::new(Raw::new(stream, Arc::clone(&watch), seen)), service);
             drive(connection, &self.stop, &watch, self.limits.header_timeout, false).await;
         }
         drop(window);
@@ -232,14 +240,8 @@ async fn first_byte(stream: &TcpStream) -> std::io::Result<Option<u8>> {
 
 /// What a client is told that begins with the name of a method, where a TLS client begins with a handshake (22).
 fn plain_refused() -> Vec<u8> {
-    let problem = "{\"type\":\"/problems/bad-request\",\"title\":\"TLS is spoken here\",\"status\":400,\
-        \"detail\":\"This address speaks TLS: write https:// instead of http://.\"}\n";
-    let length = problem.len();
-    format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\n\
-         content-length: {length}\r\n\r\n{problem}"
-    )
-    .into_bytes()
+    let why = "This address speaks TLS: write https:// instead of http://.";
+    raw::answer(&problem::bad_request(why), &["connection: close"])
 }
 
 /// Says this and closes. What the client sends meanwhile is thrown away: closing with something unread would take the

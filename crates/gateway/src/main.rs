@@ -8,7 +8,9 @@ mod config;
 #[cfg(feature = "sandbox")]
 mod embedded;
 mod examine;
+mod head;
 mod headers;
+mod json;
 mod listen;
 mod name;
 mod observe;

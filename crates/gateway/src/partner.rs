@@ -20,11 +20,13 @@ use axum::response::{Html, IntoResponse, Response};
 use ledger::{Link, Partner};
 
 use crate::app::App;
+use crate::head::Length;
 use crate::headers::{self, Wanted};
+use crate::json::Json;
 use crate::problem::{self, Problem};
-use crate::{body, receipt};
+use crate::{body, head, receipt};
 
-pub(crate) use resource::page_of;
+pub(crate) use resource::{page_cursor, page_of};
 use route::Route;
 
 /// A request by someone who holds a link.
@@ -46,6 +48,7 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
     let wanted = headers::wanted(&parts.headers);
     let mut body = Some(body);
     let result = async {
+        head::check(&parts)?;
         let method = method(&parts.method, &parts.headers)?;
         let (token, route) = route::of(&method, parts.uri.path())?;
         if token == "-" && route == Route::Options && asks_ahead(&parts.headers) {
@@ -66,10 +69,17 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
             headers: parts.headers.clone(),
             wanted,
         };
+        if let Some(length) = brings_a_file(&asking, &route)? {
+            head::check_file(&parts, length, || how_to_send(&asking, &route))?;
+        }
         answer(asking, route, &mut body).await
     }
     .await;
+    let is_refused = result.is_err();
     let mut response = result.unwrap_or_else(|problem| problem.answer(wanted));
+    if is_refused && draft::is_sending(&parts.method, &parts.headers) {
+        draft::sign_refusal(&mut response);
+    }
     if parts.headers.contains_key("tus-resumable") {
         tus::sign(&mut response);
     }
@@ -108,6 +118,44 @@ async fn answer(asking: Asking, route: Route<'_>, body: &mut Option<Body>) -> Re
         Route::Delete { id } => resource::delete(&asking, id).await,
         Route::List => resource::list(&asking).await,
     }
+}
+
+/// Where the body of the request is a file or a piece of one: whether its length must be said. A creation whose file comes
+/// later has no body.
+fn brings_a_file(asking: &Asking, route: &Route<'_>) -> Result<Option<Length>, Problem> {
+    if matches!(route, Route::Put { .. } | Route::Append { .. }) {
+        return Ok(Some(Length::Said));
+    }
+    if !matches!(route, Route::Create | Route::Form) {
+        return Ok(None);
+    }
+    Ok(match headers::upload::complete(&asking.headers)? {
+        Some(true) => Some(Length::Said),
+        Some(false) => Some(Length::Any),
+        None => (*route == Route::Create).then_some(Length::Any),
+    })
+}
+
+/// How to send the file that came as a form.
+fn how_to_send(asking: &Asking, route: &Route<'_>) -> String {
+    let user = asking.user_option();
+    if let Route::Append { id } = route {
+        let location = asking.location(id);
+        return format!(
+            "Send the missing bytes and nothing around them. HEAD on this address tells the offset N; then: \
+             tail -c +$((N + 1)) FILE | curl --fail-with-body {user}-H 'Upload-Offset: N' -T - '{location}'"
+        );
+    }
+    let address = &asking.address;
+    let (name, query) = match ticket::named(asking).filter(|_| asking.link.ticket.is_none()) {
+        // Before a query curl adds no name.
+        Some(ticket) => ("NAME", format!("?ticket={ticket}")),
+        None => ("", String::new()),
+    };
+    format!(
+        "Send the file itself: curl --fail-with-body {user}-T FILE '{address}{name}{query}' Or send the form with POST, \
+         without `-X PUT`: curl --fail-with-body {user}-F file=@FILE '{address}{query}'"
+    )
 }
 
 /// Finds the link by the token in the path, or by the one in `Authorization` where the path has `-`.
@@ -198,7 +246,7 @@ fn options(asking: &Asking) -> Response {
             ("want-repr-digest", "sha-256=10, sha-512=3, md5=1, sha=1".to_owned()),
             ("cache-control", "no-store".to_owned()),
         ],
-        axum::Json(body),
+        Json(body),
     )
         .into_response();
     tus::abilities(&mut response, max);
@@ -224,6 +272,11 @@ fn method(method: &Method, headers: &HeaderMap) -> Result<Method, Problem> {
 }
 
 impl Asking {
+    /// What curl needs besides, where the token is not in the address.
+    pub(crate) fn user_option(&self) -> &'static str {
+        if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" }
+    }
+
     /// Address of an upload of this link.
     pub(crate) fn location(&self, id: &str) -> String {
         format!("{}uploads/{id}", self.address)
@@ -242,7 +295,7 @@ impl Asking {
         let location = self.location(&upload.id);
         let headers = [("location", location.clone()), ("cache-control", "no-store".to_owned())];
         let mut response = match self.wanted {
-            Wanted::Json => (status, headers, axum::Json(receipt::json(upload))).into_response(),
+            Wanted::Json => (status, headers, Json(receipt::json(upload))).into_response(),
             Wanted::Text => (status, headers, receipt::text(upload, &location)).into_response(),
             Wanted::Html => {
                 let place = receipt::sentence(upload);

@@ -203,6 +203,11 @@ pub(crate) fn not_found() -> Problem {
     )
 }
 
+/// The same, with what is usually wrong where an address has two slashes in a row.
+pub(crate) fn not_found_at(path: &str) -> Problem {
+    if path.contains("//") { not_found().next("This one has two slashes in a row.") } else { not_found() }
+}
+
 pub(crate) fn no_such_thing() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,

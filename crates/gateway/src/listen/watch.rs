@@ -4,7 +4,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ const LOOKS_MAX: u32 = 2 * LOOKS;
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     at_work: AtomicUsize,
+    /// Bodies of answers on their way.
+    answers: AtomicUsize,
+    /// Since a request came until its answer has been written.
+    answering: AtomicBool,
     moved: AtomicU64,
 }
 
@@ -38,19 +42,38 @@ impl Watch {
     /// A handler at work, until this is dropped.
     pub(super) fn handler(self: &Arc<Self>) -> AtWork {
         self.at_work.fetch_add(1, Ordering::Relaxed);
+        self.answering.store(true, Ordering::Relaxed);
         AtWork(Arc::clone(self))
+    }
+
+    /// No handler works, and no answer is on its way.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.at_work.load(Ordering::Relaxed) == 0 && self.answers.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether what is written is of an answer of ours.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Relaxed)
+    }
+
+    /// The last answer has been written.
+    pub(super) fn has_answered(&self) {
+        self.answering.store(false, Ordering::Relaxed);
     }
 
     /// A request's body, watched. With limits, one that is dropped before its end is read on within them and thrown
     /// away: a client that is still writing when HTTP/2 resets its stream may never look at the answer (curl 7 does not).
     pub(super) fn incoming(self: &Arc<Self>, body: Incoming, linger: Option<Limits>) -> RequestBody {
-        let body = Watched { body, rest: Bytes::new(), step: usize::MAX, watch: Arc::clone(self) };
+        let body =
+            Watched { body, rest: Bytes::new(), step: usize::MAX, watch: Arc::clone(self), _answer: None };
         RequestBody { body: Some(body), linger: linger.map(|limits| (limits, Handle::current())) }
     }
 
     /// An answer's body, watched, in steps.
     pub(super) fn outgoing<B>(self: &Arc<Self>, body: B) -> Watched<B> {
-        Watched { body, rest: Bytes::new(), step: STEP_BYTES, watch: Arc::clone(self) }
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        let answer = Some(Answer(Arc::clone(self)));
+        Watched { body, rest: Bytes::new(), step: STEP_BYTES, watch: Arc::clone(self), _answer: answer }
     }
 
     fn moved(&self) {
@@ -75,6 +98,17 @@ pub(super) struct Watched<B> {
     rest: Bytes,
     step: usize,
     watch: Arc<Watch>,
+    /// Its end counts.
+    _answer: Option<Answer>,
+}
+
+/// The body of an answer is on its way, until this is dropped.
+struct Answer(Arc<Watch>);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.0.answers.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The body of a request.

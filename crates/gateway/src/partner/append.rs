@@ -379,7 +379,7 @@ pub(crate) fn state_headers(asking: &Asking, dialect: Dialect, upload: &Upload, 
 impl Asking {
     /// The command that goes on with an upload from its durable offset.
     pub(crate) fn go_on(&self, upload: &Upload) -> String {
-        let user = if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" };
+        let user = self.user_option();
         let (from, offset) = (upload.offset + 1, upload.offset);
         format!(
             "Go on: test -r FILE && tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \

@@ -3,8 +3,8 @@
 //! client that creates with an empty body needs none. Which drafts are served: [`PROTOCOL`].
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use upload::{Append, End, New};
 
@@ -34,6 +34,22 @@ pub(crate) fn brings_a_part(asking: &Asking) -> Result<bool, Problem> {
     headers::is_type(&asking.headers, PARTIAL)
 }
 
+/// Whether a request speaks the draft, as far as its head can be read, and creates or appends: what refuses it says that
+/// nothing is complete.
+pub(crate) fn is_sending(method: &Method, headers: &HeaderMap) -> bool {
+    let speaks = headers.contains_key("upload-complete")
+        || headers.contains_key(INTEROP)
+        || headers::is_type(headers, PARTIAL).unwrap_or_default();
+    speaks
+        && !headers.contains_key("tus-resumable")
+        && matches!(*method, Method::PUT | Method::POST | Method::PATCH)
+}
+
+/// What a refusal of such a request carries.
+pub(crate) fn sign_refusal(response: &mut Response) {
+    append::set(response, "upload-complete", "?0");
+}
+
 /// A new upload by `POST` or `PUT`: whole with `?1`, to go on with `?0`.
 pub(crate) async fn create(
     asking: Asking,
@@ -52,9 +68,7 @@ pub(crate) async fn create(
     let declared = headers::text(&asking.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let declared =
         declared.filter(|declared| !NO_FILE_TYPES.iter().any(|no| no.eq_ignore_ascii_case(declared)));
-    let disposition = asking.headers.get(CONTENT_DISPOSITION);
-    let disposition =
-        disposition.map(|value| headers::disposition_filename(value.as_bytes())).transpose()?.flatten();
+    let disposition = headers::named(&asking.headers)?;
     let made_up = segment.is_none() && disposition.is_none();
     let name = match (segment, disposition) {
         (Some(segment), _) => name::from_segment(segment)?,
@@ -109,7 +123,7 @@ pub(crate) async fn create(
 
 /// What a `PATCH` says of its bytes.
 pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
-    let plain_put = asking.method == axum::http::Method::PUT;
+    let plain_put = asking.method == Method::PUT;
     let version = headers::text(&asking.headers, INTEROP)?;
     if !plain_put && version != Some(WITHOUT_MEDIA_TYPE) && !brings_a_part(asking)? {
         return Err(problem::unsupported_media_type(PARTIAL));
@@ -159,7 +173,6 @@ pub(crate) fn mismatch(expected: u64, provided: u64) -> Problem {
     Problem::from(upload::Error::OffsetMismatch { expected: expected_signed })
         .with("expected-offset", expected)
         .with("provided-offset", provided)
-        .header(HeaderName::from_static("upload-complete"), "?0")
 }
 
 /// `Upload-Limit`: the largest file, and how long an unfinished one is kept. One that is complete stays.

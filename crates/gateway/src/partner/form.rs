@@ -20,6 +20,7 @@ use super::{route, ticket};
 use crate::body::{self, Incoming};
 use crate::config::Limits;
 use crate::headers::{self, Wanted};
+use crate::json::Json;
 use crate::problem::{self, Problem};
 use crate::{name, receipt};
 
@@ -336,7 +337,7 @@ fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Response, Probl
             }
         })
         .collect();
-    Ok((status, axum::Json(serde_json::json!({ "uploads": uploads }))).into_response())
+    Ok((status, Json(serde_json::json!({ "uploads": uploads }))).into_response())
 }
 
 fn page(asking: &Asking, outcomes: &[Outcome]) -> String {

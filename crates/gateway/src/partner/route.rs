@@ -47,7 +47,7 @@ pub(crate) fn of<'p>(method: &Method, path: &'p str) -> Result<(&'p str, Route<'
     let rest = path.strip_prefix("/u/").unwrap_or_default();
     let (token, below) = rest.split_once('/').unwrap_or((rest, ""));
     if token.is_empty() {
-        return Err(problem::not_found());
+        return Err(problem::not_found_at(path));
     }
     Ok((token, below_link(method, below)?))
 }
@@ -82,10 +82,20 @@ fn below_link<'p>(method: &Method, below: &'p str) -> Result<Route<'p>, Problem>
         ("GET" | "HEAD", "send.sh", _) => Ok(Route::Script(Script::Sh)),
         ("GET" | "HEAD", "send.ps1", _) => Ok(Route::Script(Script::PowerShell)),
         ("HEAD", name, _) if !name.contains('/') => Ok(Route::HeadNamed { name }),
+        // As `curl -T FILE` makes it of an address with a slash too many at its end.
+        ("PUT", name, _) if name.split('/').rev().skip(1).any(str::is_empty) => Err(empty_segment()),
         ("PUT", name, _) if name.contains('/') => Err(problem::bad_name("contains a slash")),
         ("PUT", name, _) => Ok(Route::Put { name: Some(name) }),
         _ => Err(problem::not_found()),
     }
+}
+
+fn empty_segment() -> Problem {
+    problem::bad_name("").saying(
+        "The address has two slashes in a row, and so an empty name before the file's. Take one of them out: \
+         https://HOST/u/TOKEN/NAME."
+            .into(),
+    )
 }
 
 #[cfg(test)]
@@ -117,6 +127,8 @@ mod tests {
             ("PUT", "/u/-/a.log", Ok(("-", Route::Put { name: Some("a.log") }))),
             ("PUT", "/u/tok/uploads", Ok(("tok", Route::Put { name: Some("uploads") }))),
             ("PUT", "/u/tok/a/b", Err(400)),
+            ("PUT", "/u/tok//a", Err(400)),
+            ("PUT", "/u/tok//", Err(400)),
             ("POST", "/u/tok", Ok(("tok", Route::Form))),
             ("POST", "/u/tok/", Ok(("tok", Route::Form))),
             ("POST", "/u/tok/a.log", Err(404)),

@@ -1,0 +1,221 @@
+//! What the head of a request must say, whatever is asked of which route: for one host, for all of its target, and of its body
+//! how long it is and that its bytes are the file's. Pure, with a table of tests. Whatever is refused here is refused before
+//! the body is read.
+
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, Version};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::body;
+use crate::headers::{self, Wanted};
+use crate::problem::{self, Problem};
+
+/// The target of the request held a `#`; the library has cut it off there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fragment;
+
+/// So much of a header is said again in a refusal.
+const SHOWN_CHARS_MAX: usize = 100;
+
+/// Refuses a head that HTTP forbids, or that says of its body what is not undone here.
+pub(crate) fn check(parts: &Parts) -> Result<(), Problem> {
+    host(parts)?;
+    if parts.extensions.get::<Fragment>().is_some() {
+        return Err(problem::bad_request(
+            "The address holds a raw `#`, and what follows it would be lost from the name. Write `%23` for it.",
+        ));
+    }
+    transfer_coding(&parts.headers)?;
+    content_coding(parts)
+}
+
+/// The same as a layer, for routes that do not read bodies on after a refusal by themselves.
+pub(crate) async fn checked(State(app): State<App>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match check(&parts) {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(problem) => body::linger(problem.answer(Wanted::Json), body, &parts.headers, &app.limits),
+    }
+}
+
+/// RFC 9112 section 3.2.
+fn host(parts: &Parts) -> Result<(), Problem> {
+    let wrong = match (parts.version, parts.headers.get_all(HOST).iter().count()) {
+        (Version::HTTP_11, 0) => "has no `Host` line",
+        (Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11, 2..) => "has more than one `Host` line",
+        _ => return Ok(()),
+    };
+    let why = format!("The head of this request {wrong}. Send exactly one: the host of this address.");
+    Err(problem::bad_request(&why))
+}
+
+/// A coding beside `chunked` would be stored with the file (RFC 9112 section 6.1).
+fn transfer_coding(headers: &HeaderMap) -> Result<(), Problem> {
+    match shown(headers, TRANSFER_ENCODING.as_str()) {
+        Some(coding) if !coding.eq_ignore_ascii_case("chunked") => Err(unknown_transfer_coding(&coding)),
+        _ => Ok(()),
+    }
+}
+
+/// The refusal of a transfer coding.
+pub(crate) fn unknown_transfer_coding(coding: &str) -> Problem {
+    let detail = format!(
+        "The body comes with `Transfer-Encoding: {coding}`, and the only transfer coding understood here is `chunked`. \
+         Send the bytes as they are: with `Content-Length`, or with `Transfer-Encoding: chunked` alone."
+    );
+    let title = "Transfer coding not understood";
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "/problems/bad-request", title, detail)
+}
+
+/// Nothing is decoded here: the coded bytes would be taken for the file, or for JSON.
+fn content_coding(parts: &Parts) -> Result<(), Problem> {
+    let brings =
+        matches!(parts.method, Method::PUT | Method::POST | Method::PATCH) || has_body(&parts.headers);
+    let Some(coding) = shown(&parts.headers, CONTENT_ENCODING.as_str()).filter(|_| brings) else {
+        return Ok(());
+    };
+    if coding.split(',').all(|one| one.trim().is_empty() || one.trim().eq_ignore_ascii_case("identity")) {
+        return Ok(());
+    }
+    let detail = format!(
+        "The body comes with `Content-Encoding: {coding}`, and no coding is undone here. Send the bytes as they are and \
+         leave `Content-Encoding` out, as `curl -T FILE` does. A file that is compressed itself is sent like any other."
+    );
+    // RFC 9110 section 12.5.3.
+    Err(unsupported("Coding of the body not supported", detail).header(ACCEPT_ENCODING, "identity"))
+}
+
+fn unsupported(title: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "/problems/unsupported-media-type", title, detail)
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING) || headers::content_length(headers).is_some_and(|bytes| bytes > 0)
+}
+
+/// What a request says of the length of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// Without a word of it the file would be an empty one.
+    Said,
+    Any,
+}
+
+/// Refuses a body that is to be a file, or a piece of one, and cannot be: a form, or nothing at all where its length was
+/// forgotten. `how` says how to send it.
+pub(crate) fn check_file(parts: &Parts, length: Length, how: impl FnOnce() -> String) -> Result<(), Problem> {
+    if headers::is_type(&parts.headers, "multipart/form-data")? {
+        let detail = format!(
+            "The body is a form (`multipart/form-data`): its boundaries would become part of the file. {}",
+            how()
+        );
+        return Err(unsupported("A form where a file belongs", detail));
+    }
+    let says = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
+    if says
+        || length == Length::Any
+        || !matches!(parts.version, Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11)
+    {
+        return Ok(());
+    }
+    let detail = "This request does not say how long its body is. Send `Content-Length`, or `Transfer-Encoding: chunked` \
+                  where the length is not known, as `curl -T FILE` does. An empty file says `Content-Length: 0`.";
+    Err(Problem::new(StatusCode::LENGTH_REQUIRED, "/problems/length-required", "Length required", detail))
+}
+
+/// All lines of a header as one list, as far as it can be shown.
+fn shown(headers: &HeaderMap, name: &str) -> Option<String> {
+    let lines: Vec<_> =
+        headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+    let list = lines.join(", ");
+    (!lines.is_empty()).then(|| list.trim().chars().take(SHOWN_CHARS_MAX).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn parts(version: Version, method: &str, lines: &[(&'static str, &str)]) -> Parts {
+        let mut request = Request::new(axum::body::Body::empty());
+        *request.version_mut() = version;
+        *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
+        for (name, value) in lines {
+            request
+                .headers_mut()
+                .append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        request.into_parts().0
+    }
+
+    const HOST: (&str, &str) = ("host", "a.example");
+
+    #[test]
+    fn heads() {
+        use Version as V;
+        for (version, method, lines, expected) in [
+            (V::HTTP_11, "PUT", &[HOST][..], 200),
+            (V::HTTP_11, "GET", &[("host", "")], 200),
+            (V::HTTP_11, "GET", &[], 400),
+            (V::HTTP_11, "GET", &[HOST, HOST], 400),
+            (V::HTTP_10, "GET", &[], 200),
+            (V::HTTP_10, "GET", &[HOST, HOST], 400),
+            (V::HTTP_2, "GET", &[], 200),
+            (V::HTTP_11, "PUT", &[HOST, ("transfer-encoding", "chunked")], 200),
+            (V::HTTP_11, "PUT", &[HOST, ("transfer-encoding", " Chunked ")], 200),
+            (V::HTTP_11, "PUT", &[HOST, ("transfer-encoding", "gzip, chunked")], 501),
+            (V::HTTP_11, "PUT", &[HOST, ("transfer-encoding", "chunked, chunked")], 501),
+            (V::HTTP_11, "GET", &[HOST, ("transfer-encoding", "identity, chunked")], 501),
+            (
+                V::HTTP_11,
+                "PUT",
+                &[HOST, ("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")],
+                501,
+            ),
+            (V::HTTP_11, "PUT", &[HOST, ("content-encoding", "gzip")], 415),
+            (V::HTTP_11, "POST", &[HOST, ("content-encoding", "aws-chunked")], 415),
+            (V::HTTP_2, "PATCH", &[("content-encoding", "identity"), ("content-encoding", "br")], 415),
+            (V::HTTP_2, "PUT", &[("content-encoding", "Identity, ")], 200),
+            (V::HTTP_2, "PUT", &[("content-encoding", "\u{e9}")], 415),
+            (V::HTTP_2, "GET", &[("content-encoding", "gzip")], 200),
+            (V::HTTP_2, "DELETE", &[("content-encoding", "gzip"), ("content-length", "1")], 415),
+        ] {
+            let status = check(&parts(version, method, lines))
+                .map_or_else(|problem| problem.status.as_u16(), |()| 200);
+            assert_eq!(status, expected, "{version:?} {method} {lines:?}");
+        }
+        let mut cut = parts(V::HTTP_11, "PUT", &[HOST]);
+        cut.extensions.insert(Fragment);
+        assert!(check(&cut).unwrap_err().detail().contains("%23"));
+    }
+
+    #[test]
+    fn bodies_that_are_to_be_files() {
+        let (length, form) = (("content-length", "0"), ("content-type", "multipart/form-data; boundary=b"));
+        for (version, lines, expected) in [
+            (Version::HTTP_11, &[length][..], 200),
+            (Version::HTTP_11, &[("transfer-encoding", "chunked")], 200),
+            (Version::HTTP_11, &[], 411),
+            (Version::HTTP_10, &[], 411),
+            (Version::HTTP_2, &[], 200),
+            (Version::HTTP_11, &[length, form], 415),
+            (Version::HTTP_2, &[("content-type", "Multipart/Form-Data ;boundary=b")], 415),
+            (Version::HTTP_2, &[("content-type", "multipart/mixed; boundary=b")], 200),
+            (Version::HTTP_2, &[("content-type", "text/plain")], 200),
+        ] {
+            let checked = check_file(&parts(version, "PUT", lines), Length::Said, || "Send it.".into());
+            assert_eq!(
+                checked.map_or_else(|problem| problem.status.as_u16(), |()| 200),
+                expected,
+                "{lines:?}"
+            );
+        }
+        let later = parts(Version::HTTP_11, "POST", &[]);
+        assert!(check_file(&later, Length::Any, String::new).is_ok());
+    }
+}

@@ -1,0 +1,367 @@
+//! What the HTTP/1 library neither tells nor says, at the bytes of the connection: whether the target of a request held a `#`,
+//! which it cuts off, and why it refused a head, which it does with an empty body. Invariant: no byte of a body is looked at,
+//! and none of an answer of ours is changed.
+
+use std::future::Future as _;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::watch::Watch;
+use super::{HEAD_BYTES_MAX, REFUSED_BYTES_MAX};
+use crate::head;
+use crate::problem::Problem;
+
+/// Of a line of a head, so much is kept while it comes: enough for a method, or for the name of a coding.
+const BEGIN_BYTES: usize = 64;
+
+/// What still comes after a refusal is read for so long.
+const REFUSED_TIME: Duration = Duration::from_secs(5);
+
+/// What comes next on the connection.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Coming {
+    /// A head, or more of one.
+    #[default]
+    Head,
+    /// So many bytes of a body, then a head.
+    Body(u64),
+    /// The head is whole, and with it came so many bytes more.
+    Request(u64),
+    /// A body of unknown length, or what was sent before its turn: a head comes after the answer.
+    Unknown,
+}
+
+/// What was seen of the head that comes next.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    coming: Coming,
+    begin: Vec<u8>,
+    /// The line that is coming holds a `#`.
+    hash: bool,
+    /// The request line has come.
+    begun: bool,
+    /// It held a `#`.
+    fragment: bool,
+    /// A transfer coding that is not `chunked` alone.
+    coding: Option<String>,
+}
+
+impl Seen {
+    /// Whether all answers have gone out says that what comes where a head is missed begins one.
+    fn read(&mut self, mut bytes: &[u8], at_rest: bool) {
+        match self.coming {
+            Coming::Unknown if !at_rest => return,
+            // The library took the last one for none.
+            Coming::Unknown | Coming::Request(_) => *self = Self::default(),
+            Coming::Head => {}
+            Coming::Body(left) => {
+                let here = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                bytes = &bytes[here..];
+                self.coming = match left - here as u64 {
+                    0 => Coming::Head,
+                    left => Coming::Body(left),
+                };
+            }
+        }
+        while self.coming == Coming::Head && !bytes.is_empty() {
+            let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            let (piece, rest) = bytes.split_at(end);
+            let room = BEGIN_BYTES - self.begin.len();
+            self.begin.extend_from_slice(&piece[..piece.len().min(room)]);
+            self.hash |= piece.contains(&b'#');
+            if piece.ends_with(b"\n") {
+                self.line(rest.len());
+            }
+            bytes = rest;
+        }
+    }
+
+    /// A line has come to its end, and behind it so much.
+    fn line(&mut self, behind: usize) {
+        let line = String::from_utf8_lossy(&std::mem::take(&mut self.begin)).into_owned();
+        let hash = std::mem::take(&mut self.hash);
+        if !self.begun {
+            // What else may stand before a head is no line of it.
+            self.begun = is_request_line(&line);
+            self.fragment = self.begun && hash;
+        } else if line.trim_end().is_empty() {
+            self.coming = Coming::Request(behind as u64);
+        } else if let Some((name, coding)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("transfer-encoding")
+            && !coding.trim().eq_ignore_ascii_case("chunked")
+        {
+            self.coding = Some(coding.trim().escape_default().to_string());
+        }
+    }
+
+    /// The request begins, with a body of this length if it is known.
+    fn request(&mut self, length: Option<u64>) -> Option<head::Fragment> {
+        let coming = match (self.coming, length) {
+            (Coming::Request(behind), Some(length)) if behind == length => Coming::Head,
+            (Coming::Request(behind), Some(length)) if behind < length => Coming::Body(length - behind),
+            _ => Coming::Unknown,
+        };
+        let seen = std::mem::replace(self, Self { coming, ..Self::default() });
+        seen.fragment.then_some(head::Fragment)
+    }
+
+    /// What the refusal with this status is about.
+    fn refusal(&self, status: StatusCode) -> Problem {
+        if let Some(coding) = self.coding.as_ref().filter(|_| status == StatusCode::BAD_REQUEST) {
+            return head::unknown_transfer_coding(coding);
+        }
+        let why = match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => format!(
+                "The head of this request is too large: it may have {HEAD_BYTES_MAX} bytes and 100 header lines. Leave out \
+                 cookies and headers that are not needed."
+            ),
+            StatusCode::URI_TOO_LONG => "The address of this request is too long. A file name has at most 255 bytes.".into(),
+            _ => "The head of this request is not HTTP/1.1 as RFC 9112 has it: the first line, a header line or a length in \
+                  it cannot be read. Check the program that made it, and what stands between it and this address."
+                .into(),
+        };
+        Problem::new(status, "/problems/bad-request", status.canonical_reason().unwrap_or("Bad request"), why)
+    }
+}
+
+/// `METHOD /target`, or with an absolute address.
+fn is_request_line(begin: &str) -> bool {
+    let Some((method, target)) = begin.split_once(' ') else { return false };
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !method.is_empty() && method.bytes().all(token) && (target.starts_with('/') || target.contains("://"))
+}
+
+/// What was seen, for the requests of a connection.
+pub(super) type Shared = Arc<Mutex<Seen>>;
+
+/// What was seen of the head of the request that begins now, whose body has this length.
+pub(super) fn request(seen: &Shared, length: Option<u64>) -> Option<head::Fragment> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner).request(length)
+}
+
+/// A connection whose heads are looked at on their way in, and whose refusals that are not ours on their way out.
+pub(super) struct Raw<S> {
+    stream: S,
+    watch: Arc<Watch>,
+    seen: Shared,
+    /// Written instead of a refusal of the library's, and how much of it is.
+    refusal: Option<(Vec<u8>, usize)>,
+    /// The library has written all it had.
+    flushed: bool,
+    /// Of what still comes after it, so much is thrown away: closing with something unread would take the refusal back.
+    left: u64,
+    /// And for so long.
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Raw<S> {
+    pub(super) fn new(stream: S, watch: Arc<Watch>, seen: Shared) -> Self {
+        Self { stream, watch, seen, refusal: None, flushed: true, left: REFUSED_BYTES_MAX, patience: None }
+    }
+
+    /// An answer has left when its body has ended and the library has written all it had: what it writes then before there
+    /// is another request is a refusal of its own.
+    fn settle(&self) {
+        if self.flushed && self.watch.is_at_rest() {
+            self.watch.has_answered();
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Raw<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.settle();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let at_rest = self.watch.is_at_rest();
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).read(&buffer.filled()[before..], at_rest);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Raw<S> {
+    /// Writes our refusal in place of these bytes.
+    fn refuse(&mut self, cx: &mut Context<'_>, said: &[u8]) -> Poll<io::Result<usize>> {
+        let Self { stream, seen, refusal, .. } = self;
+        let (bytes, written) = refusal.get_or_insert_with(|| {
+            let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            (in_other_words(said, &seen).unwrap_or_else(|| said.to_vec()), 0)
+        });
+        while *written < bytes.len() {
+            match ready!(Pin::new(&mut *stream).poll_write(cx, &bytes[*written..]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                some => *written += some,
+            }
+        }
+        Poll::Ready(Ok(said.len()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Raw<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.watch.is_answering() {
+            self.flushed = false;
+            return Pin::new(&mut self.stream).poll_write(cx, bytes);
+        }
+        self.refuse(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.watch.is_answering() {
+            self.flushed = false;
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        }
+        let said: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.refuse(cx, &said)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The library comes here when nothing is left to write.
+        self.flushed = true;
+        self.settle();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if self.refusal.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut space = [0; 4096];
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(REFUSED_TIME)));
+        let over = patience.as_mut().poll(cx).is_ready();
+        while self.left > 0 && !over {
+            let mut buffer = ReadBuf::new(&mut space);
+            // A client that has left needs no answer.
+            let Ok(()) = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) else { break };
+            let came = buffer.filled().len() as u64;
+            self.left = if came == 0 { 0 } else { self.left.saturating_sub(came) };
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The library's refusal, which has no body, with one: its other header lines stay.
+fn in_other_words(said: &[u8], seen: &Seen) -> Option<Vec<u8>> {
+    let said = std::str::from_utf8(said).ok()?;
+    let mut lines = said.strip_suffix("\r\n\r\n")?.split("\r\n");
+    let code = lines.next()?.split(' ').nth(1)?;
+    let refusal = seen.refusal(StatusCode::from_bytes(code.as_bytes()).ok()?);
+    let kept: Vec<_> =
+        lines.filter(|line| !line.to_ascii_lowercase().starts_with("content-length:")).collect();
+    Some(answer(&refusal, &kept))
+}
+
+/// A refusal as it goes over the wire where no request is known yet, with these header lines.
+pub(super) fn answer(refusal: &Problem, lines: &[&str]) -> Vec<u8> {
+    let id = ledger::new_id();
+    tracing::debug!(request_id = id, status = refusal.status.as_u16(), "head refused");
+    let mut body = refusal.to_json();
+    body["request_id"] = id.as_str().into();
+    let body = format!("{body:#}\n");
+    let (status, length, lines) = (refusal.status, body.len(), lines.join("\r\n"));
+    format!(
+        "HTTP/1.1 {status}\r\n{lines}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\
+         x-request-id: {id}\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(pieces: &[&str]) -> Seen {
+        let mut seen = Seen::default();
+        pieces.iter().for_each(|piece| seen.read(piece.as_bytes(), false));
+        seen
+    }
+
+    #[test]
+    fn a_hash_is_seen_in_the_request_line_alone() {
+        let long = format!("PUT /u/tok/{}", "x".repeat(10_000));
+        for (pieces, expected) in [
+            (&["PUT /u/tok/a#b HTTP/1.1\r\nHost: x\r\n"][..], true),
+            (&["PUT /u/tok/a", "#", "b HTTP/1.1\r", "\nHost: x\r\n"], true),
+            (&[&long, "#b HTTP/1.1\r\n"], true),
+            (&["PUT http://a.example/u/tok/a#b HTTP/1.1\n"], true),
+            (&["\r\nPUT /u/tok/a#b HTTP/1.1\r\n"], true),
+            (&["PUT /u/tok/a HTTP/1.1\r\nX: PUT /#\r\n"], false),
+            (&["PUT /u/tok/a%23b HTTP/1.1\r\n"], false),
+            (&["#"], false),
+        ] {
+            assert_eq!(seen(pieces).fragment, expected, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_found_behind_every_body() {
+        let head = |target: &str| format!("PUT /u/tok/{target} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let cut = head("a#b");
+        for (reads, length, at_rest) in [
+            (&[&*head("a"), "#..#", &cut][..], Some(4), false),
+            (&[&(head("a") + "#."), ".#", &cut], Some(4), false),
+            (&[&(head("a") + "#..#"), &cut[..7], &cut[7..]], Some(4), false),
+            (&[&head("a"), &format!("#..#{cut}")], Some(4), false),
+            (&[&head("a"), &cut], Some(0), false),
+            (&[&head("a"), &cut], None, true),
+        ] {
+            let mut seen = Seen::default();
+            seen.read(reads[0].as_bytes(), true);
+            assert_eq!(seen.request(length), None, "{reads:?}");
+            reads[1..].iter().for_each(|bytes| seen.read(bytes.as_bytes(), at_rest));
+            assert_eq!(seen.request(Some(0)), Some(head::Fragment), "{reads:?}");
+        }
+        // In the middle of a body nothing is taken for a head.
+        let mut seen = Seen::default();
+        seen.read(head("a").as_bytes(), true);
+        assert_eq!(seen.request(None), None);
+        seen.read(cut.as_bytes(), false);
+        assert_eq!(seen.request(Some(0)), None);
+    }
+
+    #[test]
+    fn refusals_of_the_library_have_a_body() {
+        for (head, said, status, word) in [
+            ("GARBAGE\r\n", "400 Bad Request", 400, "RFC 9112"),
+            ("PUT / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n", "400 Bad Request", 501, "`chunked`"),
+            ("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "400 Bad Request", 400, "RFC 9112"),
+            ("PUT / HTTP/1.1\r\n", "431 Request Header Fields Too Large", 431, "65536 bytes"),
+            ("PUT / HTTP/1.1\r\n", "414 URI Too Long", 414, "255 bytes"),
+        ] {
+            let said =
+                format!("HTTP/1.1 {said}\r\nconnection: close\r\ncontent-length: 0\r\ndate: now\r\n\r\n");
+            let answer = String::from_utf8(in_other_words(said.as_bytes(), &seen(&[head])).unwrap()).unwrap();
+            let (lines, body) = answer.split_once("\r\n\r\n").unwrap();
+            let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert!(lines.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            assert!(lines.contains(&format!("content-length: {}", body.len())), "{answer}");
+            assert!(lines.contains("date: now") && lines.contains("connection: close"), "{answer}");
+            assert_eq!(
+                (problem["status"].as_u64(), &problem["type"]),
+                (Some(status), &"/problems/bad-request".into())
+            );
+            assert!(problem["detail"].as_str().unwrap().contains(word) && body.ends_with('\n'), "{answer}");
+        }
+        assert_eq!(in_other_words(b"bytes of a file", &Seen::default()), None);
+    }
+}
