@@ -121,12 +121,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves the offset over what is stored next, parts in order and a tail after them: all of it in one transaction, or
-    /// nothing.
+    /// Moves the offset over what is stored next, parts in order and pieces of a tail after them: all of it in one
+    /// transaction, or nothing.
     ///
     /// # Errors
     /// [`Error::Superseded`] when the epoch is no longer ours, or something is not what comes next.
-    pub async fn commit(&self, parts: &[PartCommit<'_>], tail: Option<&TailCommit<'_>>) -> Result<()> {
+    pub async fn commit(&self, parts: &[PartCommit<'_>], tails: &[TailCommit<'_>]) -> Result<()> {
         let mut tx = self.begin().await?;
         for part in parts {
             if !move_over_part(&mut tx, part).await? {
@@ -134,11 +134,11 @@ impl Ledger {
                 return Err(Error::Superseded);
             }
         }
-        if let Some(tail) = tail
-            && !move_over_tail(&mut tx, tail).await?
-        {
-            tx.rollback().await?;
-            return Err(Error::Superseded);
+        for tail in tails {
+            if !move_over_tail(&mut tx, tail).await? {
+                tx.rollback().await?;
+                return Err(Error::Superseded);
+            }
         }
         tx.commit().await?;
         Ok(())

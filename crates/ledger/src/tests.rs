@@ -90,7 +90,7 @@ impl World {
     }
 
     async fn commit_part(&self, part: &PartCommit<'_>) -> Result<()> {
-        self.commit(std::slice::from_ref(part), None).await
+        self.commit(std::slice::from_ref(part), &[]).await
     }
 
     async fn state(&self, id: &str) -> State {

@@ -8,12 +8,10 @@ use bucket::Crc64;
 use bytes::Bytes;
 use futures_util::Stream;
 use ledger::{Appending, Numbers, State, Upload, now_ms};
-use tokio::time::Instant;
 
-use crate::budget::Allowance;
+use crate::budget::Account;
 use crate::engine::{Place, Uploads, busy, signed, unsigned};
 use crate::hash::Hasher;
-use crate::memory::PART_TIME;
 use crate::part::Part;
 use crate::receiving::Receiving;
 use crate::room::Growth;
@@ -93,10 +91,7 @@ impl Uploads {
         if let (None, Some(length)) = (seen.length, append.length) {
             self.announce_length(seen, length).await?;
         }
-        // What is to be kept as a whole or not at all waits for its end in memory and in parts.
-        let spools = seen.resumable && append.content.is_empty();
-        let bytes = append.body_bytes.or(append.length);
-        let Some(allowance) = self.0.budget.admit(bytes, spools).await else {
+        let Some(account) = self.0.budget.admit(&seen.partner_id, &seen.link_id).await else {
             // Only one that no append has begun: another may be under way.
             self.give_up(id, 0, &busy()).await;
             return Err(busy());
@@ -106,7 +101,7 @@ impl Uploads {
         let epoch = begun.epoch;
         place.begun(epoch);
         let result = async {
-            let mut receiving = self.receiving(begun, append, allowance, &place).await?;
+            let mut receiving = self.receiving(begun, append, account, &place).await?;
             let ended = match receiving.receive(body).await {
                 Ok(()) => self.end(&mut receiving, append).await,
                 Err(error) => Err(error),
@@ -181,7 +176,7 @@ impl Uploads {
         &'a self,
         begun: Appending,
         append: &Append,
-        allowance: Allowance,
+        account: Account,
         place: &Place<'_>,
     ) -> Result<Receiving<'a>> {
         let Appending { epoch, upload, sha256_state } = begun;
@@ -210,9 +205,7 @@ impl Uploads {
             uploads: self,
             bucket: self.bucket(&upload)?,
             epoch,
-            allowance,
-            spools: upload.resumable && append.content.is_empty(),
-            granted: None,
+            account,
             evicted: place.evicted().clone(),
             stopping: self.stopping(upload.resumable),
             lease: place.lease().clone(),
@@ -233,9 +226,12 @@ impl Uploads {
             max_bytes: append.max_bytes,
             length: upload.length.map(unsigned),
             tails,
+            uncommitted: 0,
+            superseded: Vec::new(),
+            tails_stored: 0,
+            tails_sha256: String::new(),
             tail_loaded: false,
             part: Part::default(),
-            part_until: Instant::now() + PART_TIME,
             growth: Growth::of(&upload),
             in_flight: VecDeque::new(),
             failed: false,

@@ -1,231 +1,332 @@
-//! One byte budget for the process, handed out in pieces of 256 KiB as bytes arrive.
-//! Invariant: pieces in use never exceed the budget. An admitted append has enough pieces of its own to move on: to fill the
-//! smallest part, or, where it may store less than a part as a tail, a few; what is beyond that is shared. To read a tail
-//! back there is memory that nothing else takes. So nothing waits for ever for what another holds.
+//! One byte budget for the process, charged in pieces of 64 KiB as bytes arrive.
+//! Invariants: pieces in use never exceed the budget. An append holds what it has gathered and not stored, what is on its way
+//! to the bucket, and one piece for what it costs besides; whatever it has gathered it stores when it is asked to, for which it
+//! needs no more memory. To read a tail back there is memory that nothing else takes. So nobody waits for ever for what
+//! another holds. Who gets how much is decided in `budget/shares.rs`.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+mod shares;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use shares::{Id, Served, Shares};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::Instant;
 
 use crate::plan::PART_BYTES_MIN;
 
 /// Bytes are charged and buffered in steps of this size.
-pub const PIECE_BYTES: usize = 256 * 1024;
-/// Pieces an append of unknown or large size is sure of: the smallest part, and one to read on with.
-const PIECES_SURE: u64 = PART_BYTES_MIN / PIECE_BYTES as u64 + 1;
-
-/// Pieces that one is sure of which may store less than a part: enough that a tail is worth its request.
-const PIECES_LEAST: u64 = 2;
-/// What an append costs beside its pieces: a read buffer, its tasks, a connection to its bucket, and what the allocator
-/// leaves between them. Measured with 256 at a time: 0.3 MiB each.
+pub const PIECE_BYTES: usize = 64 * 1024;
+/// What an append costs beside its pieces: its tasks, a frame that is being copied, its share of the connections to its bucket.
 const PIECES_BESIDE: u64 = 1;
+/// Pieces of the smallest part, and one to read on with.
+const PIECES_PART: u64 = PART_BYTES_MIN / PIECE_BYTES as u64 + 1;
 /// One part in so many of the budget is for reading tails back, at least as much as the smallest part.
 const TAILS_SHARE: u64 = 8;
-
-/// One part in so many of the budget may be taken by the windows of connections; the rest stays for uploads.
+/// One part in so many of the budget may be taken by connections; the rest stays for uploads.
 const WINDOWS_SHARE: usize = 4;
 
 /// Long enough for a few parts under way to be stored and for slow appends to give their memory back, short enough for a
 /// sender to be told to come back.
 const ADMISSION_WAIT_MAX: Duration = Duration::from_secs(4);
-
 /// For a connection's window: many may come at a time, and be told one after the other.
 const WINDOW_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How often one who waits looks who could give memory back: that depends on the time, too.
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// The budget; clones share it.
-#[derive(Debug, Clone)]
-pub struct Budget {
-    shared: Arc<Semaphore>,
+#[derive(Clone)]
+pub struct Budget(Arc<Shared>);
+
+struct Shared {
+    pieces: u64,
+    shares: Mutex<Shares>,
+    /// When holders were last asked for what they have gathered.
+    asked_at: Mutex<Option<Instant>>,
+    /// The holder of all connections together.
+    connections: Id,
+    /// Pieces that connections may still take.
+    windows: Arc<Semaphore>,
     /// Pieces for reading tails back.
     tails: Arc<Semaphore>,
     tails_pieces: u64,
-    /// Pieces of `shared` that connections may still take.
-    windows: Arc<Semaphore>,
-    pool: Arc<Pool>,
-    pieces: u64,
-    waiting: Arc<AtomicU64>,
-    /// Told when somebody begins to wait.
-    short: Arc<Notify>,
-}
-
-/// Somebody who waits for memory, for as long as it lives.
-struct Waiting<'a>(&'a AtomicU64);
-
-impl<'a> Waiting<'a> {
-    fn on(budget: &'a Budget) -> Self {
-        budget.waiting.fetch_add(1, Relaxed);
-        budget.short.notify_waiters();
-        Self(&budget.waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
+    /// Buffers that were used and can be used again: growing and shrinking the heap costs more than a copy.
+    pool: Mutex<Vec<Box<[u8]>>>,
 }
 
 /// Memory charged for a connection, for as long as this lives.
-#[derive(Debug)]
 pub struct Window {
-    _charged: [OwnedSemaphorePermit; 2],
+    _permit: OwnedSemaphorePermit,
+    _charge: Charge,
 }
 
-/// Buffers that were used and can be used again: growing and shrinking the heap costs more than a copy.
-#[derive(Debug, Default)]
-struct Pool(Mutex<Vec<Box<[u8]>>>);
+/// Pieces that are charged to a holder, for as long as this lives.
+pub(crate) struct Charge {
+    shared: Arc<Shared>,
+    holder: Id,
+    pieces: u64,
+}
+
+/// Pieces that are set aside to be filled; what is left goes back when this is dropped.
+pub(crate) enum Grant {
+    /// Of what all share.
+    Shared(Charge),
+    /// Of what is for tails.
+    Tails(OwnedSemaphorePermit),
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Budget")
+            .field("used", &self.used_bytes())
+            .field("total", &self.total_bytes())
+            .finish()
+    }
+}
 
 impl Budget {
-    /// What an append that may store less than a part is sure of, bytes.
-    pub(crate) const LEAST_BYTES: u64 = PIECES_LEAST * PIECE_BYTES as u64;
-
-    /// A budget of so many bytes, at least one append's worth and a tail's.
+    /// A budget of so many bytes, at least enough for two appends and a tail.
     pub fn new(bytes: u64) -> Self {
-        let least = 2 * PIECES_SURE + PIECES_BESIDE;
-        let pieces = (bytes / PIECE_BYTES as u64).clamp(least, 1 << 24);
-        let tails_pieces = (pieces / TAILS_SHARE).max(PIECES_SURE);
+        let pieces = (bytes / PIECE_BYTES as u64).clamp(3 * PIECES_PART, 1 << 24);
+        let tails_pieces = (pieces / TAILS_SHARE).max(PIECES_PART);
         let permits = |pieces| usize::try_from(pieces).unwrap_or(Semaphore::MAX_PERMITS);
-        Self {
-            shared: Arc::new(Semaphore::new(permits(pieces - tails_pieces))),
+        let mut shares = Shares::new(pieces - tails_pieces);
+        let (connections, _) = shares.open("", "");
+        Self(Arc::new(Shared {
+            pieces,
+            shares: Mutex::new(shares),
+            asked_at: Mutex::default(),
+            connections,
+            windows: Arc::new(Semaphore::new(permits(pieces) / WINDOWS_SHARE)),
             tails: Arc::new(Semaphore::new(permits(tails_pieces))),
             tails_pieces,
-            windows: Arc::new(Semaphore::new(permits(pieces) / WINDOWS_SHARE)),
-            pool: Arc::default(),
-            pieces,
-            waiting: Arc::default(),
-            short: Arc::default(),
-        }
+            pool: Mutex::default(),
+        }))
     }
 
     /// Charges what a connection may make us hold before anyone reads it, if the share for that is not spent.
     pub fn window(&self, bytes: usize) -> Option<Window> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).ok()?;
-        let of_windows = Arc::clone(&self.windows).try_acquire_many_owned(pieces).ok()?;
-        let of_shared = Arc::clone(&self.shared).try_acquire_many_owned(pieces).ok()?;
-        Some(Window { _charged: [of_windows, of_shared] })
+        let pieces = pieces_of(bytes as u64);
+        let permit = Arc::clone(&self.0.windows).try_acquire_many_owned(u32::try_from(pieces).ok()?).ok()?;
+        let charge = self.0.try_charge(self.0.connections, pieces)?;
+        Some(Window { _permit: permit, _charge: charge })
     }
 
     /// The same for a client that cannot be told to ask in another way: waits a moment for the room that others give back.
     pub async fn window_soon(&self, bytes: usize) -> Option<Window> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES)).ok()?;
+        let pieces = pieces_of(bytes as u64);
+        let permits = u32::try_from(pieces).ok()?;
         let wait = async {
-            let of_windows = Arc::clone(&self.windows).acquire_many_owned(pieces).await.ok()?;
-            let of_shared = Arc::clone(&self.shared).acquire_many_owned(pieces).await.ok()?;
-            Some(Window { _charged: [of_windows, of_shared] })
+            let permit = Arc::clone(&self.0.windows).acquire_many_owned(permits).await.ok()?;
+            let charge = self.0.charge(self.0.connections, pieces).await;
+            Some(Window { _permit: permit, _charge: charge })
         };
         tokio::time::timeout(WINDOW_WAIT_MAX, wait).await.ok()?
     }
 
-    /// Admits an append that will bring `bytes` (if known), or says soon that there is no room. What others hold beyond
-    /// their own pieces comes back in the meantime, and nobody else gets it. One that `spools` may store less than a part.
-    pub(crate) async fn admit(&self, bytes: Option<u64>, spools: bool) -> Option<Allowance> {
-        let sure = if spools { PIECES_LEAST } else { PIECES_SURE };
-        let wanted = bytes.map_or(sure, |bytes| bytes.div_ceil(PIECE_BYTES as u64).clamp(1, sure));
-        let _waiting = Waiting::on(self);
-        let charged = u32::try_from(wanted + PIECES_BESIDE).ok()?;
-        let permit = Arc::clone(&self.shared).acquire_many_owned(charged);
-        let permit = tokio::time::timeout(ADMISSION_WAIT_MAX, permit).await.ok()?.ok()?;
-        let own = Arc::new(Semaphore::new(usize::try_from(wanted).ok()?));
-        Some(Allowance { budget: self.clone(), own, reserved: Arc::new(permit) })
+    /// Admits an append with its first piece, or says soon that there is no room.
+    pub(crate) async fn admit(&self, partner: &str, link: &str) -> Option<Account> {
+        let (id, asked) = self.0.shares().open(partner, link);
+        let mut account = Account { shared: Arc::clone(&self.0), id, asked, beside: None, granted: None };
+        let first = self.0.charge(id, PIECES_BESIDE + 1);
+        let mut first = tokio::time::timeout(ADMISSION_WAIT_MAX, first).await.ok()?;
+        account.beside = first.split(PIECES_BESIDE);
+        account.granted = Some(first);
+        self.0.shares().gathered(id, 1, Instant::now());
+        Some(account)
     }
 
     /// The largest tail for which there is always memory sometime.
     pub(crate) fn tail_bytes_max(&self) -> u64 {
-        self.tails_pieces * PIECE_BYTES as u64
-    }
-
-    /// Memory for a tail of so many bytes, as soon as there is some.
-    pub(crate) async fn for_tail(&self, bytes: u64) -> Grant {
-        let pieces = bytes.div_ceil(PIECE_BYTES as u64).max(1);
-        let permits = u32::try_from(pieces).unwrap_or(u32::MAX);
-        if let Ok(permit) = Arc::clone(&self.shared).try_acquire_many_owned(permits) {
-            return Grant(permit);
-        }
-        let _waiting = Waiting::on(self);
-        let from = if pieces <= self.tails_pieces { &self.tails } else { &self.shared };
-        #[expect(clippy::expect_used, reason = "neither semaphore is ever closed")]
-        Grant(Arc::clone(from).acquire_many_owned(permits).await.expect("the budget is never closed"))
+        self.0.tails_pieces * PIECE_BYTES as u64
     }
 
     /// Bytes of the budget that are taken, admissions included.
     pub fn used_bytes(&self) -> u64 {
-        let free = self.shared.available_permits() + self.tails.available_permits();
-        (self.pieces - free as u64) * PIECE_BYTES as u64
+        let free = self.0.shares().free() + self.0.tails.available_permits() as u64;
+        (self.0.pieces - free) * PIECE_BYTES as u64
     }
 
-    /// How many appends wait for memory just now.
+    /// How many wait for memory just now.
     pub fn waiting(&self) -> u64 {
-        self.waiting.load(Relaxed)
-    }
-
-    /// Resolves when somebody waits for memory.
-    pub(crate) async fn others_wait(&self) {
-        loop {
-            let mut begins = std::pin::pin!(self.short.notified());
-            begins.as_mut().enable();
-            if self.waiting() > 0 {
-                return;
-            }
-            begins.await;
-        }
+        self.0.shares().waiting() as u64
     }
 
     /// Bytes of the budget.
     pub fn total_bytes(&self) -> u64 {
-        self.pieces * PIECE_BYTES as u64
+        self.0.pieces * PIECE_BYTES as u64
     }
 }
 
-/// What one append may hold. Its own pieces go back to the budget when it and all of them are dropped.
-pub(crate) struct Allowance {
-    budget: Budget,
-    own: Arc<Semaphore>,
-    reserved: Arc<OwnedSemaphorePermit>,
+fn pieces_of(bytes: u64) -> u64 {
+    bytes.div_ceil(PIECE_BYTES as u64).max(1)
 }
 
-/// Pieces that are held to be filled soon; what is left goes back when this is dropped.
-pub(crate) struct Grant(OwnedSemaphorePermit);
+impl Shared {
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Allowance {
+    fn try_charge(self: &Arc<Self>, holder: Id, pieces: u64) -> Option<Charge> {
+        self.shares().take(holder, pieces).then(|| Charge { shared: Arc::clone(self), holder, pieces })
+    }
+
+    /// The pieces, as soon as it is this holder's turn.
+    async fn charge(self: &Arc<Self>, holder: Id, pieces: u64) -> Charge {
+        if let Some(charge) = self.try_charge(holder, pieces) {
+            return charge;
+        }
+        let (granted, mut turn) = oneshot::channel();
+        let _line = Line { shared: self, turn: self.shares().wait(holder, pieces, granted) };
+        self.serve();
+        loop {
+            self.ask();
+            #[expect(clippy::expect_used, reason = "nobody else takes us out of the line")]
+            if let Ok(charge) = tokio::time::timeout(ASK_EVERY, &mut turn).await {
+                return charge.expect("who waits is served");
+            }
+        }
+    }
+
+    /// Hands out what is free to those who wait.
+    fn serve(self: &Arc<Self>) {
+        loop {
+            let served = self.shares().serve();
+            let Some(Served { holder, pieces, granted }) = served else { return };
+            // One that has left in this moment gives it back.
+            drop(granted.send(Charge { shared: Arc::clone(self), holder, pieces }));
+        }
+    }
+
+    /// Asks for memory that is gathered; however many wait, a few times in [`ASK_EVERY`].
+    fn ask(&self) {
+        let now = Instant::now();
+        let mut asked_at = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked_at.is_none_or(|at| now.saturating_duration_since(at) >= ASK_EVERY / 8) {
+            *asked_at = Some(now);
+            self.shares().ask(now);
+        }
+    }
+}
+
+/// A place in the line of those who wait.
+struct Line<'a> {
+    shared: &'a Arc<Shared>,
+    turn: u64,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.shared.shares().leave(self.turn);
+        // Whoever was behind it may fit.
+        self.shared.serve();
+    }
+}
+
+impl Charge {
+    /// Takes pieces off this charge, if it has as many.
+    fn split(&mut self, pieces: u64) -> Option<Self> {
+        self.pieces = self.pieces.checked_sub(pieces)?;
+        Some(Self { shared: Arc::clone(&self.shared), holder: self.holder, pieces })
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        if self.pieces > 0 {
+            self.shared.shares().give(self.holder, self.pieces);
+            self.shared.serve();
+        }
+    }
+}
+
+impl Grant {
+    fn split(&mut self) -> Option<Self> {
+        match self {
+            Self::Shared(charge) => charge.split(1).map(Self::Shared),
+            Self::Tails(permit) => permit.split(1).map(Self::Tails),
+        }
+    }
+}
+
+/// What one append holds.
+pub(crate) struct Account {
+    shared: Arc<Shared>,
+    id: Id,
+    asked: Arc<Notify>,
+    beside: Option<Charge>,
+    /// Set aside for what is still missing of a part.
+    granted: Option<Charge>,
+}
+
+impl Account {
+    /// A piece at once, if there is one.
+    pub(crate) fn try_piece(&mut self) -> Option<Piece> {
+        if let Some(charge) = self.granted.as_mut().and_then(|granted| granted.split(1)) {
+            return Some(self.piece(Grant::Shared(charge)));
+        }
+        let charge = self.shared.try_charge(self.id, 1)?;
+        self.shared.shares().gathered(self.id, 1, Instant::now());
+        Some(self.piece(Grant::Shared(charge)))
+    }
+
+    /// Waits for memory for so many bytes, at least a piece: all of it at once.
+    pub(crate) async fn room(&mut self, bytes: u64) {
+        let pieces = pieces_of(bytes);
+        self.granted = Some(self.shared.charge(self.id, pieces).await);
+        self.shared.shares().gathered(self.id, pieces, Instant::now());
+    }
+
+    /// What was gathered is on its way to the bucket as a part, or stored as less than one.
+    pub(crate) fn stored(&mut self, is_part: bool) {
+        self.granted = None;
+        self.shared.shares().stored(self.id, is_part, Instant::now());
+    }
+
+    /// Tells that others may wait for what was gathered.
+    pub(crate) fn asked(&self) -> Arc<Notify> {
+        Arc::clone(&self.asked)
+    }
+
+    /// Whether others wait for what was gathered.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.shared.shares().is_asked(self.id)
+    }
+
+    /// Memory for a tail of so many bytes, as soon as there is some.
+    pub(crate) async fn for_tail(&self, bytes: u64) -> Grant {
+        let pieces = pieces_of(bytes);
+        if let Some(charge) = self.shared.try_charge(self.id, pieces) {
+            return Grant::Shared(charge);
+        }
+        if pieces > self.shared.tails_pieces {
+            return Grant::Shared(self.shared.charge(self.id, pieces).await);
+        }
+        let permits = u32::try_from(pieces).unwrap_or(u32::MAX);
+        #[expect(clippy::expect_used, reason = "the semaphore is never closed")]
+        Grant::Tails(Arc::clone(&self.shared.tails).acquire_many_owned(permits).await.expect("never closed"))
+    }
+
     /// The next piece of a grant, if one is left.
     pub(crate) fn piece_of(&self, grant: &mut Grant) -> Option<Piece> {
-        grant.0.split(1).map(|permit| self.piece_for(permit))
+        grant.split().map(|charge| self.piece(charge))
     }
 
-    /// Enough shared pieces for so many bytes, or one of its own, whichever comes first. Whoever asks first gets all it
-    /// asked for: were pieces handed out one by one, many would fill up side by side and none could send a part.
-    pub(crate) async fn room(&self, bytes: u64) -> Grant {
-        let _waiting = Waiting::on(&self.budget);
-        let pieces = u32::try_from(bytes.div_ceil(PIECE_BYTES as u64).max(1)).unwrap_or(u32::MAX);
-        let (own, shared) = (Arc::clone(&self.own), Arc::clone(&self.budget.shared));
-        let permit = tokio::select! {
-            biased;
-            permit = own.acquire_owned() => permit,
-            permit = shared.acquire_many_owned(pieces) => permit,
-        };
-        #[expect(clippy::expect_used, reason = "neither semaphore is ever closed")]
-        Grant(permit.expect("the budget is never closed"))
-    }
-
-    /// A piece at once, if there is one.
-    pub(crate) fn try_piece(&self) -> Option<Piece> {
-        let own = Arc::clone(&self.own).try_acquire_owned();
-        let permit = own.or_else(|_| Arc::clone(&self.budget.shared).try_acquire_owned()).ok()?;
-        Some(self.piece_for(permit))
-    }
-
-    fn piece_for(&self, permit: OwnedSemaphorePermit) -> Piece {
-        let buffer = self.budget.pool.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    fn piece(&self, charge: Grant) -> Piece {
+        let buffer = self.shared.pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
         Piece {
             buffer: buffer.unwrap_or_else(|| vec![0; PIECE_BYTES].into_boxed_slice()),
             filled: 0,
-            pool: Arc::clone(&self.budget.pool),
-            _permit: permit,
-            _reserved: Arc::clone(&self.reserved),
+            shared: Arc::clone(&self.shared),
+            _charge: charge,
         }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.shared.shares().close(self.id);
     }
 }
 
@@ -233,9 +334,8 @@ impl Allowance {
 pub(crate) struct Piece {
     buffer: Box<[u8]>,
     filled: usize,
-    pool: Arc<Pool>,
-    _permit: OwnedSemaphorePermit,
-    _reserved: Arc<OwnedSemaphorePermit>,
+    shared: Arc<Shared>,
+    _charge: Grant,
 }
 
 impl Piece {
@@ -265,126 +365,6 @@ impl AsRef<[u8]> for Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A budget with so many pieces beside those for tails.
-    fn sharing(pieces: u64) -> Budget {
-        Budget::new((pieces + PIECES_SURE) * PIECE_BYTES as u64)
-    }
-
-    /// What an append that needs a whole part takes of it.
-    const WHOLE: u64 = PIECES_SURE + PIECES_BESIDE;
-
-    #[tokio::test(start_paused = true)]
-    async fn admission_is_refused_when_the_budget_is_promised() {
-        let budget = sharing(2 * WHOLE);
-        let first = budget.admit(None, false).await.unwrap();
-        let second = budget.admit(Some(u64::MAX), false).await.unwrap();
-        assert!(budget.admit(Some(1), false).await.is_none());
-        drop(first);
-        let mut small = Vec::new();
-        for _ in 0..WHOLE / 2 {
-            small.push(budget.admit(Some(1), false).await.unwrap());
-        }
-        assert!(budget.admit(Some(0), false).await.is_none());
-        drop((second, small));
-        assert_eq!(budget.used_bytes(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_shared_comes_back_to_who_waits_for_admission() {
-        let budget = sharing(2 * WHOLE);
-        let first = budget.admit(None, false).await.unwrap();
-        let mut pieces: Vec<_> = std::iter::from_fn(|| first.try_piece()).collect();
-        assert_eq!(pieces.len() as u64, WHOLE + PIECES_SURE);
-        let waiting = budget.clone();
-        let second = tokio::spawn(async move { waiting.admit(None, false).await });
-        tokio::task::yield_now().await;
-        while pieces.len() as u64 > PIECES_SURE {
-            pieces.pop();
-            assert!(first.try_piece().is_none(), "it belongs to the one that waits");
-        }
-        assert!(second.await.unwrap().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_piece_outlives_its_allowance_and_stays_charged() {
-        let budget = sharing(WHOLE);
-        let allowance = budget.admit(None, false).await.unwrap();
-        let bytes = allowance.try_piece().unwrap().freeze();
-        drop(allowance);
-        assert!(budget.admit(Some(1), false).await.is_none(), "the piece still holds what was reserved");
-        drop(bytes);
-        assert_eq!(budget.used_bytes(), 0);
-    }
-
-    #[test]
-    fn connections_take_a_share_and_no_more() {
-        let budget = Budget::new(32 << 20);
-        let windows: Vec<_> = std::iter::from_fn(|| budget.window(4 << 20)).collect();
-        assert_eq!((windows.len(), budget.used_bytes()), (2, 8 << 20));
-        drop(windows);
-        assert_eq!(budget.used_bytes(), 0);
-        assert!(budget.window(4 << 20).is_some());
-    }
-
-    #[tokio::test]
-    async fn what_is_not_promised_is_shared() {
-        let budget = sharing(WHOLE + 3);
-        let allowance = budget.admit(None, false).await.unwrap();
-        let pieces: Vec<_> = std::iter::from_fn(|| allowance.try_piece()).collect();
-        assert_eq!(pieces.len() as u64, PIECES_SURE + 3);
-        drop(pieces);
-        assert!(allowance.try_piece().is_some());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_that_may_store_less_than_a_part_are_admitted() {
-        let many = 2 * PIECES_SURE;
-        let budget = sharing(many * (PIECES_LEAST + PIECES_BESIDE));
-        let mut all = Vec::new();
-        for _ in 0..many {
-            all.push(budget.admit(None, true).await.unwrap());
-        }
-        assert!(budget.admit(None, true).await.is_none());
-        let pieces: Vec<_> = std::iter::from_fn(|| all[0].try_piece()).collect();
-        assert_eq!(pieces.len() as u64, PIECES_LEAST, "the rest is the others'");
-        // A tail is read back all the same.
-        let mut grant = budget.for_tail(PART_BYTES_MIN).await;
-        let tail: Vec<_> = std::iter::from_fn(|| all[0].piece_of(&mut grant)).collect();
-        assert_eq!(tail.len() as u64 * PIECE_BYTES as u64, PART_BYTES_MIN);
-        drop((tail, pieces, grant, all));
-        assert_eq!(budget.used_bytes(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_asks_first_gets_all_it_asked_for() {
-        let budget = sharing(3 * (PIECES_LEAST + PIECES_BESIDE) + 15);
-        let hog = budget.admit(None, true).await.unwrap();
-        let (first, second) =
-            (budget.admit(None, true).await.unwrap(), budget.admit(None, true).await.unwrap());
-        let mut held: Vec<_> = std::iter::from_fn(|| hog.try_piece()).collect();
-        let own: Vec<_> =
-            [&first, &second].iter().flat_map(|each| [each.try_piece(), each.try_piece()]).collect();
-        assert!(own.iter().all(Option::is_some));
-        let wanted = 6 * PIECE_BYTES as u64;
-        let (mut asks_first, mut asks_second) = (Box::pin(first.room(wanted)), Box::pin(second.room(wanted)));
-        for ask in [&mut asks_first, &mut asks_second] {
-            assert!(futures_util::poll!(ask).is_pending());
-        }
-        tokio::time::timeout(Duration::from_secs(1), budget.others_wait()).await.unwrap();
-        // One of its own stays behind in what is given back: six shared ones come free.
-        held.truncate(2);
-        let mut granted = asks_first.await;
-        assert_eq!(std::iter::from_fn(|| first.piece_of(&mut granted)).count(), 6);
-        drop(granted);
-        let mut granted = asks_second.await;
-        assert_eq!(std::iter::from_fn(|| second.piece_of(&mut granted)).count(), 6);
+        self.shared.pool.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
     }
 }

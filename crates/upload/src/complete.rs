@@ -40,10 +40,11 @@ impl Uploads {
                 receiving.cut().await?;
             }
             receiving.settle().await?;
-            receiving.commit(None).await?;
+            receiving.commit().await?;
             None
         } else {
             receiving.load_tail().await?;
+            receiving.account.stored(true);
             Some(receiving.take_part())
         };
         let crc64 = whole.as_ref().map_or(receiving.crc64, Payload::crc64);

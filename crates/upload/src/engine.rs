@@ -169,7 +169,7 @@ impl Uploads {
         &self.0.budget
     }
 
-    /// Whether an upload of unknown length that cannot be resumed could begin on this link now. One that begins later may still
+    /// Whether an upload of unknown length could begin on this link now. One that begins later may still
     /// be refused.
     ///
     /// # Errors
@@ -178,7 +178,7 @@ impl Uploads {
         if let Some(error) = self.why_no_room(link, None).await? {
             return Err(error);
         }
-        self.0.budget.admit(None, false).await.map(drop).ok_or_else(busy)
+        self.0.budget.admit(&link.partner_id, &link.id).await.map(drop).ok_or_else(busy)
     }
 
     /// Records a new upload. Nothing exists in a bucket yet.
@@ -191,7 +191,7 @@ impl Uploads {
         if new.length.is_some_and(|length| length > max) {
             return Err(Error::TooLarge { max });
         }
-        if self.0.budget.admit(new.length, new.resumable).await.is_none() {
+        if self.0.budget.admit(&new.link.partner_id, &new.link.id).await.is_none() {
             return Err(busy());
         }
         let id = ledger::new_id();

@@ -14,14 +14,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
 use crate::append::{BodyError, Frame};
-use crate::budget::{Allowance, Grant};
+use crate::budget::Account;
 use crate::engine::{Uploads, signed, unsigned};
 use crate::hash::Hasher;
 use crate::lease::Lease;
-use crate::memory::{PART_TIME, needed_by_others};
 use crate::part::Part;
 use crate::plan::PARTS_MAX;
 use crate::room::Growth;
+use crate::tail::tail_end;
 use crate::{Digest, Error, Result};
 
 /// Parts of one append that are being stored at a time; the next byte is read when the oldest is done.
@@ -39,11 +39,7 @@ pub(crate) struct Receiving<'a> {
     pub(crate) upload: Upload,
     pub(crate) bucket: &'a Bucket,
     pub(crate) epoch: i64,
-    pub(crate) allowance: Allowance,
-    /// Whether less than a part may be stored as a tail when memory is short.
-    pub(crate) spools: bool,
-    /// Memory for what is still missing of the smallest part.
-    pub(crate) granted: Option<Grant>,
+    pub(crate) account: Account,
     pub(crate) evicted: CancellationToken,
     /// Cancelled when an upload that may be resumed should end, because the gateway does.
     pub(crate) stopping: CancellationToken,
@@ -51,7 +47,7 @@ pub(crate) struct Receiving<'a> {
     pub(crate) hasher: Hasher,
     /// Digests of the whole file that its sender's requests name.
     pub(crate) announced: Vec<Digest>,
-    /// Digests of this body alone, and its running hashes: it counts as a whole or not at all.
+    /// Digests of this body alone, and its running hashes until they are compared: it counts as a whole or not at all.
     pub(crate) content: Vec<Digest>,
     pub(crate) content_hasher: Option<Hasher>,
     /// Parts of such a body that are stored: they are committed together, with whatever comes after them.
@@ -73,12 +69,18 @@ pub(crate) struct Receiving<'a> {
     pub(crate) passed_over: u64,
     pub(crate) max_bytes: u64,
     pub(crate) length: Option<u64>,
+    /// Pieces of the tail that are stored after the last part that was cut.
     pub(crate) tails: Vec<Tail>,
+    /// So many of them, the last, are not committed yet.
+    pub(crate) uncommitted: usize,
+    /// Pieces whose place something else takes with the next commit.
+    pub(crate) superseded: Vec<Tail>,
+    /// Pieces stored by this append, and the running SHA-256 after the last.
+    pub(crate) tails_stored: u64,
+    pub(crate) tails_sha256: String,
     /// Whether `part` begins with the tail that is stored.
     pub(crate) tail_loaded: bool,
     pub(crate) part: Part,
-    /// Until when it may hold memory that others wait for.
-    pub(crate) part_until: Instant,
     pub(crate) growth: Growth,
     pub(crate) in_flight: VecDeque<InFlight>,
     /// A part could not be stored: nothing after it counts.
@@ -117,8 +119,8 @@ impl Receiving<'_> {
     {
         let (evicted, stopping) = (self.evicted.clone(), self.stopping.clone());
         let mut halting = self.uploads.halting(&self.upload.id);
+        let asked = self.account.asked();
         loop {
-            let needed = needed_by_others(&self.uploads.0.budget, self.holds_until());
             let stored = async {
                 match self.in_flight.front_mut() {
                     Some(oldest) => (&mut oldest.storing).await,
@@ -137,7 +139,7 @@ impl Receiving<'_> {
                     Some(Ok(Frame::Digests(digests))) => self.announced.extend(digests),
                     Some(Err(error)) => return Err(self.broken(error)),
                 },
-                () = needed => self.give_back().await?,
+                () = asked.notified() => self.give_back().await?,
             }
         }
     }
@@ -192,8 +194,6 @@ impl Receiving<'_> {
 
     /// What is in memory of it, as one request's body. The next part begins.
     pub(crate) fn take_part(&mut self) -> Payload {
-        self.granted = None;
-        self.part_until = Instant::now() + PART_TIME;
         std::mem::take(&mut self.part).finish()
     }
 
@@ -215,6 +215,8 @@ impl Receiving<'_> {
         }
         self.number += 1;
         let payload = self.take_part();
+        self.account.stored(true);
+        self.supersede_tail();
         let (number, size) = (self.number, payload.len());
         let offset = signed(self.offset - size);
         let job = PartJob {
@@ -322,13 +324,14 @@ impl Receiving<'_> {
         }
         self.held.push(part);
         // A body with a digest of its own counts when all of it has come.
-        if self.content.is_empty() { self.commit(None).await } else { Ok(()) }
+        if self.content_hasher.is_none() { self.commit().await } else { Ok(()) }
     }
 
-    /// Moves the durable offset over what is stored next: the parts held, and a tail after them.
-    pub(crate) async fn commit(&mut self, tail: Option<&Tail>) -> Result<()> {
+    /// Moves the durable offset over what is stored: the parts held, and the tail after them.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
         let parts = std::mem::take(&mut self.held);
-        if parts.is_empty() && tail.is_none() {
+        let tails = &self.tails[self.tails.len() - self.uncommitted..];
+        if parts.is_empty() && tails.is_empty() {
             return Ok(());
         }
         let mut crc64 = self.crc64;
@@ -354,39 +357,32 @@ impl Receiving<'_> {
                 crc64_prefix,
             })
             .collect();
-        // A part has its own.
-        let sha256_state = tail.map(|_| self.hasher.save()).unwrap_or_default();
-        let tail = tail.map(|tail| TailCommit {
+        let in_ledger = |at: usize, tail| TailCommit {
             upload_id,
             epoch,
             tail,
-            sha256_state: &sha256_state,
-            replaces: self.tail_loaded,
-        });
-        if let Err(error) = self.uploads.0.ledger.commit(&commits, tail.as_ref()).await {
+            sha256_state: &self.tails_sha256,
+            replaces: at == 0 && !self.superseded.is_empty(),
+        };
+        let tail_commits: Vec<_> = tails.iter().enumerate().map(|(at, tail)| in_ledger(at, tail)).collect();
+        let end = tails.last().map(tail_end).or(parts.last().map(Stored::end)).unwrap_or(self.durable);
+        if let Err(error) = self.uploads.0.ledger.commit(&commits, &tail_commits).await {
             self.failed |= !parts.is_empty();
             return Err(error.into());
         }
         self.crc64 = crc64;
-        let end = match tail {
-            Some(_) => self.offset,
-            None => parts.last().map_or(self.durable, Stored::end),
-        };
+        self.uncommitted = 0;
         let before = std::mem::replace(&mut self.durable, end);
         metrics::counter!("weighbridge_committed_bytes_total").increment(self.durable - before);
-        // A part begins with whatever tail there was.
-        if self.tail_loaded || !parts.is_empty() {
-            let replaced = std::mem::take(&mut self.tails);
-            self.uploads.forget_tails(self.bucket, replaced);
-            self.tail_loaded = false;
-        }
+        let superseded = std::mem::take(&mut self.superseded);
+        self.uploads.forget_tails(self.bucket, superseded);
         Ok(())
     }
 
     /// The whole body has come: compares it with what its request announced. From now on it counts.
     pub(crate) fn compare_content(&mut self) -> Result<()> {
-        let Some(hasher) = self.content_hasher.take() else { return Ok(()) };
-        for actual in hasher.finish() {
+        let Some(hasher) = &self.content_hasher else { return Ok(()) };
+        for actual in hasher.clone().finish() {
             let announced = self.content.iter().find(|digest| digest.algorithm == actual.algorithm);
             if let Some(announced) = announced.filter(|announced| **announced != actual) {
                 return Err(Error::ContentMismatch {
@@ -396,6 +392,7 @@ impl Receiving<'_> {
                 });
             }
         }
+        self.content_hasher = None;
         Ok(())
     }
 

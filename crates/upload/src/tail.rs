@@ -5,18 +5,19 @@
 use bucket::{Bucket, Crc64, Metadata};
 use futures_util::StreamExt as _;
 use ledger::{Tail, Upload};
-use tokio::time::Instant;
 
 use crate::budget::Grant;
 use crate::engine::{Uploads, signed, unsigned};
-use crate::memory::PART_TIME_SHORT;
 use crate::part::Part;
 use crate::plan::PART_BYTES_MIN;
 use crate::receiving::{Receiving, Stored, deadline};
 use crate::{Error, Result};
 
 /// Pieces of one tail; the next takes their place. At 64 KiB each they are nearly a part.
+#[cfg(not(test))]
 const PIECES_MAX: usize = 64;
+#[cfg(test)]
+const PIECES_MAX: usize = 4;
 /// A tail that was read so often, and each time was not what was stored, is lost.
 const READINGS_MAX: u32 = 2;
 
@@ -74,7 +75,7 @@ impl Receiving<'_> {
             let grant = tokio::select! {
                 biased;
                 () = self.evicted.cancelled() => return Err(self.give_way().await),
-                grant = self.uploads.0.budget.for_tail(bytes) => grant,
+                grant = self.account.for_tail(bytes) => grant,
             };
             match self.read_tails(grant).await {
                 // What is right at rest may have been damaged on its way here.
@@ -118,7 +119,7 @@ impl Receiving<'_> {
             let mut rest = &frame[..];
             while !rest.is_empty() {
                 if into.room() == 0 {
-                    into.add_piece(self.allowance.piece_of(grant).ok_or_else(not_ours)?);
+                    into.add_piece(self.account.piece_of(grant).ok_or_else(not_ours)?);
                 }
                 let (now, later) = rest.split_at(rest.len().min(into.room()));
                 into.fill(now);
@@ -141,12 +142,11 @@ impl Receiving<'_> {
         Ok(())
     }
 
-    /// Stores less than a part, and gives its memory back.
+    /// Stores less than a part, and gives its memory back. It counts at once, or with the whole body where that has a digest.
     pub(crate) async fn spool(&mut self) -> Result<()> {
         self.settle().await?;
         self.store_tail().await?;
-        self.part_until = Instant::now() + PART_TIME_SHORT;
-        Ok(())
+        if self.content_hasher.is_none() { self.commit().await } else { Ok(()) }
     }
 
     /// What of a broken append may be kept is kept.
@@ -160,21 +160,42 @@ impl Receiving<'_> {
             }
         }
         self.let_go().await;
+        if !self.content.is_empty() {
+            self.forget_uncommitted();
+        }
     }
 
-    /// Stores what was gathered after the last part, and moves the offset over it and whatever is held before it.
+    /// Deletes what was stored for a body that counts as a whole or not at all, and does not count, or is in a part by now.
+    fn forget_uncommitted(&mut self) {
+        let uncommitted = self.tails.split_off(self.tails.len() - std::mem::take(&mut self.uncommitted));
+        self.uploads.forget_tails(self.bucket, uncommitted);
+    }
+
+    /// Something stored takes the place of the tail that it begins with.
+    pub(crate) fn supersede_tail(&mut self) {
+        if std::mem::take(&mut self.tail_loaded) {
+            self.forget_uncommitted();
+            self.superseded.append(&mut self.tails);
+        }
+    }
+
+    /// Stores what was gathered after the last part.
     async fn store_tail(&mut self) -> Result<()> {
-        let reached = self.held.last().map_or(self.durable, Stored::end);
-        if self.offset == reached {
-            return self.commit(None).await;
+        let after_parts = || self.held.last().map_or(self.durable, Stored::end);
+        if self.offset == self.tails.last().map_or_else(after_parts, tail_end) {
+            self.account.stored(false);
+            return Ok(());
         }
         if self.tails.len() >= PIECES_MAX {
             self.load_tail().await?;
         }
         let payload = self.take_part();
         let offset = self.offset - payload.len();
-        let key =
-            format!("{}{:020}-{}", Uploads::tail_prefix(self.bucket, &self.upload.id), offset, self.epoch);
+        // What takes the place of several pieces begins where the first of them does: it has a key of its own.
+        let prefix = Uploads::tail_prefix(self.bucket, &self.upload.id);
+        let key = format!("{prefix}{offset:020}-{}-{}", self.epoch, self.tails_stored);
+        self.tails_stored += 1;
+        self.tails_sha256 = self.hasher.save();
         self.uploads.0.ledger.tail_begun(&self.upload.id, self.epoch, deadline()).await?;
         let metadata: Metadata = vec![("upload-id", self.upload.id.clone())];
         self.bucket.put(&key, "application/octet-stream", &metadata, &payload).await?;
@@ -184,8 +205,15 @@ impl Receiving<'_> {
             crc64: payload.crc64().to_hex(),
             key,
         };
-        self.commit(Some(&tail)).await?;
+        self.account.stored(false);
+        self.supersede_tail();
         self.tails.push(tail);
+        self.uncommitted += 1;
         Ok(())
     }
+}
+
+/// The byte after it in the file.
+pub(crate) fn tail_end(tail: &Tail) -> u64 {
+    unsigned(tail.offset) + unsigned(tail.size)
 }

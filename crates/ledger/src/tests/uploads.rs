@@ -128,11 +128,11 @@ async fn what_is_committed_together_counts_together() {
     let with = |tail| TailCommit { upload_id: &id, epoch: 1, tail, sha256_state: "after", replaces: false };
     let parts = [commit(&id, 1, 1), commit(&id, 1, 2)];
     let (gap, fits) = (tail(21), tail(20));
-    assert!(superseded(world.commit(&parts, Some(&with(&gap))).await));
-    assert!(superseded(world.commit(&[commit(&id, 1, 1), commit(&id, 1, 3)], None).await));
+    assert!(superseded(world.commit(&parts, &[with(&gap)]).await));
+    assert!(superseded(world.commit(&[commit(&id, 1, 1), commit(&id, 1, 3)], &[]).await));
     assert_eq!(world.upload(&id).await.unwrap().offset, 0);
     assert!(world.parts(&id).await.unwrap().is_empty() && world.tails(&id).await.unwrap().is_empty());
-    world.commit(&parts, Some(&with(&fits))).await.unwrap();
+    world.commit(&parts, &[with(&fits)]).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().offset, 25);
     assert_eq!((world.parts(&id).await.unwrap().len(), world.tails(&id).await.unwrap()), (2, vec![fits]));
 }

@@ -1,37 +1,44 @@
 //! Memory: refused at once when none is free, and everything arrives when there is little.
 
 use super::*;
+use crate::{Algorithm, Digest};
 
-/// An append that holds memory until it is cancelled.
-async fn holding(world: &World) -> Upload {
-    let used = world.uploads.budget().used_bytes();
-    let upload = world.create("holding.bin", None).await.unwrap();
-    let (sender, body) = Sender::new();
-    let (engine, id) = (world.engine.clone(), upload.id.clone());
-    tokio::spawn(async move {
-        let _sender = sender;
-        engine.uploads.append(&id, &engine.begin(), body).await
-    });
-    until("it is admitted", async || world.uploads.budget().used_bytes() > used).await;
-    upload
+/// The same engine as another partner has it.
+async fn another_partner(world: &World) -> Engine {
+    world.ledger.put_partner("globex", "Globex", None).await.unwrap();
+    let new = NewLink { partner_id: "globex".into(), created_by: "operator".into(), ..NewLink::default() };
+    let link = world.ledger.create_link(&Token::random(), &new).await.unwrap();
+    Engine { link, ..world.engine.clone() }
 }
 
+/// Parts are on their way that do not arrive: their partner holds its share, and nobody else is concerned.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn busy_when_the_budget_is_exhausted_and_then_works_again() {
-    let world = World::with_memory(12 * MIB).await;
+async fn one_partner_is_told_that_it_is_busy_while_another_finds_room() {
+    let world = World::with_memory(0).await;
+    let other = another_partner(&world).await;
     let waiting = world.create("waiting.bin", None).await.unwrap();
-    let holding = holding(&world).await;
+    world.faults("UploadPart", 0, 0, Fault::Delay(PATIENCE * 2, When::Before));
+    let holding = world.create("holding.bin", None).await.unwrap();
+    let (engine, id) = (world.engine.clone(), holding.id.clone());
+    let sending =
+        tokio::spawn(
+            async move { engine.uploads.append(&id, &engine.begin(), frames(&pattern(LARGE, 1))).await },
+        );
+    let budget = world.uploads.budget();
+    until("it has taken its share", async || budget.waiting() > 0).await;
     assert!(matches!(world.create("a.bin", None).await, Err(Error::Busy { .. })));
     let sent = pattern(SMALL, 1);
-    let small = world.send("small.bin", &sent).await.unwrap();
-    world.assert_stored(&small, &sent).await;
     let refused = world.uploads.append(&waiting.id, &world.begin(), frames(&sent)).await;
     assert!(matches!(refused, Err(Error::Busy { .. })));
     assert!(matches!(world.uploads.status(&world.link.id, &waiting.id).await, Err(Error::Gone)));
     let again = world.uploads.append(&holding.id, &world.begin(), frames(&sent)).await;
     assert!(matches!(again, Err(Error::Busy { .. })));
     assert_eq!(world.uploads.status(&world.link.id, &holding.id).await.unwrap().state, State::Open);
+    let small = soon(other.send("small.bin", &sent)).await.unwrap();
+    world.assert_stored(&small, &sent).await;
     world.uploads.cancel(&holding.id).await.unwrap();
+    world.sandbox.faults().clear();
+    assert!(soon(sending).await.unwrap().is_err());
     world.assert_memory_free().await;
     let sent = pattern(LARGE, 2);
     let upload = world.send("a.bin", &sent).await.unwrap();
@@ -89,37 +96,64 @@ async fn the_smallest_budget_is_enough() {
     }
 }
 
-/// Appends to an upload that may be resumed, as its sender sends.
-async fn sending(world: &World, name: &str) -> (Upload, Sender, tokio::task::JoinHandle<Result<Upload>>) {
-    let upload = world.create_resumable(name, None).await.unwrap();
+/// How its sender wants what it sends to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// As far as it has come.
+    Resumable,
+    /// Whole, or not at all: a file of a form.
+    NotResumable,
+    /// Whole, or not at all: the request has a digest of its own.
+    WithDigest,
+}
+
+const WAYS: [Kept; 3] = [Kept::Resumable, Kept::NotResumable, Kept::WithDigest];
+
+/// Appends a file as its sender sends.
+async fn sending(
+    engine: &Engine,
+    name: &str,
+    file: &Bytes,
+    kept: Kept,
+) -> (Upload, Sender, tokio::task::JoinHandle<Result<Upload>>) {
+    let new = New { resumable: kept != Kept::NotResumable, ..engine.new_upload(name, None) };
+    let upload = engine.uploads.create(&new).await.unwrap();
+    let mut append = engine.begin();
+    if kept == Kept::WithDigest {
+        append.content = vec![Digest { algorithm: Algorithm::Sha256, hex: sha256(file) }];
+    }
     let (sender, body) = Sender::new();
-    let (engine, id) = (world.engine.clone(), upload.id.clone());
-    let task = tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), body).await });
+    let (engine, id) = (engine.clone(), upload.id.clone());
+    let task = tokio::spawn(async move { engine.uploads.append(&id, &append, body).await });
     (upload, sender, task)
 }
 
-/// Twelve senders at a time that each stop in the middle of a part, through memory for less than two.
+/// Twelve senders at a time that each stop in the middle of a part, through memory for less than two. While they stand
+/// still, another partner's file passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_slow_senders_go_on_in_little_memory() {
+async fn slow_senders_of_every_kind_resume_in_little_memory() {
     let world = World::with_memory(16 * MIB).await;
+    let other = another_partner(&world).await;
     let mut all = Vec::new();
-    for seed in 0..12 {
+    for (seed, kept) in (0..12).zip(WAYS.iter().cycle()) {
         let file = pattern(7 * MIB, seed);
-        let (upload, sender, task) = sending(&world, &format!("{seed}.bin")).await;
-        until("it is admitted", async || world.ledger.upload(&upload.id).await.unwrap().epoch == 1).await;
+        let (upload, sender, task) = sending(&world, &format!("{seed}.bin"), &file, *kept).await;
+        sender.send(&file.slice(..3 * MIB));
         all.push((file, upload, sender, task));
     }
-    for (file, _, sender, _) in &all {
-        sender.send(&file.slice(..3 * MIB));
-    }
     let budget = world.uploads.budget();
-    for (_, upload, ..) in &all {
-        until("what does not fit in memory is durable", async || {
-            assert!(budget.used_bytes() <= budget.total_bytes());
-            world.offset_of(&upload.id).await >= 2 * MIB
-        })
-        .await;
-    }
+    let stored = async || {
+        let keys = world.present("files/.weighbridge/").await;
+        all.iter().filter(|(_, upload, ..)| keys.iter().any(|key| key.contains(&upload.id))).count()
+    };
+    until("what does not fit in memory lies in the bucket", async || {
+        assert!(budget.used_bytes() <= budget.total_bytes());
+        budget.waiting() == 0 && stored().await >= 8
+    })
+    .await;
+    let sent = pattern(LARGE, 99);
+    let passed = soon(other.send("other.bin", &sent)).await.unwrap();
+    world.assert_stored(&passed, &sent).await;
     for (file, _, sender, task) in all {
         sender.send(&file.slice(3 * MIB..));
         drop(sender);
@@ -131,23 +165,75 @@ async fn many_slow_senders_go_on_in_little_memory() {
     until("the tails are deleted", async || world.present("files/.weighbridge/").await.is_empty()).await;
 }
 
+/// One that is asked for what it has gathered again and again stores piece after piece, and all of them together anew when
+/// they are many: nothing of it is lost, and a body with a digest counts as a whole or not at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_is_asked_again_and_again_loses_nothing() {
+    let world = World::with_memory(0).await;
+    for (seed, kept) in (0..).zip(WAYS) {
+        for right in [true, false] {
+            let file = pattern(MIB, seed);
+            let (upload, sender, task) = sending(&world, &format!("{kept:?}{right}"), &file, kept).await;
+            // More than there is: it waits, and asks.
+            let budget = world.uploads.budget().clone();
+            let mut waiting = budget.admit("globex", "other").await.unwrap();
+            let asking = tokio::spawn(async move { waiting.room(u64::MAX / 2).await });
+            let mut sent = 0;
+            for step in 1..=7 {
+                sender.send(&file.slice(sent..sent + 100_000));
+                sent += 100_000;
+                until("it is stored", async || {
+                    world.ledger.upload(&upload.id).await.unwrap().tails_written == step
+                })
+                .await;
+            }
+            let durable = if kept == Kept::WithDigest { 0 } else { sent };
+            until("it counts", async || world.offset_of(&upload.id).await == durable).await;
+            asking.abort();
+            if right {
+                sender.send(&file.slice(sent..));
+                drop(sender);
+                world.assert_stored(&soon(task).await.unwrap().unwrap(), &file).await;
+            } else {
+                sender.0.send(Err(BodyError::Interrupted)).unwrap();
+                assert!(soon(task).await.unwrap().is_err());
+                let kept = if kept == Kept::Resumable { durable } else { 0 };
+                if kept > 0 {
+                    assert_eq!(world.offset_of(&upload.id).await, kept);
+                    let append = Append { offset: kept as u64, ..world.begin() };
+                    let done = world.uploads.append(&upload.id, &append, frames(&file.slice(kept..))).await;
+                    world.assert_stored(&done.unwrap(), &file).await;
+                }
+            }
+            until("nothing of it is left among the pieces", async || {
+                world.present(&format!("files/.weighbridge/{}", upload.id)).await.is_empty()
+            })
+            .await;
+        }
+    }
+    world.assert_memory_free().await;
+}
+
 /// Memory that a stalled sender holds comes back when somebody waits for it, and nothing of the file is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_sender_gives_its_memory_back() {
-    let world = World::with_memory(12 * MIB).await;
-    let file = pattern(9 * MIB, 1);
-    let (upload, sender, task) = sending(&world, "stalled.bin").await;
-    sender.send(&file.slice(..4 * MIB));
-    let budget = world.uploads.budget();
-    until("it is in memory", async || budget.used_bytes() >= 4 * MIB as u64).await;
-    assert_eq!(world.offset_of(&upload.id).await, 0);
-    // Not resumable: this one needs memory for a part.
-    let other = pattern(LARGE, 2);
-    let done = soon(world.send("other.bin", &other)).await.unwrap();
-    world.assert_stored(&done, &other).await;
-    assert_eq!(world.offset_of(&upload.id).await, 4 * MIB);
-    sender.send(&file.slice(4 * MIB..));
-    drop(sender);
-    world.assert_stored(&soon(task).await.unwrap().unwrap(), &file).await;
-    world.assert_memory_free().await;
+    let world = World::with_memory(0).await;
+    for kept in WAYS {
+        let file = pattern(9 * MIB, 1);
+        let (upload, sender, task) = sending(&world, &format!("{kept:?}"), &file, kept).await;
+        sender.send(&file.slice(..4 * MIB));
+        let budget = world.uploads.budget();
+        until("it is in memory", async || budget.used_bytes() >= 4 * MIB as u64).await;
+        assert_eq!(world.offset_of(&upload.id).await, 0);
+        // This one needs memory for parts.
+        let other = pattern(LARGE, 2);
+        let done = soon(world.send("other.bin", &other)).await.unwrap();
+        world.assert_stored(&done, &other).await;
+        let durable = if kept == Kept::WithDigest { 0 } else { 4 * MIB };
+        assert_eq!(world.offset_of(&upload.id).await, durable);
+        sender.send(&file.slice(4 * MIB..));
+        drop(sender);
+        world.assert_stored(&soon(task).await.unwrap().unwrap(), &file).await;
+        world.assert_memory_free().await;
+    }
 }
