@@ -80,10 +80,10 @@ fn every_command_it_prints_runs_as_printed() {
     let unbound = world.gateway.make_link(&["--partner", "acme"]);
     for (link, ticket) in [(world.link("acme"), "1001"), (unbound, "1002")] {
         let commands = commands(&link);
-        assert_eq!(commands.len(), 3, "{commands:?}");
+        assert_eq!(commands.len(), 4, "{commands:?}");
         for command in commands {
-            // A link that is not bound asks for the number of the ticket.
-            let command = command.replace("NUMBER", ticket);
+            // A link that is not bound asks for the number of the ticket. On Windows it is curl, too.
+            let command = command.replace("NUMBER", ticket).replace("curl.exe ", "curl ");
             let ran = world
                 .sandbox
                 .reachable_from(Command::new("sh").args(["-c", &command]))
@@ -100,4 +100,56 @@ fn every_command_it_prints_runs_as_printed() {
             assert!(receipt.contains(&expected), "{command}: {receipt}");
         }
     }
+}
+
+/// The page of an upload that is not complete says how far it is, until when it may be resumed, and how: what it prints does.
+#[test]
+fn the_page_of_an_unfinished_upload_says_how_to_resume_it() {
+    let world = World::start();
+    let bytes = noise(300_000, 8);
+    let here = world.sandbox.scratch();
+    std::fs::write(here.join("FILE"), &bytes).unwrap();
+    let begin = |name: &str, sent: usize| {
+        let part = world.path(name, &bytes[..sent]);
+        let (range, url) =
+            (format!("Content-Range: bytes 0-{}/300000", sent - 1), format!("{}/{name}", world.link("acme")));
+        let begun = curl_raw(&["-H", &range, "-T", &part, &url], Stdio::null());
+        assert_eq!(begun.status, 204, "{begun:?}");
+        begun.headers["location"].clone()
+    };
+    let run = |command: &str, name: &str| {
+        let command = command.replace("curl.exe ", "curl ");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]).current_dir(here).stdin(Stdio::null());
+        let ran = world.sandbox.reachable_from(&mut shell).output().unwrap();
+        assert!(ran.status.success(), "{command}: {}", printed(&ran));
+        let receipt = match String::from_utf8(ran.stdout).unwrap() {
+            nothing if nothing.is_empty() => std::fs::read_to_string(here.join("receipt.txt")).unwrap(),
+            receipt => receipt,
+        };
+        let expected = format!("{name}, 300000 bytes\nSHA-256 {}", sha256(&bytes));
+        assert!(receipt.starts_with(&expected), "{command}: {receipt}");
+    };
+    for (name, at) in [("one.bin", 0), ("two.bin", 1)] {
+        let location = begin(name, 100_000);
+        let page = curl_raw(&["-H", "Accept: text/html", &location], Stdio::null());
+        for said in [name, "100000 of 300000 bytes are stored", "can be resumed until 20", "send.sh"] {
+            assert!(page.body.contains(said), "{said}: {}", page.body);
+        }
+        assert!(!page.body.contains("Status 200"), "{}", page.body);
+        run(&commands(&location)[at], name);
+    }
+    // Nobody has said how long it will be, and nothing of it has come.
+    let url = format!("{}/uploads", world.link("acme"));
+    let headers = [
+        "Upload-Complete: ?0",
+        "Content-Type: application/partial-upload",
+        "Content-Disposition: attachment; filename=three.bin",
+    ];
+    let mut arguments: Vec<_> = headers.iter().flat_map(|header| ["-H", header]).collect();
+    arguments.extend(["--data-binary", "", &url]);
+    let location = curl_raw(&arguments, Stdio::null()).headers["location"].clone();
+    let page = curl_raw(&["-H", "Accept: text/html", &location], Stdio::null());
+    assert!(page.body.contains("0 bytes are stored. How long the file is was not said yet"), "{}", page.body);
+    run(&commands(&location)[1], "three.bin");
 }

@@ -313,11 +313,7 @@ impl Asking {
                         };
                         page::outcomes(&here, &[outcome])
                     }
-                    _ => {
-                        let id = crate::observe::request_id();
-                        let text = receipt::text(upload, &location);
-                        page::problem(status.as_u16(), "Not complete", &text, id.as_deref())
-                    }
+                    _ => resource::unfinished(self, upload),
                 };
                 (status, headers, Html(html)).into_response()
             }

@@ -20,7 +20,8 @@ pub(crate) fn json(upload: &Upload) -> Value {
 /// The receipt for a terminal.
 pub(crate) fn text(upload: &Upload, location: &str) -> String {
     if upload.state != State::Complete {
-        return format!("{}: {} bytes so far\n", upload.name, upload.offset);
+        let of = upload.length.map(|length| format!(" of {length}")).unwrap_or_default();
+        return format!("{}: {}{of} bytes so far\n", upload.name, upload.offset);
     }
     let size = size(upload).unwrap_or_default();
     // `curl -T DIRECTORY` sends nothing and says so to nobody.

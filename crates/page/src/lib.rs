@@ -119,10 +119,15 @@ pub fn upload(page: &UploadPage<'_>) -> String {
         body,
         "<h2>From a terminal</h2>\n<pre id=\"curl\">{}</pre>\n<pre id=\"pipe\">{}</pre>\n\
          <p>Large files, and lines that break: this goes on by itself, also when it is run again.</p>\n\
-         <pre id=\"send\">{}</pre>\n",
+         <pre id=\"send\">{}</pre>\n\
+         <h2>On Windows</h2>\n<p>Windows 10 and later include <code>curl.exe</code>:</p>\n<pre id=\"windows\">{}</pre>\n\
+         <p>A script for PowerShell that resumes by itself, <a href=\"{}send.ps1\">send.ps1</a>, is a preview: how to run it \
+         stands at its beginning.</p>\n",
         escape(&curl_file(page.link, page.ticket)),
         escape(&curl_pipe(page.link, page.ticket)),
         escape(&send_file(page.link, page.ticket)),
+        escape(&curl_windows(page.link, page.ticket)),
+        escape(page.here),
     );
     document("Send files to support", &body)
 }
@@ -136,6 +141,12 @@ pub fn curl_file(link: &str, ticket: Option<&str>) -> String {
     }
 }
 
+/// The command that sends a file from Windows, in a command prompt and in PowerShell, where `curl` alone may be another
+/// command.
+pub fn curl_windows(link: &str, ticket: Option<&str>) -> String {
+    curl_file(link, ticket).replacen("curl", "curl.exe", 1).replace('\'', "\"")
+}
+
 /// The command that sends what another writes.
 pub fn curl_pipe(link: &str, ticket: Option<&str>) -> String {
     let query = if ticket.is_some() { "" } else { "?ticket=NUMBER" };
@@ -146,6 +157,69 @@ pub fn curl_pipe(link: &str, ticket: Option<&str>) -> String {
 pub fn send_file(link: &str, ticket: Option<&str>) -> String {
     let named = if ticket.is_some() { "" } else { "-t NUMBER " };
     format!("curl -fsSo send.sh '{link}send.sh' && sh send.sh {named}FILE > receipt.txt")
+}
+
+/// What the page of an upload that is not complete shows.
+#[derive(Debug, Clone)]
+pub struct UnfinishedPage<'a> {
+    /// File name.
+    pub name: &'a str,
+    /// Bytes that are stored.
+    pub offset: u64,
+    /// Bytes of the whole file; none while nobody has said.
+    pub length: Option<u64>,
+    /// How it can be resumed; none where it cannot.
+    pub ways: Option<Ways<'a>>,
+    /// The way from the page's own address to the link's.
+    pub here: &'a str,
+}
+
+/// How an upload is resumed.
+#[derive(Debug, Clone)]
+pub struct Ways<'a> {
+    /// Until then, RFC 3339.
+    pub until: &'a str,
+    /// The command for a POSIX shell.
+    pub curl: &'a str,
+    /// The command for Windows.
+    pub windows: &'a str,
+}
+
+/// The page of an upload that is not complete: how far it has come, and how it is resumed.
+pub fn unfinished(page: &UnfinishedPage<'_>) -> String {
+    let title = "Not all of your file has arrived";
+    let mut body = format!("<h1>{title}</h1>\n<h2>{}</h2>\n<p>", escape(page.name));
+    let _ = match page.length {
+        Some(length) => writeln!(body, "{} of {length} bytes are stored.</p>", page.offset),
+        None => {
+            writeln!(body, "{} bytes are stored. How long the file is was not said yet.</p>", page.offset)
+        }
+    };
+    match &page.ways {
+        Some(ways) => {
+            let _ = write!(
+                body,
+                "<p>It can be resumed until {}; then what is stored of it is removed.</p>\n\
+                 <h2>Resume it</h2>\n<p>With curl, where FILE is the same file:</p>\n<pre id=\"curl\">{}</pre>\n\
+                 <p>On Windows:</p>\n<pre id=\"windows\">{}</pre>\n\
+                 <p>If it was begun with <code>send.sh</code> or another client that resumes, run that again as before: it \
+                 finds by itself where to resume.</p>\n",
+                escape(ways.until),
+                escape(ways.curl),
+                escape(ways.windows),
+            );
+        }
+        None => body.push_str(
+            "<p>It cannot be resumed. While it is being sent or stored, look again in a moment; if it broke off, send the file \
+             again.</p>\n",
+        ),
+    }
+    let _ = writeln!(
+        body,
+        "<p><a href=\"{}\">Send the whole file in a browser, or others</a></p>",
+        escape(page.here)
+    );
+    document(title, &body)
 }
 
 /// The page after a form was sent. `here` is the way from its own address to the link's.
@@ -229,6 +303,22 @@ mod tests {
     }
 
     #[test]
+    fn windows_takes_double_quotes() {
+        for (ticket, expected) in [
+            (
+                Some("1"),
+                "curl.exe --fail-with-body --retry 5 -T FILE -o receipt.txt \"https://curl.example/u/t/\"",
+            ),
+            (
+                None,
+                "curl.exe --fail-with-body --retry 5 -T FILE -o receipt.txt \"https://curl.example/u/t/FILE?ticket=NUMBER\"",
+            ),
+        ] {
+            assert_eq!(curl_windows("https://curl.example/u/t/", ticket), expected);
+        }
+    }
+
+    #[test]
     fn foreign_text_is_escaped() {
         let evil = "<script>\"'&";
         let page = upload(&UploadPage {
@@ -245,6 +335,13 @@ mod tests {
             page,
             problem(400, evil, evil, Some(evil)),
             outcomes("l", &[outcome, Outcome::Refused { name: evil, detail: evil }]),
+            unfinished(&UnfinishedPage {
+                name: evil,
+                offset: 1,
+                length: None,
+                ways: Some(Ways { until: evil, curl: evil, windows: evil }),
+                here: evil,
+            }),
         ];
         for page in pages {
             assert!(!page.contains("<script>"), "{page}");

@@ -1,6 +1,10 @@
 # Sends files to support through an upload link. What breaks off goes on where it stopped, also when this is ended and run
 # again. Needs Windows PowerShell 5 or newer, nothing else.
 #
+# A preview: it has been read by a parser, and never been run on PowerShell yet. Windows 10 and later include curl.exe, which sends a file, too:
+#
+#   curl.exe --fail-with-body --retry 5 -T FILE -o receipt.txt "LINK"
+#
 #   powershell -ExecutionPolicy Bypass -File send.ps1 [-Ticket NUMBER] FILE...
 #
 # Receipts go to the output, everything else to the host. Ends with 0 only when every file has arrived.

@@ -377,14 +377,29 @@ pub(crate) fn state_headers(asking: &Asking, dialect: Dialect, upload: &Upload, 
 }
 
 impl Asking {
-    /// The command that goes on with an upload from its durable offset.
+    /// What goes on with an upload from its durable offset, in words.
     pub(crate) fn go_on(&self, upload: &Upload) -> String {
-        let user = self.user_option();
-        let (from, offset) = (upload.offset + 1, upload.offset);
+        format!("Go on: {}", self.resumes(upload))
+    }
+
+    /// The command that goes on with an upload from its durable offset.
+    pub(crate) fn resumes(&self, upload: &Upload) -> String {
+        let (from, offset, user) = (upload.offset + 1, upload.offset, self.user_option());
         format!(
-            "Go on: test -r FILE && tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \
+            "test -r FILE && tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \
              -o receipt.txt '{}'",
             self.location(&upload.id)
         )
+    }
+
+    /// The same where there is no `tail`. With `-C` curl would add the receipt to a file that is there.
+    pub(crate) fn resumes_on_windows(&self, upload: &Upload) -> String {
+        let from = match upload.offset {
+            // curl says no range of what it sends from the beginning.
+            0 => "-H \"Upload-Offset: 0\"".to_owned(),
+            offset => format!("-C {offset}"),
+        };
+        let (user, location) = (self.user(), self.location(&upload.id));
+        format!("curl.exe --fail-with-body {user}{from} -T FILE \"{location}\"")
     }
 }

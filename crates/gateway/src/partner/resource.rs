@@ -3,9 +3,9 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use ledger::{Filter, Right, State};
+use ledger::{Filter, Right, State, Upload};
 
-use super::{Asking, append};
+use super::{Asking, append, route};
 use crate::headers::Wanted;
 use crate::json::Json;
 use crate::problem::{self, Problem};
@@ -23,6 +23,21 @@ pub(crate) async fn show(asking: &Asking, id: &str) -> Result<Response, Problem>
     let mut response = Json(receipt::json(&upload)).into_response();
     append::state_headers(asking, append::Dialect::Plain, &upload, &mut response);
     Ok(response)
+}
+
+/// The page of an upload that is not complete.
+pub(super) fn unfinished(asking: &Asking, upload: &Upload) -> String {
+    let bytes = |number: i64| u64::try_from(number).unwrap_or_default();
+    let until = ledger::rfc3339(asking.app.uploads.expires_at(upload));
+    let (curl, windows) = (asking.resumes(upload), asking.resumes_on_windows(upload));
+    let ways = page::Ways { until: &until, curl: &curl, windows: &windows };
+    page::unfinished(&page::UnfinishedPage {
+        name: &upload.name,
+        offset: bytes(upload.offset),
+        length: upload.length.map(bytes),
+        ways: (upload.state == State::Open && upload.resumable).then_some(ways),
+        here: &route::here(asking.uri.path()),
+    })
 }
 
 pub(crate) async fn head(asking: &Asking, id: &str) -> Result<Response, Problem> {
@@ -73,7 +88,7 @@ pub(crate) fn page_cursor(text: &str) -> Result<String, Problem> {
 }
 
 /// Receipts with the cursor of the next page, if there may be one.
-pub(crate) fn page_of(uploads: &[ledger::Upload], limit: i64) -> serde_json::Value {
+pub(crate) fn page_of(uploads: &[Upload], limit: i64) -> serde_json::Value {
     let full = i64::try_from(uploads.len()).is_ok_and(|count| count >= limit);
     let next = uploads.last().filter(|_| full).map(|upload| upload.id.clone());
     serde_json::json!({ "uploads": uploads.iter().map(receipt::json).collect::<Vec<_>>(), "next_cursor": next })
