@@ -44,7 +44,15 @@ async fn one_file_is_answered_as_if_it_had_been_put() {
         assert_eq!(answer.status, 201, "{answer:?}");
         stored(&world, &answer.json(), "one file.bin", &bytes).await;
         let location = answer.headers["location"].clone();
-        assert_eq!(curl(&[&location]).json()["sha256"], sha256(&bytes));
+        let shown = curl(&[&location]);
+        assert_eq!(shown.json()["sha256"], sha256(&bytes));
+        assert!(
+            [answer, shown].iter().all(|json| json.body.ends_with("}\n")),
+            "a prompt begins a line of its own"
+        );
+        let text =
+            curl_raw(&["-F", &format!("file=@{}", world.path("one file.bin", &bytes)), url], Stdio::null());
+        assert!(text.body.starts_with("one file.bin, 9000000 bytes\n"), "{text:?}");
     }
 }
 
@@ -70,6 +78,7 @@ async fn several_files_are_all_stored_and_listed_in_their_order() {
         stored(&world, receipt, name, bytes).await;
     }
     assert_eq!(receipts[1]["destination"], "support-uploader");
+    assert!(answer.body.ends_with("}\n"), "a prompt begins a line of its own");
     // A person with curl alone reads the same.
     let text = curl_raw(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), Stdio::null());
     assert!(
@@ -260,10 +269,22 @@ fn names_that_are_too_long_cost_no_memory_and_are_said_in_short() {
     }
     for bytes in [40_000_u32, 900_000] {
         let mut form = part("name=\"file\"; filename=\"first.log\"", b"first");
+        form.extend(part("name=\"file\"; filename=\"last.log\"", b"last"));
         form.extend(named(&vec![b'n'; bytes as usize]).repeat(4));
         let answer = post(&world.link("acme"), BOUNDARY, &form, true);
         assert!(answer.status == 400 && answer.body.len() < 5_000, "{} bytes", answer.body.len());
-        assert_eq!(answer.json()["uploads"][0]["name"], "first.log", "{answer:?}");
+        let uploads = answer.json()["uploads"].clone();
+        assert_eq!(
+            (&uploads[0]["name"], &uploads[0]["size"]),
+            (&"first.log".into(), &5.into()),
+            "{answer:?}"
+        );
+        // What stands before headers that cannot be read may not be all of its file.
+        assert_eq!(
+            (&uploads[1]["name"], &uploads[1]["status"]),
+            (&"last.log".into(), &400.into()),
+            "{answer:?}"
+        );
     }
     // A field's own name, too, where its bytes break off.
     let cut = part(&format!("name=\"{}\"", "n".repeat(10_000)), b"");

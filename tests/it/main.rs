@@ -22,6 +22,7 @@ mod faults;
 mod faults_ledger;
 mod first;
 mod form;
+mod form_parts;
 mod heads;
 mod idempotency;
 mod kill;

@@ -21,13 +21,12 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// A library is named in these crates only. `sandbox` plays the outside world, so it speaks HTTP too.
-const NAMES: [(&str, &[&str]); 8] = [
+const NAMES: [(&str, &[&str]); 7] = [
     ("sqlx", &["ledger"]),
     ("aws_sdk_s3", &["bucket"]),
     ("aws_config", &["bucket"]),
     ("axum", &["gateway", "sandbox"]),
     ("s3s", &["sandbox"]),
-    ("multer", &["gateway"]),
     ("indicatif", &["wb"]),
     ("opentelemetry", &["gateway"]),
 ];

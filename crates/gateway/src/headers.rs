@@ -1,19 +1,19 @@
 //! Request headers turned into values. Pure functions with tables of tests; what is malformed is refused here and never
 //! reaches the engine.
 
-use std::borrow::Cow;
-
 use ::upload::{Algorithm, Digest};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::percent_decode_str;
 
 use crate::problem::{self, Problem};
 
+mod parameter;
 pub(crate) mod upload;
 pub(crate) mod want;
+
+pub(crate) use parameter::{disposition_filename, parameter};
 
 /// In which form an answer is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,80 +191,6 @@ pub(crate) fn content_range(headers: &HeaderMap) -> Result<Option<ContentRange>,
 pub(crate) fn named(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let disposition = single(headers, CONTENT_DISPOSITION.as_str())?;
     Ok(disposition.map(|value| disposition_filename(value.as_bytes())).transpose()?.flatten())
-}
-
-/// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`. Names are
-/// taken as browsers and curl write them: raw UTF-8 in quotes, a quote as `\"` or `%22`. What is not UTF-8 is not made up.
-pub(crate) fn disposition_filename(value: &[u8]) -> Result<Option<String>, NotUtf8> {
-    let text = String::from_utf8_lossy(value);
-    let mut plain = None;
-    for (name, value) in parameters(&text) {
-        if name.eq_ignore_ascii_case("filename*") {
-            let mut pieces = value.splitn(3, '\'');
-            let (charset, _, encoded) = (pieces.next(), pieces.next(), pieces.next());
-            let is_utf8 = charset.is_some_and(|charset| charset.eq_ignore_ascii_case("utf-8"));
-            if let (true, Some(encoded)) = (is_utf8, encoded) {
-                let bytes = percent_decode_str(encoded);
-                return match bytes.clone().decode_utf8() {
-                    Ok(name) => Ok(Some(name.into())),
-                    Err(_) => Err(NotUtf8(bytes.decode_utf8_lossy().into())),
-                };
-            }
-        } else if name.eq_ignore_ascii_case("filename") {
-            plain = Some(value.replace("%22", "\""));
-        }
-    }
-    match plain {
-        Some(name) if name.contains(char::REPLACEMENT_CHARACTER) && matches!(text, Cow::Owned(_)) => {
-            Err(NotUtf8(name))
-        }
-        plain => Ok(plain),
-    }
-}
-
-/// A name that cannot be read, as far as it can be shown.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotUtf8(pub(crate) String);
-
-impl From<NotUtf8> for Problem {
-    fn from(_: NotUtf8) -> Self {
-        problem::bad_name("is not UTF-8: rename the file, or give it a name that is")
-    }
-}
-
-/// `; name=value` and `; name="quoted \" value"` pairs after the first word.
-fn parameters(text: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut rest = text.split_once(';').map_or("", |(_, rest)| rest);
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', ';']);
-        let Some((name, after)) = rest.split_once('=') else { return found };
-        let (value, next) = match after.strip_prefix('"') {
-            Some(quoted) => quoted_value(quoted),
-            None => {
-                let (value, next) = after.split_once(';').unwrap_or((after, ""));
-                (value.trim().to_owned(), next)
-            }
-        };
-        found.push((name.trim().to_owned(), value));
-        rest = next;
-    }
-}
-
-/// The text up to the closing quote, and what follows it. Only `\"` and `\\` are escapes: browsers escape nothing else.
-fn quoted_value(text: &str) -> (String, &str) {
-    let mut value = String::new();
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return (value, &text[at + 1..]),
-            '\\' if matches!(chars.peek(), Some((_, '"' | '\\'))) => {
-                value.extend(chars.next().map(|(_, escaped)| escaped));
-            }
-            c => value.push(c),
-        }
-    }
-    (value, "")
 }
 
 /// `Content-Disposition: attachment` for a name, safe in a header (RFC 6266, RFC 8187).

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::parameter::NotUtf8;
 use super::*;
 
 fn with(name: &'static str, value: &str) -> HeaderMap {
@@ -130,6 +131,19 @@ fn dispositions() {
         ("form-data; name=\"ticket\"", None),
         ("attachment", None),
         ("form-data; filename=\"", Some("")),
+        ("form-data; name=f; x; filename=a.log", Some("a.log")),
+        ("form-data; name=f; filename = \"a.log\"", Some("a.log")),
+        ("form-data; filename*=a%20b.log", Some("a b.log")),
+        ("form-data; filename*=iso-8859-1'en'%A3%20rates", Some("\u{a3} rates")),
+        ("form-data; filename=x; filename*=koi8-r''%c1", Some("x")),
+        ("form-data; filename*0=\"a b\"; filename*1=c; filename*2=.log", Some("a bc.log")),
+        ("form-data; FileName*1*=%ac.log; filename*0*=utf-8'de'%e2%82", Some("\u{20ac}.log")),
+        (
+            "form-data; filename*0*=utf-8''%e2%82%ac%20; filename*1=\"100%25.log\"",
+            Some("\u{20ac} 100%25.log"),
+        ),
+        ("form-data; filename*0=a; filename*2=b; filename=c", Some("c")),
+        ("form-data; filenames=a; filename2=b", None),
     ] {
         assert_eq!(disposition_filename(value.as_bytes()), Ok(expected.map(str::to_owned)), "{value}");
     }
@@ -139,6 +153,16 @@ fn dispositions() {
     ];
     for value in unreadable {
         assert_eq!(disposition_filename(value), Err(NotUtf8("bad\u{fffd}.txt".into())), "{value:?}");
+    }
+    // A name there is: it is not passed over.
+    for value in [
+        "form-data; filename*=koi8-r''%c1",
+        "form-data; filename*0=a; filename*2=b",
+        "form-data; filename*1=a",
+        "form-data; filename*x=a",
+        "form-data; filename*0*=utf-8''%ff; filename*1=a",
+    ] {
+        assert!(disposition_filename(value.as_bytes()).is_err(), "{value}");
     }
     let odd = "form-data; name=\"\u{fffd}\"; filename=\"a\u{fffd}.txt\"";
     assert_eq!(disposition_filename(odd.as_bytes()), Ok(Some("a\u{fffd}.txt".into())));

@@ -249,6 +249,16 @@ pub(crate) fn unsupported_media_type(wanted: &str) -> Problem {
     .header(HeaderName::from_static("accept-patch"), wanted)
 }
 
+/// Of bytes that are not those of the file.
+pub(crate) fn coded(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "/problems/unsupported-media-type",
+        "Unsupported media type",
+        why,
+    )
+}
+
 pub(crate) fn unsupported_tus(version: &str) -> Problem {
     Problem::new(
         StatusCode::PRECONDITION_FAILED,

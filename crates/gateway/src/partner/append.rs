@@ -399,7 +399,7 @@ impl Asking {
             0 => "-H \"Upload-Offset: 0\"".to_owned(),
             offset => format!("-C {offset}"),
         };
-        let (user, location) = (self.user(), self.location(&upload.id));
+        let (user, location) = (self.user_option(), self.location(&upload.id));
         format!("curl.exe --fail-with-body {user}{from} -T FILE \"{location}\"")
     }
 }

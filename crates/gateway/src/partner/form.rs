@@ -1,57 +1,42 @@
 //! `POST multipart/form-data`: any number of files, streamed one after the other, nothing collected.
 
+mod answer;
+mod multipart;
+mod part;
+
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use answer::{Outcome, answer};
 use axum::body::Body;
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use multer::{Field, Multipart};
+use multipart::{Data, Headers, Multipart};
+use part::Kind;
 use upload::{Append, BodyError, Frame, New};
 
 use super::Asking;
 use super::idempotency::{self, Turn};
-use super::{route, ticket};
+use super::ticket;
 use crate::body::{self, Incoming};
 use crate::config::Limits;
-use crate::headers::{self, Wanted};
-use crate::json::Json;
 use crate::problem::{self, Problem};
-use crate::{name, receipt};
+use crate::{headers, name};
 
-/// Bytes before a field: a boundary, and headers with a name. More is somebody's mistake, or an attack: the parser holds
-/// them all, and looks through them anew with every frame.
-const HEADERS_BYTES_MAX: u64 = 16 * 1024;
 /// Longest text of a field that is kept.
 const FIELD_BYTES_MAX: usize = 100;
 /// Longest text of a field that is read; what is not kept is thrown away as it comes.
 const TEXT_BYTES_MAX: usize = 1024 * 1024;
-/// What is kept of a name that somebody sent, to say it again: no file is called longer.
-const NAMED_BYTES_MAX: usize = 255;
 /// So many refused files of a form are named in the answer: each costs its sender a few bytes, and us ten times that until
 /// then. Further ones are counted.
 const REFUSED_MAX: usize = 100;
 
-/// One file of a form.
-struct Outcome {
-    name: String,
-    result: Result<ledger::Upload, Problem>,
-}
-
-/// What is kept of a text of any length.
-fn shortened(text: &str) -> String {
-    text[..text.floor_char_boundary(NAMED_BYTES_MAX)].to_owned()
-}
-
 /// Takes every file of a form. What was stored is kept and named, whatever comes after it.
 pub(crate) async fn form(asking: Asking, body: &mut Option<Body>) -> Result<Response, Problem> {
     let boundary = headers::text(&asking.headers, CONTENT_TYPE.as_str())?
-        .and_then(|text| multer::parse_boundary(text).ok())
+        .and_then(multipart::boundary)
         .ok_or_else(|| {
             problem::bad_request(
                 "A POST here is a form: `multipart/form-data` with a boundary, as `curl -F file=@NAME` sends it. \
@@ -106,60 +91,55 @@ struct Form {
 
 impl Form {
     async fn read(&mut self, incoming: Incoming, boundary: &str) {
-        let between = Arc::new(AtomicU64::new(0));
         let limits = self.asking.app.limits.clone();
-        let frames = Some(incoming);
-        let stream = Calm { frames, between: Arc::clone(&between), rest: false, limits };
-        let mut parts = Multipart::new(stream, boundary);
+        let mut parts = Multipart::new(Frames { incoming: Some(incoming), limits }, boundary);
         let mut fields = 0;
         loop {
-            match parts.next_field().await {
+            let headers = match parts.next_part().await {
+                Ok(Some(headers)) => headers,
                 Ok(None) => return,
-                Ok(Some(field)) => {
-                    between.store(0, Ordering::Relaxed);
-                    fields += 1;
-                    if fields > self.asking.app.limits.form_files {
-                        let max = self.asking.app.limits.form_files;
-                        let why = format!("A form has at most {max} fields. Send the rest in another one.");
-                        return self.stop(problem::bad_request(&why));
-                    }
-                    match self.field(field, &between).await {
-                        Ok(true) => {}
-                        Ok(false) => return,
-                        Err(problem) => return self.stop(problem),
-                    }
-                }
-                Err(error) => return self.stop(self.broken(&error)),
+                Err(error) => return self.stop(broken(error)),
+            };
+            fields += 1;
+            if fields > self.asking.app.limits.form_files {
+                let max = self.asking.app.limits.form_files;
+                let why = format!("A form has at most {max} fields. Send the rest in another one.");
+                return self.stop(problem::bad_request(&why));
+            }
+            match self.part(&headers, parts.data()).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(problem) => return self.stop(problem),
             }
         }
     }
 
-    /// One field. False, or an error not yet reported, ends the whole form.
-    async fn field(&mut self, mut field: Field<'_>, between: &AtomicU64) -> Result<bool, Problem> {
-        let disposition = field.headers().get(CONTENT_DISPOSITION).map(|value| value.as_bytes().to_vec());
-        let named = match disposition.as_deref().map(headers::disposition_filename).transpose() {
-            Ok(named) => named.flatten(),
-            Err(not_utf8) => {
-                self.keep(&not_utf8.0.clone(), Err(not_utf8.into()));
-                self.drain(&mut field, between).await?;
+    /// One part. False, or an error not yet reported, ends the whole form.
+    async fn part(&mut self, headers: &Headers, mut data: Data<'_, Frames>) -> Result<bool, Problem> {
+        let (named, content_type) = match part::kind(headers) {
+            Kind::Text { field } => {
+                let text = text(&mut data).await?;
+                if field == "ticket" {
+                    self.ticket = Some(text);
+                }
                 return Ok(true);
             }
-        };
-        let Some(named) = named else {
-            let text = self.text(&mut field, between).await?;
-            if field.name() == Some("ticket") {
-                self.ticket = Some(text);
+            Kind::Refused { named, problem } => {
+                self.keep(&named, Err(problem));
+                self.drain(&mut data).await?;
+                return Ok(true);
             }
-            return Ok(true);
+            Kind::File { named, content_type } => (named, content_type),
         };
         // A browser sends an empty name and no bytes for a file input that was left empty.
-        if named.is_empty() && self.drain(&mut field, between).await? == 0 {
+        if named.as_deref() == Some("") && self.drain(&mut data).await? == 0 {
             return Ok(true);
         }
-        match self.file(&named, &mut field, between).await {
+        let named = named.unwrap_or_else(|| name::made_up(content_type.as_deref(), ledger::now_ms()));
+        match self.file(&named, content_type.as_deref(), &mut data).await {
             Ok(result) => {
                 self.keep(&named, result);
-                self.drain(&mut field, between).await?;
+                self.drain(&mut data).await?;
                 Ok(true)
             }
             Err(problem) => {
@@ -173,14 +153,13 @@ impl Form {
     async fn file(
         &self,
         named: &str,
-        field: &mut Field<'_>,
-        between: &AtomicU64,
+        declared: Option<&str>,
+        data: &mut Data<'_, Frames>,
     ) -> Result<Result<ledger::Upload, Problem>, Problem> {
         let asking = &self.asking;
         let begun = async {
             let name = name::check(named)?;
             let ticket = ticket::resolve(asking, self.ticket.as_deref()).await?;
-            let declared = field.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let content_type = name::content_type(declared, &name);
             let new = New {
                 link: &asking.link,
@@ -207,11 +186,8 @@ impl Form {
             }
         }
         let append = Append { max_bytes: asking.app.uploads.max_bytes(&asking.link), ..Append::default() };
-        let stream = field.map(|chunk| {
-            between.store(0, Ordering::Relaxed);
-            chunk.map_err(|error| body_error(&error))
-        });
-        match asking.app.uploads.append(&created.id, &append, Box::pin(stream)).await {
+        let frames = data.map(|bytes| bytes.map(Frame::from));
+        match asking.app.uploads.append(&created.id, &append, frames).await {
             Ok(upload) => Ok(Ok(upload)),
             Err(
                 error @ (upload::Error::Interrupted { .. }
@@ -223,27 +199,10 @@ impl Form {
         }
     }
 
-    async fn text(&self, field: &mut Field<'_>, between: &AtomicU64) -> Result<String, Problem> {
-        let (mut text, mut bytes) = (Vec::new(), 0);
-        while let Some(chunk) = field.chunk().await.map_err(|error| self.broken(&error))? {
-            between.store(0, Ordering::Relaxed);
-            bytes += chunk.len();
-            if bytes > TEXT_BYTES_MAX {
-                return Err(problem::bad_request(
-                    "The text of a form field is too long. Send it as a file: `-F file=@NAME`.",
-                ));
-            }
-            let room = FIELD_BYTES_MAX.saturating_sub(text.len());
-            text.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        }
-        Ok(String::from_utf8_lossy(&text).trim().to_owned())
-    }
-
-    async fn drain(&self, field: &mut Field<'_>, between: &AtomicU64) -> Result<u64, Problem> {
+    async fn drain(&self, data: &mut Data<'_, Frames>) -> Result<u64, Problem> {
         let mut bytes = 0;
-        while let Some(chunk) = field.chunk().await.map_err(|error| self.broken(&error))? {
-            between.store(0, Ordering::Relaxed);
-            bytes += chunk.len() as u64;
+        while let Some(piece) = data.next().await {
+            bytes += piece.map_err(broken)?.len() as u64;
             // What was refused already is read on within bounds only; then the form ends.
             if bytes > self.asking.app.limits.discard_bytes {
                 return Err(problem::bad_request(
@@ -252,15 +211,6 @@ impl Form {
             }
         }
         Ok(bytes)
-    }
-
-    fn broken(&self, error: &multer::Error) -> Problem {
-        let error = match body_error(error) {
-            BodyError::Interrupted => upload::Error::Interrupted { received: 0 },
-            BodyError::TooSlow => upload::Error::TooSlow { received: 0 },
-            BodyError::Malformed(why) => upload::Error::Malformed(why),
-        };
-        error.into()
     }
 
     /// What comes after this was not read.
@@ -274,7 +224,7 @@ impl Form {
         if result.is_err() && refused() >= REFUSED_MAX {
             self.unnamed += 1;
         } else {
-            self.outcomes.push(Outcome { name: shortened(named), result });
+            self.outcomes.push(Outcome { name: answer::shortened(named), result });
         }
     }
 
@@ -304,134 +254,63 @@ impl Form {
     }
 }
 
-/// A file alone is answered as if it had been `PUT`; several are listed.
-fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Response, Problem> {
-    // Why what followed a refused file was not read is of no file.
-    if let [Outcome { result: Err(_), .. }, Outcome { name, result: Err(_) }] = outcomes.as_slice()
-        && name.is_empty()
-    {
-        outcomes.pop();
+/// The text of a field, as far as it is kept.
+async fn text(data: &mut Data<'_, Frames>) -> Result<String, Problem> {
+    let (mut text, mut bytes) = (Vec::new(), 0);
+    while let Some(piece) = data.next().await {
+        let piece = piece.map_err(broken)?;
+        bytes += piece.len();
+        if bytes > TEXT_BYTES_MAX {
+            return Err(problem::bad_request(
+                "The text of a form field is too long. Send it as a file: `-F file=@NAME`.",
+            ));
+        }
+        let room = FIELD_BYTES_MAX.saturating_sub(text.len());
+        text.extend_from_slice(&piece[..piece.len().min(room)]);
     }
-    if outcomes.len() <= 1 {
-        return match outcomes.pop().map(|outcome| outcome.result) {
-            Some(Ok(upload)) => Ok(asking.receipt(StatusCode::CREATED, &upload)),
-            Some(Err(problem)) => Err(problem),
-            None => Err(problem::bad_request("The form holds no file. Choose one, or send `-F file=@NAME`.")),
-        };
-    }
-    let status = outcomes
-        .iter()
-        .find_map(|outcome| outcome.result.as_ref().err())
-        .map_or(StatusCode::CREATED, |problem| problem.status);
-    if asking.wanted == Wanted::Html {
-        return Ok((status, Html(page(asking, &outcomes))).into_response());
-    }
-    let uploads: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| match &outcome.result {
-            Ok(upload) => receipt::json(upload),
-            Err(problem) => {
-                let mut problem = problem.to_json();
-                problem["name"] = outcome.name.as_str().into();
-                problem
-            }
-        })
-        .collect();
-    Ok((status, Json(serde_json::json!({ "uploads": uploads }))).into_response())
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
-fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
-    let here = route::here(asking.uri.path());
-    let texts: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| match &outcome.result {
-            Ok(upload) => (receipt::sentence(upload), format!("{here}uploads/{}", upload.id)),
-            Err(problem) => (problem.detail().to_owned(), String::new()),
-        })
-        .collect();
-    let shown: Vec<_> = outcomes
-        .iter()
-        .zip(&texts)
-        .map(|(outcome, (text, location))| match &outcome.result {
-            Ok(upload) => page::Outcome::Stored {
-                name: &upload.name,
-                size: receipt::size(upload).and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
-                sha256: upload.sha256.as_deref().unwrap_or_default(),
-                place: text,
-                location,
-            },
-            Err(_) => page::Outcome::Refused { name: &outcome.name, detail: text },
-        })
-        .collect();
-    page::outcomes(&here, &shown)
+/// Why a form ended before its end.
+fn broken(error: BodyError) -> Problem {
+    let error = match error {
+        BodyError::Interrupted => upload::Error::Interrupted { received: 0 },
+        BodyError::TooSlow => upload::Error::TooSlow { received: 0 },
+        BodyError::Malformed(why) => upload::Error::Malformed(why),
+    };
+    error.into()
 }
 
-fn body_error(error: &multer::Error) -> BodyError {
-    if let multer::Error::StreamReadFailed(source) = error
-        && let Some(Failed(error)) = source.downcast_ref()
-    {
-        return error.clone();
-    }
-    // It may hold the name of a field.
-    BodyError::Malformed(format!("The form is damaged: {}. Send it again.", shortened(&error.to_string())))
-}
-
-#[derive(Debug)]
-struct Failed(BodyError);
-
-impl std::fmt::Display for Failed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.0)
-    }
-}
-
-impl std::error::Error for Failed {}
-
-/// Gives the form parser one frame at a time, and a bounded number of bytes without progress: by itself it would read
-/// as much as the socket has, and look for the end of a header for ever.
-struct Calm {
+/// The bytes of a form. One that is given up is read on for a while, so that its sender sees why.
+struct Frames {
     /// None when they have ended.
-    frames: Option<Incoming>,
-    between: Arc<AtomicU64>,
-    rest: bool,
+    incoming: Option<Incoming>,
     limits: Limits,
 }
 
-/// A form that is given up is read on for a while, so that its sender sees why.
-impl Drop for Calm {
+impl Drop for Frames {
     fn drop(&mut self) {
-        if let Some(unread) = self.frames.take() {
+        if let Some(unread) = self.incoming.take() {
             body::discard(unread.into_body(), &self.limits);
         }
     }
 }
 
-impl Stream for Calm {
-    type Item = Result<Bytes, Failed>;
+impl Stream for Frames {
+    type Item = Result<Bytes, BodyError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.rest) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let Some(frames) = &mut self.frames else { return Poll::Ready(None) };
-        let frame = ready!(frames.poll_next_unpin(cx));
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(incoming.poll_next_unpin(cx));
         if frame.is_none() {
-            self.frames = None;
+            self.incoming = None;
         }
-        self.rest = true;
         Poll::Ready(frame.map(|frame| {
-            let bytes = match frame.map_err(Failed)? {
+            frame.map(|frame| match frame {
                 Frame::Bytes(bytes) => bytes,
                 // A digest of the form is of none of its files.
                 Frame::Digests(_) => Bytes::new(),
-            };
-            let seen = self.between.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            // The frame that ends the count may be long and hold a file already: what came before it counts.
-            if seen > HEADERS_BYTES_MAX {
-                return Err(Failed(BodyError::Malformed("The headers of a form field are too long: a file name has at most 255 bytes. Send it again.".into())));
-            }
-            Ok(bytes)
+            })
         }))
     }
 }

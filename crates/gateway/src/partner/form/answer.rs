@@ -1,0 +1,86 @@
+//! What is said of a form: of one file as if it had been `PUT`, of several as a list in their order.
+
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+
+use crate::headers::Wanted;
+use crate::json::Json;
+use crate::partner::{Asking, route};
+use crate::problem::{self, Problem};
+use crate::receipt;
+
+/// What is kept of a name that somebody sent, to say it again: no file is called longer.
+const NAMED_BYTES_MAX: usize = 255;
+
+/// One file of a form.
+pub(super) struct Outcome {
+    pub(super) name: String,
+    pub(super) result: Result<ledger::Upload, Problem>,
+}
+
+/// What is kept of a text of any length.
+pub(super) fn shortened(text: &str) -> String {
+    text[..text.floor_char_boundary(NAMED_BYTES_MAX)].to_owned()
+}
+
+/// A file alone is answered as if it had been `PUT`; several are listed.
+pub(super) fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Response, Problem> {
+    // Why what followed a refused file was not read is of no file.
+    if let [Outcome { result: Err(_), .. }, Outcome { name, result: Err(_) }] = outcomes.as_slice()
+        && name.is_empty()
+    {
+        outcomes.pop();
+    }
+    if outcomes.len() <= 1 {
+        return match outcomes.pop().map(|outcome| outcome.result) {
+            Some(Ok(upload)) => Ok(asking.receipt(StatusCode::CREATED, &upload)),
+            Some(Err(problem)) => Err(problem),
+            None => Err(problem::bad_request("The form holds no file. Choose one, or send `-F file=@NAME`.")),
+        };
+    }
+    let status = outcomes
+        .iter()
+        .find_map(|outcome| outcome.result.as_ref().err())
+        .map_or(StatusCode::CREATED, |problem| problem.status);
+    if asking.wanted == Wanted::Html {
+        return Ok((status, Html(page(asking, &outcomes))).into_response());
+    }
+    let uploads: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match &outcome.result {
+            Ok(upload) => receipt::json(upload),
+            Err(problem) => {
+                let mut problem = problem.to_json();
+                problem["name"] = outcome.name.as_str().into();
+                problem
+            }
+        })
+        .collect();
+    Ok((status, Json(serde_json::json!({ "uploads": uploads }))).into_response())
+}
+
+fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
+    let here = route::here(asking.uri.path());
+    let texts: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| match &outcome.result {
+            Ok(upload) => (receipt::sentence(upload), format!("{here}uploads/{}", upload.id)),
+            Err(problem) => (problem.detail().to_owned(), String::new()),
+        })
+        .collect();
+    let shown: Vec<_> = outcomes
+        .iter()
+        .zip(&texts)
+        .map(|(outcome, (text, location))| match &outcome.result {
+            Ok(upload) => page::Outcome::Stored {
+                name: &upload.name,
+                size: receipt::size(upload).and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+                sha256: upload.sha256.as_deref().unwrap_or_default(),
+                place: text,
+                location,
+            },
+            Err(_) => page::Outcome::Refused { name: &outcome.name, detail: text },
+        })
+        .collect();
+    page::outcomes(&here, &shown)
+}
