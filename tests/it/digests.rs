@@ -243,6 +243,73 @@ fn a_side_file_that_says_nothing_is_a_file() {
     }
 }
 
+/// As `(Get-FileHash F).Hash > F.sha256` of Windows PowerShell, `Get-FileHash F > F.sha256` and certutil write them.
+#[test]
+fn side_files_of_windows_are_compared() {
+    let world = SHARED.world();
+    let (right, wrong) = (noise(1_000, 20), noise(1_000, 21));
+    let utf16 = |text: &str| -> Vec<u8> {
+        [0xfeff_u16].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let texts = |bytes: &[u8]| {
+        let hex = sha256(bytes);
+        let upper = hex.to_uppercase();
+        let table = format!(
+            "\r\nAlgorithm  Hash  Path\r\n---------  ----  ----\r\nSHA256  {upper}  C:\\d\\a.log\r\n\r\n"
+        );
+        let certutil = format!(
+            "SHA256 hash of a.log:\r\n{hex}\r\nCertUtil: -hashfile command completed successfully.\r\n"
+        );
+        [
+            utf16(&format!("{upper}\r\n")),
+            format!("\u{feff}{upper}\r\n").into_bytes(),
+            utf16(&table),
+            utf16(&certutil),
+            certutil.into_bytes(),
+        ]
+    };
+    for (good, bad) in texts(&right).iter().zip(texts(b"other")) {
+        let shown = String::from_utf8_lossy(good);
+        let on = link(&world);
+        assert_eq!(send(&world, &on, "a.log.sha256", good, &[]).status, 201, "{shown}");
+        let refused = send(&world, &on, "a.log", &wrong, &[]);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (422, "/problems/digest-mismatch"),
+            "{shown}"
+        );
+        let taken = send(&world, &on, "a.log", &right, &[]);
+        assert_eq!((taken.status, &taken.json()["checked"]), (201, &json!(["sha-256"])), "{shown}");
+        // The same sent after its file.
+        let on = link(&world);
+        assert_eq!(send(&world, &on, "a.log", &right, &[]).status, 201);
+        assert_eq!(send(&world, &on, "a.log.sha256", &bad, &[]).status, 422, "{shown}");
+        assert_eq!(send(&world, &on, "a.log.sha256", good, &[]).status, 201, "{shown}");
+    }
+}
+
+/// A digest that is cut off, or of another hash: the sender means it to be compared, and hears that it is not.
+#[test]
+fn a_side_file_that_cannot_be_compared_is_refused() {
+    let world = SHARED.world();
+    let digest = sha256(b"x");
+    for (name, text) in [
+        ("a.log.sha256", format!("SHA256 {}...\r\n", &digest[..40])),
+        ("a.log.sha256", format!("{}  a.log\n", &digest[..32])),
+        ("a.log.md5", format!("{digest}  a.log\n")),
+    ] {
+        let link = link(&world);
+        let refused = send(&world, &link, name, text.as_bytes(), &[]);
+        assert_eq!(
+            (refused.status, refused.problem().as_str()),
+            (400, "/problems/bad-request"),
+            "{refused:?}"
+        );
+        assert!(refused.json()["detail"].as_str().unwrap().contains("hexadecimal digits"), "{refused:?}");
+        assert_eq!(curl(&["-I", &format!("{link}/{name}")]).status, 404, "nothing of it is kept");
+    }
+}
+
 #[test]
 fn side_files_work_in_a_form() {
     let world = SHARED.world();

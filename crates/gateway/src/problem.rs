@@ -392,6 +392,7 @@ impl From<upload::Error> for Problem {
             E::DigestMismatch { algorithm, announced, actual, side_file } => {
                 digest_mismatch(&mismatch(algorithm, side_file), algorithm, announced, actual)
             }
+            E::UnreadableSideFile { algorithm, target } => unreadable_side_file(algorithm, &target),
             E::ContentMismatch { algorithm, announced, actual } => {
                 let name = algorithm.name();
                 let detail =
@@ -457,6 +458,14 @@ fn digest_mismatch(detail: &str, algorithm: Algorithm, announced: String, actual
         .with("algorithm", algorithm.name())
         .with("announced", announced)
         .with("actual", actual)
+}
+
+fn unreadable_side_file(algorithm: Algorithm, target: &str) -> Problem {
+    let (name, digits) = (algorithm.name(), algorithm.bytes() * 2);
+    bad_request(&format!(
+        "This side file names no {name}, so `{target}` could not be compared with it, and it was not kept. Write the \
+         {digits} hexadecimal digits alone, or two blanks and the name behind them, as plain text."
+    ))
 }
 
 /// What a sender should do about a digest that is not the file's.

@@ -235,7 +235,9 @@ impl Uploads {
         match published {
             Ok(()) => {
                 let side = match self.side_file_again(upload).await {
-                    Err(Error::DigestMismatch { .. }) => return self.drop_completing(upload).await,
+                    Err(Error::DigestMismatch { .. } | Error::UnreadableSideFile { .. }) => {
+                        return self.drop_completing(upload).await;
+                    }
                     other => other?,
                 };
                 let side = side.as_ref().map(Side::in_ledger);

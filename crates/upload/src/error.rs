@@ -54,6 +54,14 @@ pub enum Error {
         /// The side file that announced it, or that was compared with a file sent before.
         side_file: Option<SideFile>,
     },
+    /// The sender: the side file names a digest, but none that can be compared. It was not kept.
+    #[error("a side file of `{target}` names no {}", algorithm.name())]
+    UnreadableSideFile {
+        /// The hash that its name says.
+        algorithm: Algorithm,
+        /// The name of the file that it is about.
+        target: String,
+    },
     /// The sender: the bytes of this body are not those announced; send it again. Nothing of it was kept.
     #[error("{} {announced} was announced for the body, it has {actual}", algorithm.name())]
     ContentMismatch {
@@ -143,7 +151,7 @@ impl Error {
             Self::ContentMismatch { .. } | Self::DigestMismatch { .. } => "digest-mismatch",
             Self::Interrupted { .. } => "interrupted",
             Self::TooSlow { .. } => "too-slow",
-            Self::Malformed(_) => "bad-request",
+            Self::Malformed(_) | Self::UnreadableSideFile { .. } => "bad-request",
             Self::Superseded => "superseded",
             Self::Revoked => "link-expired",
             Self::TooManyOpen | Self::TooMuchUnfinished { .. } => "slow-down",

@@ -20,6 +20,7 @@ mod plan;
 mod receiving;
 mod room;
 mod side;
+mod side_text;
 mod sweep;
 mod tail;
 

@@ -10,10 +10,10 @@ use bucket::Payload;
 use futures_util::StreamExt as _;
 use ledger::{Completed, State, Upload, now_ms};
 
-use crate::digest::{SIDE_BYTES_MAX, in_side, side_of};
 use crate::engine::{Uploads, unsigned};
 use crate::hash::Md5Hasher;
 use crate::receiving::Receiving;
+use crate::side_text::{SIDE_BYTES_MAX, Said, in_side, side_of};
 use crate::{Algorithm, Digest, Error, Result, SideFile};
 
 /// How long a side file binds the next upload of its name, and how long after a file one is compared with it.
@@ -169,7 +169,13 @@ impl Uploads {
     /// Compared with the newest upload of its name on the link, unless that one agreed with another side file already.
     async fn side_file(&self, upload: &Upload, bytes: &[u8]) -> Result<Option<Side>> {
         let Some((target, algorithm)) = side_of(&upload.name) else { return Ok(None) };
-        let Some(announced) = in_side(bytes, target, algorithm) else { return Ok(None) };
+        let announced = match in_side(bytes, target, algorithm) {
+            Said::Digest(digest) => digest,
+            Said::Nothing => return Ok(None),
+            Said::Unreadable => {
+                return Err(Error::UnreadableSideFile { algorithm, target: target.to_owned() });
+            }
+        };
         let since = now_ms() - BINDS_MS;
         let before = self.0.ledger.newest_complete(&upload.link_id, &upload.ticket, target, since).await?;
         let next = |newest| Next { name: target.to_owned(), digest: announced.clone(), newest, since };
