@@ -16,7 +16,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    config::Settings,
+    config::{self, Settings},
     failure::{Status, failed, failure, usage},
     receipt::{Link, LinkRequest, ObjectsPage, Partner, Partners, Receipt, UploadsPage},
     trouble::{Retry, Trouble},
@@ -40,7 +40,10 @@ const PROBLEM: &str = "application/problem+json";
 pub(crate) struct Api {
     base: Url,
     token: HeaderValue,
-    client: Client,
+    /// Takes the proxy that the environment names.
+    proxied: Client,
+    /// For what runs on this machine: neither it nor the token is any proxy's business.
+    direct: Client,
 }
 
 /// Which uploads to list.
@@ -62,14 +65,21 @@ impl Api {
         let mut token = HeaderValue::try_from(format!("Bearer {}", settings.token))
             .map_err(|_| usage("the staff token holds characters that no token has"))?;
         token.set_sensitive(true);
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_MAX)
-            .user_agent(concat!("wb/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("set up the HTTP client")?;
-        Ok(Self { base: settings.url.clone(), token, client })
+        let client = || {
+            Client::builder()
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .read_timeout(SILENCE_MAX)
+                .user_agent(concat!("wb/", env!("CARGO_PKG_VERSION")))
+        };
+        let proxied = client().build().context("set up the HTTP client")?;
+        let direct = client().no_proxy().build().context("set up the HTTP client")?;
+        Ok(Self { base: settings.url.clone(), token, proxied, direct })
+    }
+
+    /// The client for an address.
+    fn client(&self, url: &Url) -> &Client {
+        if config::is_loopback(url) { &self.direct } else { &self.proxied }
     }
 
     /// One page of uploads.
@@ -169,8 +179,8 @@ impl Api {
     async fn call(&self, method: Method, url: Url, body: Option<Vec<u8>>) -> anyhow::Result<Response> {
         let mut failures = 0;
         loop {
-            let mut request =
-                self.client.request(method.clone(), url.clone()).header(header::AUTHORIZATION, &self.token);
+            let request = self.client(&url).request(method.clone(), url.clone());
+            let mut request = request.header(header::AUTHORIZATION, &self.token);
             if let Some(body) = &body {
                 request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
             }

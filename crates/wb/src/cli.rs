@@ -11,7 +11,7 @@ use crate::s3::Location;
 const AFTER_HELP: &str = "\
 Settings:
   WEIGHBRIDGE_URL, WEIGHBRIDGE_TOKEN, or `url` and `token` in $XDG_CONFIG_HOME/weighbridge/wb.toml
-  (default ~/.config/weighbridge/wb.toml); the environment wins.
+  (default ~/.config/weighbridge/wb.toml); the environment wins. HTTPS_PROXY and the like count, but never for this machine.
 
 Without the gateway: --s3 s3://BUCKET/PREFIX
   ls, get and verify read the bucket itself, as the usual AWS settings say (AWS_PROFILE, AWS_ENDPOINT_URL_S3, AWS_REGION,
@@ -96,7 +96,8 @@ pub(crate) struct Ls {
     /// Not after: as `--since`
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub(crate) until: Option<Timestamp>,
-    /// Only this state, e.g. `open`, `pending`, `done`, `undeliverable`; with --s3 also `unverified`
+    /// Only this state, e.g. `open`, `pending`, `done`, `undeliverable`; with --s3 also `unverified`. Of what is not
+    /// complete, SIZE is the bytes that have come / all there will be
     #[arg(long)]
     pub(crate) state: Option<String>,
     /// Also the SHA-256. With --s3 the receipts are read for this, and for --ticket, --partner and --state; without, a

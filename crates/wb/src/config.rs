@@ -66,11 +66,15 @@ fn starts_with(text: &str, scheme: &str) -> bool {
     text.trim_start().get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether an address is of this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Domain(name)) => {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            name == "localhost" || name.ends_with(".localhost")
+        }
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,
     }
 }
@@ -155,7 +159,10 @@ mod tests {
         for (address, expected) in [
             ("http://127.0.0.1:1", true),
             ("http://[::1]", true),
-            ("http://localhost", true),
+            ("http://[::ffff:127.0.0.1]", true),
+            ("http://LOCALHOST", true),
+            ("http://files.localhost.", true),
+            ("http://localhost.example", false),
             ("http://h.example", false),
         ] {
             assert_eq!(is_loopback(&Url::parse(address).unwrap()), expected, "{address}");

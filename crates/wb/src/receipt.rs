@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::output;
+
 /// One upload, arrived or still open.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Receipt {
@@ -35,6 +37,20 @@ impl Receipt {
     /// Size and SHA-256, once the upload is complete.
     pub(crate) fn proof(&self) -> Option<(u64, &str)> {
         Some((self.size?, self.sha256.as_deref()?))
+    }
+
+    /// How much of it has arrived, for a person: of an upload that is not complete, the bytes so far and how many there will
+    /// be, where that is known.
+    pub(crate) fn shown_size(&self) -> String {
+        let bytes = |field: &str| self.extra.get(field).and_then(Value::as_u64);
+        match (self.size, bytes("offset")) {
+            (Some(size), _) => output::size(size),
+            (None, Some(offset)) => {
+                let length = bytes("length").map_or_else(|| "?".to_owned(), output::size);
+                format!("{} / {length}", output::size(offset))
+            }
+            (None, None) => "-".to_owned(),
+        }
     }
 
     /// `open` and the like, where the gateway says so.

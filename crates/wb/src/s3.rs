@@ -23,6 +23,8 @@ use crate::{
 
 /// What the gateway adds to an object's key for its receipt.
 pub(crate) const RECEIPT_SUFFIX: &str = ".receipt.json";
+/// Longest key of an object, bytes of UTF-8.
+const KEY_BYTES_MAX: usize = 1_024;
 /// A receipt is below 2 kB; what is larger is something else.
 const RECEIPT_BYTES_MAX: u64 = 64 << 10;
 
@@ -54,6 +56,9 @@ impl Store {
 
     /// The object of that key, if there is one.
     pub(crate) async fn head(&self, key: &str) -> anyhow::Result<Option<Entry>> {
+        if key.len() > KEY_BYTES_MAX {
+            return Ok(None);
+        }
         let found = self.bucket.head(key).await.map_err(|error| refused(&error))?;
         Ok(found.map(|found| Entry::from_head(key, found)))
     }
@@ -65,10 +70,11 @@ impl Store {
         entry: &mut Entry,
         output: &Output,
     ) -> anyhow::Result<Option<Receipt>> {
-        if entry.has_receipt == Some(false) {
+        let key = format!("{}{RECEIPT_SUFFIX}", entry.key);
+        if entry.has_receipt == Some(false) || key.len() > KEY_BYTES_MAX {
+            entry.has_receipt = Some(false);
             return Ok(None);
         }
-        let key = format!("{}{RECEIPT_SUFFIX}", entry.key);
         let receipt = match self.small_object(&key).await {
             Ok(text) => {
                 let receipt = text.as_deref().and_then(|text| entry.accept(text));

@@ -111,14 +111,15 @@ impl Content {
 
     /// Asks the gateway, with the token.
     async fn ask(&self, range: &str) -> Result<Response, Trouble> {
-        let request = self.api.client.get(self.url.clone()).header(header::RANGE, range);
+        let request = self.api.client(&self.url).get(self.url.clone()).header(header::RANGE, range);
         let request = request.header(header::AUTHORIZATION, &self.api.token);
         request.send().await.map_err(|error| self.api.no_answer(error))
     }
 
     /// Without the token: the address is the gateway's word, the host may be anyone's.
     async fn fetch(&self, url: Url, range: &str) -> Result<Response, Trouble> {
-        self.api.client.get(url).header(header::RANGE, range).send().await.map_err(Trouble::from_client)
+        let request = self.api.client(&url).get(url).header(header::RANGE, range);
+        request.send().await.map_err(Trouble::from_client)
     }
 
     fn location(&self, response: &Response) -> anyhow::Result<Url> {

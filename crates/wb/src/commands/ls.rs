@@ -4,8 +4,8 @@ use super::cell;
 use crate::{
     api::{Api, Filter, next_cursor},
     cli,
-    failure::Status,
-    output::{self, Output},
+    failure::{Status, not_found},
+    output::Output,
     receipt::Receipt,
 };
 
@@ -26,10 +26,14 @@ pub(crate) async fn run(api: &Api, arguments: cli::Ls, output: &Output) -> anyho
         state: arguments.state,
     };
     if output.is_json() {
-        return print_json(api, &filter, output).await;
+        if print_json(api, &filter, output).await? == 0 {
+            check_partner(api, &filter).await?;
+        }
+        return Ok(Status::Done);
     }
     let uploads = api.all_uploads(&filter).await?;
     if uploads.is_empty() {
+        check_partner(api, &filter).await?;
         output.note("no uploads match");
         return Ok(Status::Done);
     }
@@ -38,17 +42,25 @@ pub(crate) async fn run(api: &Api, arguments: cli::Ls, output: &Output) -> anyho
     Ok(Status::Done)
 }
 
-/// Page by page, so that a reader sees the first lines of a long list at once.
-async fn print_json(api: &Api, filter: &Filter, output: &Output) -> anyhow::Result<Status> {
-    let mut cursor = None;
+/// Nothing of a partner that does not exist is no empty list: most likely its name is mistyped.
+async fn check_partner(api: &Api, filter: &Filter) -> anyhow::Result<()> {
+    let Some(wanted) = &filter.partner else { return Ok(()) };
+    if api.partners().await?.iter().any(|partner| partner.id == *wanted) {
+        return Ok(());
+    }
+    Err(not_found(format!("no partner has the id `{wanted}`; `wb partner` lists those there are")))
+}
+
+/// Page by page, so that a reader sees the first lines of a long list at once. Returns how many there are.
+async fn print_json(api: &Api, filter: &Filter, output: &Output) -> anyhow::Result<usize> {
+    let (mut cursor, mut count) = (None, 0);
     loop {
         let page = api.uploads(filter, cursor.as_deref()).await?;
-        for receipt in &page.uploads {
-            output.object(receipt)?;
-        }
+        count += page.uploads.len();
+        page.uploads.iter().try_for_each(|receipt| output.object(receipt))?;
         cursor = next_cursor(cursor.as_deref(), page.next_cursor)?;
         if cursor.is_none() {
-            return Ok(Status::Done);
+            return Ok(count);
         }
     }
 }
@@ -57,7 +69,7 @@ fn row(receipt: &Receipt, long: bool) -> Vec<String> {
     let mut row = vec![
         receipt.id.clone(),
         receipt.name.clone(),
-        receipt.size.map_or_else(|| "-".to_owned(), output::size),
+        receipt.shown_size(),
         cell(receipt.ticket.as_deref()),
         cell(receipt.partner.as_deref()),
         cell(receipt.destination.as_deref()),

@@ -7,7 +7,7 @@ use crate::{
     api::Api,
     cli,
     failure::{Status, failed},
-    output::{self, Output},
+    output::Output,
 };
 
 pub(crate) async fn run(api: &Api, arguments: &cli::Rm, output: &Output) -> anyhow::Result<Status> {
@@ -32,7 +32,8 @@ pub(crate) async fn run(api: &Api, arguments: &cli::Rm, output: &Output) -> anyh
 async fn agreed(api: &Api, ids: &[String], output: &Output) -> anyhow::Result<bool> {
     for id in ids {
         let receipt = api.upload(id).await?;
-        let size = receipt.size.map_or_else(|| "not complete".to_owned(), output::size);
+        let state = if receipt.size.is_some() { "" } else { ", not complete" };
+        let size = format!("{}{state}", receipt.shown_size());
         let ticket = receipt.ticket.as_deref().unwrap_or("none");
         output.note(&format!("{}  {}  {size}  ticket {ticket}", receipt.id, receipt.name));
     }

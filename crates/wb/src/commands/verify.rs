@@ -177,11 +177,13 @@ async fn verify_stored(
 
 /// A line of data; a mismatch is printed only for programs, people get the error.
 fn report(receipt: &Receipt, path: Option<&Path>, verified: bool, output: &Output) -> anyhow::Result<()> {
+    let same_name = path.is_none_or(|path| has_name(path, receipt));
     if output.is_json() {
         let mut object = serde_json::to_value(receipt)?;
         object["verified"] = Value::Bool(verified);
         if let Some(path) = path {
             object["path"] = Value::String(path.to_string_lossy().into_owned());
+            object["same_name"] = Value::Bool(same_name);
         }
         return output.object(&object);
     }
@@ -191,5 +193,8 @@ fn report(receipt: &Receipt, path: Option<&Path>, verified: bool, output: &Outpu
     let what = path.map_or_else(|| "stored bytes".to_owned(), |path| path.display().to_string());
     let (size, sha256) =
         receipt.proof().map_or_else(Default::default, |(size, sha)| (output::size(size), sha));
-    output.line(&format!("{what}  {size}  sha256 {sha256} verified, upload {}", receipt.id))
+    let ticket = receipt.ticket.as_deref().map(|ticket| format!(", ticket {ticket}")).unwrap_or_default();
+    let name = if same_name { "`" } else { "which arrived under another name: `" };
+    let (id, named) = (&receipt.id, &receipt.name);
+    output.line(&format!("{what}  {size}  sha256 {sha256} verified, upload {id}{ticket}, {name}{named}`"))
 }

@@ -110,6 +110,7 @@ impl Fake {
         self.state().uploads.push(json!({
             "id": id, "name": name, "size": null, "sha256": null, "partner": "acme", "ticket": ticket,
             "destination": null, "delivery": null, "received_at": null, "expires_at": null, "checked": [], "state": "open",
+            "offset": 1_048_576, "length": 20_000_000,
         }));
     }
 

@@ -18,7 +18,7 @@ fn ls_is_a_table_without_control_characters() {
     for part in ["01A", "a\\u{1b}[31m\\n.log", "20.00 kB", "1001", "acme", "support-uploader", "done"] {
         assert!(lines[1].contains(part), "{part}: {text}");
     }
-    assert!(lines[2].contains("open"), "{text}");
+    assert!(lines[2].contains("open") && lines[2].contains(" 1.05 MB / 20.00 MB "), "{text}");
     assert!(!text.contains('\u{1b}'));
     let text = desk.wb(&["ls", "--long"]).ends(0).text();
     assert!(text.lines().nth(1).unwrap().ends_with(&fake::sha256(&fake::bytes(20_000))), "{text}");
@@ -39,9 +39,53 @@ fn ls_json_is_exact_and_follows_pages() {
     assert_eq!(desk.wb(&["ls"]).ends(0).text().lines().count(), 8);
 }
 
+/// As a gateway of an older version tells of it, or of which nobody has said how long it will be.
+#[test]
+fn ls_says_how_far_what_is_not_complete_has_come() {
+    let desk = Desk::new();
+    for (offset, length, expected) in [
+        (json!(0), json!(512), "0 B / 512 B"),
+        (json!(1_048_576), json!(null), "1.05 MB / ?"),
+        (json!(null), json!(null), "-"),
+    ] {
+        desk.fake.state().uploads.clear();
+        desk.fake.open_upload("01B", "b.log", "1001");
+        desk.fake.state().uploads[0]["offset"] = offset;
+        desk.fake.state().uploads[0]["length"] = length;
+        let text = desk.wb(&["ls", "--state", "open"]).ends(0).text();
+        let columns: Vec<_> =
+            text.lines().nth(1).unwrap().split("  ").filter(|text| !text.is_empty()).collect();
+        assert_eq!(columns[2].trim(), expected, "{text}");
+    }
+    let (_, said) = answer(&desk, &["rm", "01B"], "n\n");
+    assert!(said.contains("  -, not complete  "), "{said}");
+}
+
+#[test]
+fn ls_of_a_partner_that_does_not_exist_finds_nothing() {
+    let desk = Desk::new();
+    desk.fake.state().partners =
+        vec![json!({"id": "acme", "name": "Acme", "organization_id": 42, "bucket": false})];
+    for arguments in [&["ls", "--partner", "acmee"][..], &["ls", "--partner", "acmee", "--json"]] {
+        let run = desk.wb(arguments).ends(3);
+        assert!(
+            run.stdout.is_empty() && run.stderr.contains("no partner has the id `acmee`"),
+            "{}",
+            run.stderr
+        );
+    }
+    desk.wb(&["ls", "--partner", "acme"]).ends(0);
+    desk.wb(&["ls", "--partner", "acme", "--json"]).ends(0);
+    // Whose uploads are there exists.
+    desk.fake.upload("01A", "a.log", "1001", fake::bytes(5));
+    desk.fake.state().partners.clear();
+    desk.wb(&["ls", "--partner", "acme"]).ends(0);
+}
+
 #[test]
 fn ls_hands_its_filters_to_the_gateway() {
     let desk = Desk::new();
+    desk.fake.state().partners = vec![json!({"id": "acme"})];
     let run = desk.wb(&[
         "ls",
         "--ticket",

@@ -11,6 +11,7 @@ mod get;
 mod links;
 mod lists;
 mod many;
+mod proxy;
 mod resume;
 mod s3;
 mod store;

@@ -20,7 +20,16 @@ fn a_file_finds_its_receipt_by_digest_whatever_its_name() {
     let desk = desk();
     std::fs::write(desk.path("renamed"), fake::bytes(6_000)).unwrap();
     let run = desk.wb(&["verify", "renamed"]).ends(0);
-    assert!(run.text().contains("verified, upload 01B"), "{}", run.text());
+    let said = " verified, upload 01B, ticket 2001, which arrived under another name: `b.log`\n";
+    assert!(run.text().ends_with(said), "{}", run.text());
+    let run = desk.wb(&["verify", "renamed", "--json"]).ends(0);
+    assert_eq!((&run.objects()[0]["name"], &run.objects()[0]["same_name"]), (&"b.log".into(), &false.into()));
+    // A name that is another upload's does not count: the digest does, and what it is of is said.
+    std::fs::write(desk.path("a.log"), fake::bytes(6_000)).unwrap();
+    assert!(desk.wb(&["verify", "a.log"]).ends(0).text().ends_with(said));
+    std::fs::write(desk.path("b (2).log"), fake::bytes(6_000)).unwrap();
+    let run = desk.wb(&["verify", "b (2).log"]).ends(0);
+    assert!(run.text().ends_with(" verified, upload 01B, ticket 2001, `b.log`\n"), "{}", run.text());
     desk.wb(&["verify", "renamed", "--ticket", "1001"]).ends(3);
     desk.wb(&["verify", "renamed", "--id", "01A"]).ends(5);
     desk.wb(&["verify", "renamed", "--id", "01B"]).ends(0);
@@ -93,6 +102,7 @@ fn stored_bytes_are_fetched_and_not_kept() {
     desk.fake.upload("01LARGE", "large", "1001", fake::bytes(LARGE));
     let run = desk.wb(&["verify", "01LARGE", "01A"]).ends(0);
     assert_eq!(run.text().lines().count(), 2);
+    assert!(run.text().ends_with(" verified, upload 01A, ticket 1001, `a.log`\n"), "{}", run.text());
     desk.fake.corrupt("01LARGE", 20 << 20);
     let run = desk.wb(&["verify", "01LARGE", "--json"]).ends(5);
     assert_eq!(run.objects()[0]["verified"], false);

@@ -103,11 +103,13 @@ fn vouched(item: &Item) -> anyhow::Result<()> {
 
 /// A line of data; a mismatch is printed only for programs, people get the error.
 fn report(item: &Item, what: &str, right: Option<&Sums>, output: &Output) -> anyhow::Result<()> {
+    // A local file is verified against an object, which is named then.
+    let against = item.facts["key"].as_str().filter(|key| *key != what);
     if output.is_json() {
         let mut object = item.facts.clone();
         object["verified"] = right.is_some().into();
         object["verified_by"] = right.and_then(|_| item.proof.verified_by()).into();
-        if object["key"] != what {
+        if against.is_some() {
             object["path"] = Value::String(what.to_owned());
         }
         return output.object(&object);
@@ -115,5 +117,10 @@ fn report(item: &Item, what: &str, right: Option<&Sums>, output: &Output) -> any
     let Some(sums) = right else {
         return Ok(());
     };
-    output.line(&format!("{what}  {}  {}", output::size(item.size_bytes), verdict(&item.proof, sums)))
+    let against = against.map(|key| format!(", as `{key}`")).unwrap_or_default();
+    output.line(&format!(
+        "{what}  {}  {}{against}",
+        output::size(item.size_bytes),
+        verdict(&item.proof, sums)
+    ))
 }

@@ -70,6 +70,35 @@ fn what_vouches_for_an_object_without_a_receipt() {
     assert_eq!(store.names("."), ["digest", "empty", "nonsense"]);
 }
 
+/// The longest key that S3 knows has no room for a receipt beside it.
+#[test]
+fn the_longest_keys_are_fetched() {
+    let store = Store::new();
+    let content = Bytes::from("content");
+    let folder = format!("in/1001/{}/", id(1));
+    let named = |length: usize| format!("{folder}{}", "x/".repeat(500))[..length - 1].to_owned() + "n";
+    for length in [1_024, 1_012, 1_011] {
+        let key = named(length);
+        store.put(&key, Vec::new(), &content);
+        for what in [key.as_str(), key.strip_prefix("in/").unwrap()] {
+            let run = store.wb(&["--json", "get", what, "-o", "out", "--force"]).ends(0);
+            assert_eq!(run.objects()[0]["verified_by"], "crc64nvme", "{length}");
+        }
+        assert_eq!(read(store.path("out/n")), content, "{length}");
+        assert_eq!(
+            store.wb(&["--json", "verify", &key]).ends(0).objects()[0]["unverified"],
+            true,
+            "{length}"
+        );
+    }
+    let listed = store.wb(&["--json", "ls", "--long"]).ends(0).objects();
+    assert_eq!(listed.iter().filter(|object| object["unverified"] == true).count(), 3, "{listed:?}");
+    assert_eq!(store.wb(&["ls", "--ticket", "1001"]).ends(0).text().lines().count(), 4);
+    // A key that no object can have.
+    store.wb(&["get", &"k".repeat(1_025)]).ends(3);
+    store.wb(&["get", &"k".repeat(1_023)]).ends(3);
+}
+
 #[test]
 fn other_bytes_than_the_receipt_speaks_of_are_status_5() {
     let store = Store::new();
@@ -176,7 +205,9 @@ fn local_files_are_compared_with_what_is_stored() {
     std::fs::write(store.path("a.log"), &content).unwrap();
     for what in [id(1).as_str(), "1001", "own"] {
         let run = store.wb(&["verify", "a.log", "--id", what]).ends(0);
+        let key = if what == "own" { "in/own".to_owned() } else { format!("in/1001/{}/a.log", id(1)) };
         assert!(run.text().starts_with("a.log  7 B  sha256 "), "{}", run.text());
+        assert!(run.text().ends_with(&format!(", as `{key}`\n")), "{}", run.text());
     }
     store.wb(&["verify", "a.log", "--id", &id(2)]).ends(3);
     std::fs::write(store.path("a.log"), "changed").unwrap();
