@@ -59,11 +59,16 @@ impl Gateway {
     }
 }
 
-/// The release binary beside the benchmark's own, brought up to date first.
+/// The program that `WEIGHBRIDGE_BENCH_PROGRAM` names; else the release binary beside the benchmark's own, brought up to date
+/// first.
 ///
 /// # Errors
-/// When it cannot be built.
+/// When it is not there, or cannot be built.
 pub fn binary() -> anyhow::Result<PathBuf> {
+    if let Some(named) = env::var_os("WEIGHBRIDGE_BENCH_PROGRAM") {
+        let binary = PathBuf::from(named);
+        return binary.canonicalize().with_context(|| format!("find `{}`", binary.display()));
+    }
     // `target/release/deps/throughput-HASH` is this program.
     let program = env::current_exe()?;
     let folder = program.parent().and_then(Path::parent).context("find the target folder")?;
