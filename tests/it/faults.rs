@@ -2,6 +2,7 @@
 //! uploads gone, no room. The offset never covers a gap, the object is what was sent, and no call is made in vain.
 
 mod again;
+mod away;
 mod proxied;
 
 use bucket::{Crc64Hasher, Metadata, Payload};
@@ -163,8 +164,8 @@ async fn a_part_that_a_stale_writer_overwrote_is_never_in_the_object() {
     let (key, multipart_id) = setting.multipart().await;
     bucket.put_part(&key, &multipart_id, 2, &payload(&noise(PART, 12))).await.unwrap();
     let done = setting.sandbox.go_on(&own, &bytes, 20_000_000);
-    assert_eq!((done.status, done.problem().as_str()), (500, "/problems/internal"), "{done:?}");
-    assert!(done.json()["detail"].as_str().unwrap().contains("Try again"), "{done:?}");
+    assert_eq!((done.status, done.problem().as_str()), (410, "/problems/upload-gone"), "{done:?}");
+    assert!(done.json()["detail"].as_str().unwrap().contains("Send the file again"), "{done:?}");
     assert!(!objects(&bucket).await.contains(&key), "other bytes are in an object");
     assert!(setting.gateway.log().contains("ERROR"), "an operator is told");
     assert_eq!(curl(&["-I", &own]).status, 410);

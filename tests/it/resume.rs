@@ -101,6 +101,13 @@ fn several_unfinished_files_of_a_name_are_told_apart() {
     let candidates = named.json()["uploads"].as_array().unwrap().clone();
     assert_eq!(candidates.len(), 2, "{candidates:?}");
     assert!(candidates.iter().all(|one| one["id"].is_string() && one["started_at"].is_string()));
+    // One that begins with the first byte could be each of them, or none: its length does not tell.
+    for offset in ["Upload-Offset: 0", "upload-offset: 0"] {
+        let path = world.path("third", &noise(3_000, 3));
+        let third = curl(&["-H", offset, "-T", &path, &url]);
+        assert_eq!((third.status, third.problem().as_str()), (409, "/problems/ambiguous-name"), "{third:?}");
+        assert_eq!(third.json()["uploads"].as_array().unwrap().len(), 2, "{third:?}");
+    }
     // The length tells which.
     let rest = world.path("rest", &second[500..]);
     let done = curl(&["-H", "Content-Range: bytes 500-1999/2000", "-T", &rest, &url]);
@@ -108,6 +115,34 @@ fn several_unfinished_files_of_a_name_are_told_apart() {
     assert_eq!(go_on(&world, &url, &first, 400).json()["sha256"], sha256(&first));
     let nobody = curl(&["-I", &format!("{link}/nobody.bin")]);
     assert_eq!(nobody.status, 404, "{nobody:?}");
+}
+
+/// The file has grown since its first bytes were sent, or was another all along.
+#[test]
+fn bytes_beyond_the_length_do_not_take_back_what_was_acknowledged() {
+    let world = SHARED.world();
+    let (link, bytes) = (link(&world), noise(21, 7));
+    let kind = "https://iana.org/assignments/http-problem-types#inconsistent-upload-length";
+    for (at, framing) in ["Content-Length: 11", "Transfer-Encoding: chunked"].iter().enumerate() {
+        for by_name in [true, false] {
+            let named = format!("{link}/grown-{at}-{by_name}.bin");
+            let first = world.path("first", &bytes[..10]);
+            let begun = curl(&["-H", "Content-Range: bytes 0-9/20", "-T", &first, &named]);
+            assert_eq!((begun.status, begun.offset()), (204, 10), "{begun:?}");
+            let url = if by_name { &named } else { &begun.headers["location"] };
+            let mut raw = Raw::request("PUT", url, &[framing, "Upload-Offset: 10"]);
+            if at == 0 {
+                raw.send(&bytes[10..]);
+            } else {
+                raw.chunk(&bytes[10..]);
+                raw.chunk(b"");
+            }
+            let more = raw.answer().unwrap();
+            assert_eq!((more.status, more.problem().as_str()), (400, kind), "{more:?}");
+            assert_eq!(curl(&["-I", url]).offset(), 10);
+            assert_eq!(go_on(&world, url, &bytes[..20], 10).json()["sha256"], sha256(&bytes[..20]));
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The support side's API: who may ask, what is listed, how bytes come out, and what is written down about it.
 
 use serde_json::{Value, json};
-use tests::{Answer, Sandbox, World, curl, eventually_async, noise, object, objects, repr_digest};
+use tests::{
+    Answer, Raw, Sandbox, World, curl, eventually, eventually_async, noise, object, objects, repr_digest,
+};
 
 /// What every refusal here is.
 fn assert_problem(answer: &Answer, status: u16, what: &str) {
@@ -325,6 +327,51 @@ async fn content_is_always_an_attachment_whatever_its_name() {
         }
         let through = sandbox.staff(&format!("/uploads/{upload}/content?via=gateway"), &[]);
         assert_eq!(through.headers["x-content-type-options"], "nosniff");
+    }
+}
+
+/// Whoever ends an upload that is on its way is in the audit, and its sender hears that it is gone.
+#[tokio::test]
+async fn an_upload_that_is_deleted_while_it_is_sent_is_gone_for_its_sender() {
+    let World { gateway, sandbox } = World::start();
+    let link = sandbox.link("acme");
+    let bytes = noise(20_000_000, 5);
+    for (number, (by_staff, headers)) in [
+        (true, &["Content-Length: 20000000"][..]),
+        (true, &["Transfer-Encoding: chunked"]),
+        (false, &["Content-Length: 20000000"]),
+        (true, &["Content-Length: 20000000", "Upload-Complete: ?1"]),
+        (true, &["Content-Length: 20000000", "Idempotency-Key: its-own"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let url = format!("{link}/deleted-{number}.bin");
+        let mut sender = Raw::request("PUT", &url, headers);
+        let sent = &bytes[..9_000_000];
+        assert!(if headers[0].starts_with("Transfer") { sender.chunk(sent) } else { sender.send(sent) });
+        let own = eventually("it has begun", || {
+            let state = curl(&["-I", &url]);
+            (state.status == 204 && state.offset() > 0).then(|| state.headers["location"].clone())
+        });
+        let id = own.rsplit('/').next().unwrap();
+        let deleted = if by_staff {
+            sandbox.staff(&format!("/uploads/{id}"), &["-X", "DELETE"])
+        } else {
+            curl(&["-X", "DELETE", &own])
+        };
+        assert_eq!(deleted.status, 204, "{deleted:?}");
+        let ended = sender.answer().unwrap();
+        assert_eq!(
+            (ended.status, ended.problem().as_str()),
+            (410, "/problems/upload-gone"),
+            "{headers:?} {ended:?}"
+        );
+        let audit = gateway.admin_ok(&["audit", "--subject", id]);
+        let audit: Vec<Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((audit.len(), &audit[0]["action"]), (1, &json!("upload.cancel")), "{audit:?}");
+        let actor = if by_staff { "staff:" } else { "link:" };
+        assert!(audit[0]["actor"].as_str().unwrap().starts_with(actor), "{audit:?}");
     }
 }
 

@@ -123,6 +123,9 @@ impl Sandbox {
         let path = self.data().join("serve.toml");
         let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         change(&mut config);
+        // A test that takes storage away wants to hear of it.
+        let limits = config.entry("limits").or_insert_with(|| toml::Table::new().into());
+        limits.as_table_mut().unwrap().entry("storage_wait").or_insert_with(|| "1s".into());
         self.secure(&mut config);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         path

@@ -70,9 +70,11 @@ where
         ("NoSuchKey" | "NoSuchVersion", _) => Error::NotFound("object"),
         ("NoSuchLifecycleConfiguration" | "NoSuchTagSet", _) => Error::NotFound("setting"),
         // `NotFound` is what the SDK makes of an empty body.
-        ("" | "NotFound", Some(404)) | ("", Some(401 | 403 | 412)) => Error::Unavailable(format!(
-            "this answer has no error code of S3: check what stands between here and the store, and `endpoint`: {text}"
-        )),
+        ("" | "NotFound", Some(404)) | ("", Some(200..=299 | 401 | 403 | 412)) => {
+            Error::Unavailable(format!(
+                "this answer has no error code of S3: check what stands between here and the store, and `endpoint`: {text}"
+            ))
+        }
         (_, Some(404)) => Error::Unavailable(text),
         (
             "BadDigest"
@@ -202,6 +204,7 @@ mod tests {
             (400, "", "refused"),
             (409, "", "unavailable"),
             (200, "InternalError", "unavailable"),
+            (200, "", "unavailable"),
             (501, "", "refused"),
             (503, "SlowDown", "unavailable"),
         ] {

@@ -292,6 +292,21 @@ impl Bucket {
         }
     }
 
+    /// Whether a multipart upload has gone without having become an object: its parts cannot be listed, a listing of the
+    /// multipart uploads for its key has it no more, and nothing lies at the key. One answer alone proves nothing.
+    ///
+    /// # Errors
+    /// As [`Error`], without [`Error::NotFound`].
+    pub async fn has_lost(&self, key: &str, multipart_id: &str) -> Result<bool> {
+        match self.parts(key, multipart_id).await {
+            Err(Error::NotFound(_)) => {}
+            other => return other.map(|_| false),
+        }
+        let listed = self.multiparts(key).await?;
+        let is_listed = listed.iter().any(|(found, id)| found == key && id == multipart_id);
+        Ok(!is_listed && self.head(key).await?.is_none())
+    }
+
     /// A URL on the public endpoint that serves the object as an attachment for `expires_in`, at most 7 days; for less
     /// where the credentials end before.
     ///

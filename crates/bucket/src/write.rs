@@ -38,11 +38,9 @@ impl Bucket {
         metadata: &Metadata,
         payload: &Payload,
     ) -> Result<()> {
-        let request = || {
-            let request = self.put_request(key, content_type, metadata, payload);
-            Box::pin(request.customize().disable_payload_signing().send())
-        };
-        tagged(bounded(resent(request)).await?.e_tag).map(drop)
+        let request = self.put_request(key, content_type, metadata, payload);
+        let answer = Box::pin(request.customize().disable_payload_signing().send());
+        tagged(bounded(answer).await?.e_tag).map(drop)
     }
 
     pub(crate) fn put_request(
@@ -124,24 +122,21 @@ impl Bucket {
         payload: &Payload,
     ) -> Result<String> {
         let number = part_number(number)?;
-        let request = || {
-            let request = self
-                .client
-                .upload_part()
-                .bucket(self.name())
-                .key(key)
-                .upload_id(multipart_id)
-                .part_number(number)
-                .set_expected_bucket_owner(self.owner())
-                .body(payload.stream());
-            let request = match self.checks() {
-                Checks::Whole | Checks::Parts => request.checksum_crc64_nvme(payload.crc64().to_base64()),
-                Checks::Md5 => request.content_md5(payload.md5_base64()),
-            };
-            Box::pin(request.customize().disable_payload_signing().send())
+        let request = self
+            .client
+            .upload_part()
+            .bucket(self.name())
+            .key(key)
+            .upload_id(multipart_id)
+            .part_number(number)
+            .set_expected_bucket_owner(self.owner())
+            .body(payload.stream());
+        let request = match self.checks() {
+            Checks::Whole | Checks::Parts => request.checksum_crc64_nvme(payload.crc64().to_base64()),
+            Checks::Md5 => request.content_md5(payload.md5_base64()),
         };
-        let answer = bounded(resent(request)).await?;
-        tagged(answer.e_tag)
+        let answer = Box::pin(request.customize().disable_payload_signing().send());
+        tagged(bounded(answer).await?.e_tag)
     }
 
     /// Publishes the object made of these parts, asserting size and checksum of the whole. A store that does not check
@@ -241,18 +236,6 @@ pub(crate) async fn bounded_by<T, E>(
     match tokio::time::timeout(Bucket::CALL_TIMEOUT, call).await {
         Ok(answer) => answer.map_err(|error| sort(&error)),
         Err(_) => Err(Error::Unavailable("no answer in time".into())),
-    }
-}
-
-/// Sends once more what the store says was damaged on its way: what we hold is what the checksum was made of.
-async fn resent<T, E, F>(request: impl Fn() -> F) -> std::result::Result<T, SdkError<E>>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    F: Future<Output = std::result::Result<T, SdkError<E>>>,
-{
-    match request().await {
-        Err(error) if matches!(sort(&error), Error::Damaged(_)) => request().await,
-        other => other,
     }
 }
 

@@ -2,7 +2,8 @@
 //! writes everything before it reads gets the refusal too.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -10,6 +11,7 @@ use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep};
 use upload::{BodyError, Frame};
@@ -17,7 +19,8 @@ use upload::{BodyError, Frame};
 use crate::config::Limits;
 use crate::headers;
 
-/// A body whose sender must keep the minimum rate, measured over the time we wait for it: what storage takes is ours.
+/// A body whose sender must keep the minimum rate, measured over the time we wait for it: what storage takes is ours, also
+/// where it keeps us from looking at what has come meanwhile.
 pub(crate) struct Incoming {
     body: Body,
     /// Whether it is a whole file: what is said of the body is then said of the file.
@@ -27,7 +30,32 @@ pub(crate) struct Incoming {
     waited: Duration,
     bytes: u64,
     waiting_since: Option<Instant>,
+    arrival: Arc<Arrival>,
     timer: Pin<Box<Sleep>>,
+}
+
+/// When what we wait for came, which may be long before anybody looks.
+#[derive(Default)]
+struct Arrival {
+    at: Mutex<Option<Instant>>,
+    reader: AtomicWaker,
+}
+
+impl Arrival {
+    fn take(&self) -> Option<Instant> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Wake for Arrival {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+        self.reader.wake();
+    }
 }
 
 impl Incoming {
@@ -40,6 +68,7 @@ impl Incoming {
             waited: Duration::ZERO,
             bytes: 0,
             waiting_since: None,
+            arrival: Arc::default(),
             timer: Box::pin(tokio::time::sleep(limits.min_rate_window)),
         }
     }
@@ -64,9 +93,12 @@ impl Stream for Incoming {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.arrival.reader.register(cx.waker());
+            let (came, waker) = (self.arrival.take(), Waker::from(Arc::clone(&self.arrival)));
+            if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(&waker))
+            {
                 if let Some(since) = self.waiting_since.take() {
-                    self.waited += since.elapsed();
+                    self.waited += came.unwrap_or_else(Instant::now).saturating_duration_since(since);
                 }
                 let Some(frame) = frame else { return Poll::Ready(None) };
                 let Ok(frame) = frame else { return Poll::Ready(Some(Err(BodyError::Interrupted))) };
@@ -159,4 +191,40 @@ pub(crate) fn discard(unread: Body, limits: &Limits) {
             };
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A body fed by hand, of which 1,000 bytes a second are asked over 30 s.
+    fn incoming() -> (mpsc::UnboundedSender<&'static [u8]>, Incoming) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let frames = stream::unfold(receiver, |mut receiver| async move {
+            let bytes: &[u8] = receiver.recv().await?;
+            Some((Ok::<_, std::convert::Infallible>(bytes), receiver))
+        });
+        (sender, Incoming::new(Body::from_stream(frames), true, &Limits::default()))
+    }
+
+    /// Storage lets a sender wait that has sent: only the time until its bytes came is its own.
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_is_not_slow_while_nobody_reads() {
+        let (sender, mut body) = incoming();
+        for _ in 0..3 {
+            assert!(futures_util::poll!(body.next()).is_pending());
+            tokio::time::advance(Duration::from_secs(1)).await;
+            sender.send(b"a byte or two").unwrap();
+            tokio::time::advance(Duration::from_secs(80)).await;
+            assert!(matches!(body.next().await, Some(Ok(Frame::Bytes(_)))));
+        }
+        assert_eq!(body.waited, Duration::from_secs(3));
+        // One that sends nothing is.
+        assert!(futures_util::poll!(body.next()).is_pending());
+        tokio::time::advance(Duration::from_secs(80)).await;
+        assert!(matches!(body.next().await, Some(Err(BodyError::TooSlow))));
+    }
 }

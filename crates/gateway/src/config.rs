@@ -52,6 +52,9 @@ pub(crate) struct Server {
     pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
+/// Proxies are asked to be patient for 15 minutes.
+const STORAGE_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// Everything that bounds something, in one place.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -61,6 +64,8 @@ pub(crate) struct Limits {
     pub(crate) link_expiry: Duration,
     /// How long an interrupted upload may be resumed. No bucket may drop its parts before.
     pub(crate) resume_window: Duration,
+    /// How long a request waits for a bucket that does not answer.
+    pub(crate) storage_wait: Duration,
     /// A body slower than this over a window is ended with 408. Bytes per second.
     pub(crate) min_rate: u64,
     pub(crate) min_rate_window: Duration,
@@ -89,6 +94,8 @@ impl Default for Limits {
             ticket_attachment_bytes: 20_000_000,
             link_expiry: Duration::from_secs(48 * 60 * 60),
             resume_window: Duration::from_secs(48 * 60 * 60),
+            // An outage of a minute, and the time it takes to notice its end.
+            storage_wait: Duration::from_secs(90),
             min_rate: 1_000,
             min_rate_window: Duration::from_secs(30),
             // A script that sends 32 files side by side is not an attack.
@@ -245,6 +252,7 @@ fn limits(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
             .unwrap_or(default.ticket_attachment_bytes),
         link_expiry: section.duration("link_expiry", "48h", found).unwrap_or(default.link_expiry),
         resume_window: section.duration("resume_window", "48h", found).unwrap_or(default.resume_window),
+        storage_wait: section.duration("storage_wait", "90s", found).unwrap_or(default.storage_wait),
         min_rate: section.size("min_rate", default.min_rate, found).unwrap_or(default.min_rate),
         min_rate_window: section.duration("min_rate_window", "30s", found).unwrap_or(default.min_rate_window),
         link_open_uploads: count(&mut section, "link_open_uploads", default.link_open_uploads, found)
@@ -337,6 +345,10 @@ fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>
         if zero {
             section.wrong(key, "is 0", "write more than 0", found);
         }
+    }
+    if limits.storage_wait > STORAGE_WAIT_MAX {
+        let mend = format!("write at most {}m", STORAGE_WAIT_MAX.as_secs() / 60);
+        section.wrong("storage_wait", "is longer than senders and proxies wait", &mend, found);
     }
     if limits.link_unfinished_bytes < limits.max_upload_bytes {
         let mend = format!("write at least max_upload_bytes ({}), or lower that", limits.max_upload_bytes);

@@ -277,6 +277,11 @@ impl Asking {
         if self.address.ends_with("/u/-/") { "-u any:TOKEN " } else { "" }
     }
 
+    /// As the audit names whoever asks.
+    pub(crate) fn actor(&self) -> String {
+        format!("link:{}", self.link.id)
+    }
+
     /// Address of an upload of this link.
     pub(crate) fn location(&self, id: &str) -> String {
         format!("{}uploads/{id}", self.address)

@@ -425,14 +425,31 @@ impl From<upload::Error> for Problem {
             E::TooManyOpen => too_many_open(),
             E::TooMuchUnfinished { max } => too_much_unfinished(max),
             E::Busy { retry_after } => unavailable("Too much is being sent at the moment.", retry_after),
-            E::Unavailable(source) => {
-                tracing::warn!(error = source, "storage is unavailable");
-                storage_down()
-            }
-            E::Internal(source) => {
-                tracing::error!(error = source, "upload failed");
-                internal()
-            }
+            error @ (E::Unavailable(_) | E::Refused(_) | E::Damaged(_) | E::Internal(_)) => of_ours(error),
+        }
+    }
+}
+
+/// What is wrong on our side: an operator is told more than the sender.
+fn of_ours(error: upload::Error) -> Problem {
+    use upload::Error as E;
+    match error {
+        E::Unavailable(source) => {
+            tracing::warn!(error = source, "storage is unavailable");
+            storage_down()
+        }
+        E::Refused(source) => {
+            tracing::error!(error = source, "storage refuses: an operator must act");
+            storage_down()
+        }
+        E::Damaged(source) => {
+            tracing::error!(error = source, "storage damages bytes: an operator must look");
+            let what = "Storage did not get, or give back, the bytes as they were sent; nothing more of this request was kept.";
+            unavailable(what, RETRY_SOON)
+        }
+        other => {
+            tracing::error!(error = %other, "upload failed");
+            internal()
         }
     }
 }

@@ -24,6 +24,7 @@ fn what_logs_and_metrics_call_it_is_what_the_sender_sees() {
         E::TooManyOpen,
         E::TooMuchUnfinished { max: 1 },
         E::Unavailable(String::new()),
+        E::Refused(String::new()),
         E::Internal(String::new()),
     ] {
         let reason = error.reason();

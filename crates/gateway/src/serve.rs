@@ -91,6 +91,7 @@ pub(crate) fn engine(
         link_open_uploads_max: config.limits.link_open_uploads,
         link_unfinished_bytes_max: config.limits.link_unfinished_bytes,
         resume_window: config.limits.resume_window,
+        storage_wait: config.limits.storage_wait,
     };
     upload::Uploads::new(ledger.clone(), buckets.clone(), limits, completed)
 }

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use crate::{Ledger, Result, Upload, now_ms};
+use crate::{Ledger, Result, Upload, audit, now_ms};
 
 impl Ledger {
     /// Cancels an upload because it is `original` once more, and remembers that. False when it is no longer under this epoch,
@@ -32,6 +32,8 @@ impl Ledger {
             .bind(original)
             .execute(&mut *tx)
             .await?;
+        let why = format!("the same file as {original}");
+        audit::write(&mut *tx, "gateway", "upload.cancel", id, &why).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -312,11 +312,12 @@ impl Ledger {
     }
 
     /// Ends an upload that is open or completing; what it left in a bucket waits for [`Ledger::unswept`].
-    /// With an epoch, only if it is still ours. Says whether it did.
+    /// With an epoch, only if it is still ours. The audit has for whom, and why. Says whether it did.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn cancel(&self, id: &str, epoch: Option<i64>) -> Result<bool> {
+    pub async fn cancel(&self, id: &str, epoch: Option<i64>, actor: &str, why: &str) -> Result<bool> {
+        let mut tx = self.begin().await?;
         let done = sqlx::query(
             "UPDATE uploads SET state = 'cancelled', epoch = epoch + 1, updated_at = $3 \
              WHERE id = $1 AND (CAST($2 AS BIGINT) IS NULL OR epoch = $2) AND state IN ('open', 'completing')",
@@ -324,9 +325,15 @@ impl Ledger {
         .bind(id)
         .bind(epoch)
         .bind(now_ms())
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
-        Ok(done.rows_affected() > 0)
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        audit::write(&mut *tx, actor, "upload.cancel", id, why).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Takes a complete upload out of every listing; its object waits for [`Ledger::unswept`].

@@ -8,11 +8,13 @@ use bucket::Crc64;
 use bytes::Bytes;
 use futures_util::Stream;
 use ledger::{Appending, Numbers, State, Upload, now_ms};
+use tokio_util::sync::CancellationToken;
 
 use crate::budget::Account;
-use crate::engine::{Place, Uploads, busy, signed, unsigned};
+use crate::engine::{GATEWAY, Place, Uploads, busy, signed, unsigned};
 use crate::hash::Hasher;
 use crate::part::Part;
+use crate::patience::Hurry;
 use crate::receiving::Receiving;
 use crate::room::Growth;
 use crate::{Digest, Error, Result, digest};
@@ -34,6 +36,8 @@ pub struct Append {
     pub digests: Vec<Digest>,
     /// Digests of this body alone: all of it is kept, or nothing.
     pub content: Vec<Digest>,
+    /// Whether bytes beyond the length end the upload, and not this request alone: the IETF draft demands it.
+    pub invalidates: bool,
 }
 
 /// Where a file ends.
@@ -93,7 +97,7 @@ impl Uploads {
         }
         let Some(account) = self.0.budget.admit(&seen.partner_id, &seen.link_id).await else {
             // Only one that no append has begun: another may be under way.
-            self.give_up(id, 0, &busy()).await;
+            self.give_up(id, 0, append, &busy()).await;
             return Err(busy());
         };
         let place = self.take_over(id).await;
@@ -113,14 +117,20 @@ impl Uploads {
         }
         .await;
         let result = match result {
-            Err(Error::Superseded) => Err(self.why_superseded(id).await),
+            // One that gave up waiting for its bucket because another took over ends as that.
+            Err(error)
+                if matches!(error, Error::Superseded)
+                    || (place.evicted().is_cancelled() && error.is_for_now()) =>
+            {
+                Err(self.why_superseded(id).await)
+            }
             other => other,
         };
         match &result {
             Ok(_) => self.0.completed.notify_one(),
             // Whoever took over has the upload now.
             Err(Error::Superseded) if place.evicted().is_cancelled() => {}
-            Err(error) => self.give_up(id, epoch, error).await,
+            Err(error) => self.give_up(id, epoch, append, error).await,
         }
         result
     }
@@ -146,14 +156,22 @@ impl Uploads {
         Ok(self.0.ledger.upload(&receiving.upload.id).await?)
     }
 
-    /// The ledger refuses a writer whose link was revoked as it refuses one that was replaced: this tells them apart.
+    /// The ledger refuses a writer whose link was revoked, or whose upload was ended, as it refuses one that was replaced: this
+    /// tells them apart.
     async fn why_superseded(&self, id: &str) -> Error {
-        let withdrawn = async {
-            let link = self.0.ledger.link(&self.0.ledger.upload(id).await?.link_id).await?;
+        let why = async {
+            let upload = self.0.ledger.upload(id).await?;
+            let link = self.0.ledger.link(&upload.link_id).await?;
             let partner = self.0.ledger.partner(&link.partner_id).await?;
-            Ok::<_, ledger::Error>(link.revoked_at.is_some() || partner.disabled_at.is_some())
+            Ok::<_, ledger::Error>(if link.revoked_at.is_some() || partner.disabled_at.is_some() {
+                Error::Revoked
+            } else if matches!(upload.state, State::Cancelled | State::Removed) {
+                Error::Gone
+            } else {
+                Error::Superseded
+            })
         };
-        if withdrawn.await.unwrap_or(false) { Error::Revoked } else { Error::Superseded }
+        why.await.unwrap_or(Error::Superseded)
     }
 
     /// Makes the upload this append's. What an older one stored until now is passed over: it came from the same file.
@@ -208,6 +226,11 @@ impl Uploads {
             account,
             evicted: place.evicted().clone(),
             stopping: self.stopping(upload.resumable),
+            hurry: Hurry {
+                evicted: place.evicted().clone(),
+                stopping: self.stopping(upload.resumable),
+                ending: CancellationToken::new(),
+            },
             lease: place.lease().clone(),
             hasher,
             announced,
@@ -240,25 +263,25 @@ impl Uploads {
     }
 
     /// Cancels what a failed append leaves, if it is still its own. Publishing that may yet succeed is left to recovery, and
-    /// an upload that may be resumed to its sender, unless no more of the same could make it right, or nothing is durable of
-    /// one that began with this request: then its sender begins anew.
-    async fn give_up(&self, id: &str, epoch: i64, error: &Error) {
+    /// an upload that may be resumed to its sender, unless this error ends it, or nothing is durable of one that began with this
+    /// request: then its sender begins anew.
+    async fn give_up(&self, id: &str, epoch: i64, append: &Append, error: &Error) {
         let cancelled = async {
             let upload = self.0.ledger.upload(id).await?;
             let has_bytes = upload.multipart_id.is_some() || upload.offset > 0;
             let publishing = upload.state == State::Completing && has_bytes;
-            let may_yet_complete = publishing && matches!(error, Error::Unavailable(_));
+            let may_yet_complete = publishing && error.is_for_now();
             let may_be_resumed = upload.resumable
                 && upload.state == State::Open
-                && (error.can_go_on() || matches!(error, Error::Superseded))
-                && !goes_past_the_end(&upload, error)
+                && !ends(&upload, append, error)
                 && !upload.is_unheard_of();
             if may_be_resumed {
                 crate::observe::kept();
             }
-            Ok::<_, ledger::Error>(
-                !may_yet_complete && !may_be_resumed && self.0.ledger.cancel(id, Some(epoch)).await?,
-            )
+            if may_yet_complete || may_be_resumed {
+                return Ok(false);
+            }
+            self.0.ledger.cancel(id, Some(epoch), GATEWAY, error.reason()).await
         };
         match cancelled.await {
             Ok(true) => self.clear_later(id.to_owned()),
@@ -271,8 +294,19 @@ impl Uploads {
     }
 }
 
-/// A file that is longer than it was said to be cannot become what its sender meant; one whose last bytes are missing can.
-fn goes_past_the_end(upload: &Upload, error: &Error) -> bool {
+/// Whether an error ends an upload that may be resumed, and not its request alone. What was acknowledged is given up for none
+/// that says something of the bytes that came now, or of storage.
+fn ends(upload: &Upload, append: &Append, error: &Error) -> bool {
     let length = upload.length.map(unsigned);
-    matches!(error, Error::LengthMismatch { declared, actual } if actual > declared && length == Some(*declared))
+    match error {
+        Error::Gone | Error::Revoked | Error::DigestMismatch { .. } | Error::UnreadableSideFile { .. } => {
+            true
+        }
+        Error::LengthMismatch { declared, actual } => {
+            append.invalidates && actual > declared && length == Some(*declared)
+        }
+        // The request that began it brings more than there may be: nothing of it was acknowledged, and nothing can become of it.
+        Error::TooLarge { .. } => upload.begins_with_body && upload.epoch <= 1,
+        _ => false,
+    }
 }

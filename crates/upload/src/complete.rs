@@ -5,21 +5,16 @@ use std::time::Duration;
 
 use bucket::{Bucket, Crc64, Listed, Metadata, PartTag, Payload};
 use ledger::{Completed, Completing, Original, Part, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::append::{Append, BodyError, End, Frame};
-use crate::engine::{Uploads, destination, signed, unsigned};
+use crate::engine::{GATEWAY, Uploads, destination, signed, unsigned};
 use crate::observe::ended_alone;
 use crate::receiving::{Receiving, deadline};
 use crate::side::Side;
-use crate::{Algorithm, Error, Result};
+use crate::{Algorithm, Error, Result, lost};
 
-/// Publishing is tried again within the request, for about 30 s with the retries of each call; after that recovery goes
-/// on with it.
-#[cfg(not(test))]
-const PUBLISH_WAITS_MS: [u64; 4] = [1_000, 2_000, 4_000, 8_000];
-#[cfg(test)]
-const PUBLISH_WAITS_MS: [u64; 1] = [10];
 /// How often to look whether an equal file that is just being published has come to rest.
 const ORIGINAL_POLL: Duration = Duration::from_millis(100);
 /// How often to look before giving up on it: as long as a call to the bucket may take.
@@ -85,7 +80,7 @@ impl Uploads {
         }
         match &whole {
             Some(payload) => self.put_whole(receiving, payload, &sha256).await?,
-            None => self.publish(&self.0.ledger.upload(&upload.id).await?).await?,
+            None => self.publish(&self.0.ledger.upload(&upload.id).await?, &receiving.stopping).await?,
         }
         self.complete(upload, receiving.epoch, side, whole.as_ref()).await?;
         if upload.tails_written > 0 || !receiving.tails.is_empty() {
@@ -97,15 +92,28 @@ impl Uploads {
 
     /// Stores a file that has no parts. When that fails, what was acknowledged still lies in the tail.
     async fn put_whole(&self, receiving: &Receiving<'_>, payload: &Payload, sha256: &str) -> Result<()> {
-        let upload = &receiving.upload;
+        let (upload, ledger) = (&receiving.upload, &self.0.ledger);
         let metadata = metadata(upload, Some(sha256));
-        let put = receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
-        if let Err(error) = put.await {
+        // A newer append goes on from the tail; where there is none it waits for this one's end.
+        let hurries = async {
+            tokio::select! {
+                () = receiving.stopping.cancelled() => {}
+                () = receiving.evicted.cancelled(), if receiving.durable > 0 => {}
+            }
+        };
+        let (mut patience, mut hurries) = (self.patience(), std::pin::pin!(hurries));
+        loop {
+            let put = receiving.bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
+            let Err(error) = put.await.map_err(Error::from) else { break };
+            if patience.again("object", &error, hurries.as_mut()).await {
+                ledger.extend_attempts(&upload.id, receiving.epoch, deadline()).await?;
+                continue;
+            }
             // Of one that has nothing durable the next try could bring another file, and this one arrive after it.
             if receiving.durable > 0 {
-                self.0.ledger.reopen(&upload.id, receiving.epoch).await?;
+                ledger.reopen(&upload.id, receiving.epoch).await?;
             }
-            return Err(error.into());
+            return Err(error);
         }
         metrics::counter!("weighbridge_committed_bytes_total").increment(payload.len());
         Ok(())
@@ -125,18 +133,15 @@ impl Uploads {
         Err(Error::Unavailable("the same file, sent before, is still being published".into()))
     }
 
-    /// Publishes a multipart upload that is `completing`: done when the object is there with our size and checksum.
-    async fn publish(&self, upload: &Upload) -> Result<()> {
+    /// Publishes a multipart upload that is `completing`: done when the object is there with our size and checksum. After the
+    /// time for that, or when the gateway stops, recovery goes on with it.
+    async fn publish(&self, upload: &Upload, stopping: &CancellationToken) -> Result<()> {
         let bucket = self.bucket(upload)?;
-        let mut waits = PUBLISH_WAITS_MS.iter();
+        let mut patience = self.patience();
         loop {
-            let Err(error) = self.publish_once(bucket, upload).await else { return Ok(()) };
-            match waits.next() {
-                Some(wait) if matches!(error, Error::Unavailable(_)) => {
-                    tracing::info!(upload.id, error = %error, "publish upload again");
-                    tokio::time::sleep(Duration::from_millis(*wait)).await;
-                }
-                _ => return Err(error),
+            match self.publish_once(bucket, upload).await {
+                Err(error) if patience.again("whole", &error, stopping.cancelled()).await => {}
+                other => return other,
             }
         }
     }
@@ -156,22 +161,21 @@ impl Uploads {
         let key = &upload.object_key;
         let mut published = bucket.complete_multipart(key, multipart_id, &tags, size, crc64).await;
         if matches!(published, Err(bucket::Error::Damaged(_))) {
-            let tags = match bucket.parts(key, multipart_id).await {
-                Ok(listed) => adopted(&parts, &listed),
-                Err(error) if error.is_transient() => return Err(error.into()),
-                Err(error) => {
-                    tracing::warn!(error = %error, "list the parts that were refused");
-                    None
+            match bucket.parts(key, multipart_id).await.map(|listed| compare(&parts, &listed)) {
+                Ok(Found::Ours) => {}
+                Ok(Found::OursAs(tags)) => {
+                    published = bucket.complete_multipart(key, multipart_id, &tags, size, crc64).await;
                 }
-            };
-            if let Some(tags) = tags {
-                published = bucket.complete_multipart(key, multipart_id, &tags, size, crc64).await;
+                // Refused as a whole, and listed as something else.
+                Ok(Found::Others) => return Err(Error::Gone),
+                Err(error) if error.is_transient() => return Err(error.into()),
+                Err(error) => tracing::warn!(error = %error, "list the parts that were refused"),
             }
         }
         match published {
             // "No such upload" is not "complete": the answer to an earlier call may have been lost, or it was aborted.
             Err(bucket::Error::NotFound(_)) if is_there(bucket, upload).await? => Ok(()),
-            Err(bucket::Error::NotFound(what)) => Err(vanished(&upload.id, what)),
+            Err(bucket::Error::NotFound(_)) => Err(lost::parts(bucket, &upload.id, key, multipart_id).await),
             other => Ok(other?),
         }
     }
@@ -191,9 +195,11 @@ impl Uploads {
                 }
                 continue;
             }
-            if !self.is_running(&upload.id) && self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-                let resumed = upload.resumable && !upload.is_unheard_of();
-                let reason = if resumed { "expired" } else { "abandoned" };
+            let resumed = upload.resumable && !upload.is_unheard_of();
+            let reason = if resumed { "expired" } else { "abandoned" };
+            if !self.is_running(&upload.id)
+                && self.0.ledger.cancel(&upload.id, Some(upload.epoch), GATEWAY, reason).await?
+            {
                 upload.span().in_scope(|| ended_alone("failed", reason));
             }
         }
@@ -229,14 +235,17 @@ impl Uploads {
             self.publish_once(bucket, upload).await
         } else if is_there(bucket, upload).await? {
             Ok(())
+        // It died while it stored the whole file: what it had stored before is there.
+        } else if upload.offset > 0 && self.0.ledger.reopen(&upload.id, upload.epoch).await? {
+            return Ok(());
         } else {
-            Err(Error::Internal("the object was never stored".into()))
+            Err(Error::Gone)
         };
         match published {
             Ok(()) => {
                 let side = match self.side_file_again(upload).await {
-                    Err(Error::DigestMismatch { .. } | Error::UnreadableSideFile { .. }) => {
-                        return self.drop_completing(upload).await;
+                    Err(error @ (Error::DigestMismatch { .. } | Error::UnreadableSideFile { .. })) => {
+                        return self.drop_completing(upload, &error).await;
                     }
                     other => other?,
                 };
@@ -251,55 +260,57 @@ impl Uploads {
                 ended_alone("completed", "recovered");
                 Ok(())
             }
-            // It died while it stored the whole file: what it had stored before is there.
-            Err(Error::Internal(_))
-                if upload.offset > 0 && self.0.ledger.reopen(&upload.id, upload.epoch).await? =>
-            {
-                Ok(())
-            }
-            Err(error @ (Error::Internal(_) | Error::Gone)) => {
+            Err(error) => {
+                if matches!(error, Error::Damaged(_)) {
+                    crate::observe::damaged("whole");
+                }
+                let is_over = matches!(error, Error::Damaged(_)) && self.expires_at(upload) <= now_ms();
+                if !is_over && !matches!(error, Error::Gone) {
+                    return Err(error);
+                }
                 tracing::warn!(upload.id, error = %error, "cancel upload that cannot be completed");
-                self.drop_completing(upload).await
+                self.drop_completing(upload, &error).await
             }
-            Err(error) => Err(error),
         }
     }
 
-    async fn drop_completing(&self, upload: &Upload) -> Result<()> {
-        if self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
-            ended_alone("failed", "internal");
+    async fn drop_completing(&self, upload: &Upload, error: &Error) -> Result<()> {
+        if self.0.ledger.cancel(&upload.id, Some(upload.epoch), GATEWAY, error.reason()).await? {
+            ended_alone("failed", error.reason());
         }
         Ok(())
     }
 }
 
-/// The parts under the tags that the store has for them now, where their bytes are ours: an older sender's attempt has arrived
-/// late. None where one has other bytes, or none another tag.
-fn adopted(ours: &[Part], listed: &[Listed]) -> Option<Vec<PartTag>> {
+/// What the parts in a bucket are.
+#[derive(Debug, Clone)]
+enum Found {
+    /// For all that can be seen, those that were stored.
+    Ours,
+    /// Our bytes, under the tags that the store has for them now: an older sender's attempt has arrived late.
+    OursAs(Vec<PartTag>),
+    /// Somebody has put other bytes in the place of ours.
+    Others,
+}
+
+fn compare(ours: &[Part], listed: &[Listed]) -> Found {
     let mut tags = Vec::with_capacity(ours.len());
-    let mut differs = false;
+    let (mut differs, mut vouched) = (false, true);
     for part in ours {
-        let crc64 = Crc64::from_hex(&part.crc64)?;
+        let crc64 = Crc64::from_hex(&part.crc64).unwrap_or(Crc64::EMPTY);
         let now = listed.iter().find(|now| now.number == part.number);
-        let Some(now) = now.filter(|now| now.size == part.size && now.crc64 == Some(crc64)) else {
+        if now.is_some_and(|now| now.size != part.size || now.crc64.is_some_and(|now| now != crc64)) {
             tracing::error!(part = part.number, found = ?now, "a part in the bucket is not what was stored: who else writes there?");
-            return None;
+            return Found::Others;
+        }
+        let Some(now) = now.filter(|now| now.crc64.is_some()) else {
+            vouched = false;
+            continue;
         };
         differs |= now.etag != part.etag;
         tags.push(PartTag { number: part.number, etag: now.etag.clone(), crc64 });
     }
-    differs.then_some(tags)
-}
-
-/// What holds the parts is gone from the bucket, and with it bytes that were said to be durable: nothing of ours removes it
-/// while the upload is open. Its sender begins again.
-pub(crate) fn vanished(upload_id: &str, what: impl std::fmt::Display) -> Error {
-    tracing::error!(
-        upload.id = upload_id,
-        "the {what} of an unfinished upload has vanished from its bucket: does a lifecycle rule end it before the resume \
-         window does?"
-    );
-    Error::Gone
+    if differs && vouched { Found::OursAs(tags) } else { Found::Ours }
 }
 
 /// Whether the object is there with the size and checksum we recorded. A store that keeps no checksum is taken at the
@@ -355,19 +366,27 @@ mod tests {
     fn only_the_same_bytes_under_another_tag_are_adopted() {
         let ours = [part(1, "a"), part(2, "b")];
         let (same, other) = (Some(Crc64::EMPTY), Crc64::from_hex("0000000000000001"));
-        for (second, tags) in [
-            (listed(2, 8, same, "c"), Some(["a", "c"])),
-            (listed(2, 8, same, "b"), None),
-            (listed(2, 8, other, "c"), None),
-            (listed(2, 7, same, "c"), None),
-            // Nothing vouches for these bytes.
-            (listed(2, 8, None, "c"), None),
-            (listed(3, 8, same, "c"), None),
+        let (kept, others) = (Ok(None), Err(()));
+        for (second, expected) in [
+            (listed(2, 8, same, "c"), Ok(Some(vec!["a", "c"]))),
+            (listed(2, 8, same, "b"), kept.clone()),
+            (listed(2, 8, other, "c"), others.clone()),
+            (listed(2, 7, same, "c"), others.clone()),
+            (listed(2, 7, None, "c"), others),
+            // Nothing vouches for these bytes, and nothing says that they are others.
+            (listed(2, 8, None, "c"), kept.clone()),
+            (listed(3, 8, same, "c"), kept),
         ] {
             let all = [listed(1, 8, same, "a"), second, listed(4, 8, other, "of nobody")];
-            let adopted = adopted(&ours, &all);
-            let adopted = adopted.map(|tags| tags.into_iter().map(|tag| tag.etag).collect::<Vec<_>>());
-            assert_eq!(adopted, tags.map(|tags| tags.map(str::to_owned).to_vec()), "{all:?}");
+            let found = match compare(&ours, &all) {
+                Found::Ours => Ok(None),
+                Found::OursAs(tags) => Ok(Some(tags.into_iter().map(|tag| tag.etag).collect())),
+                Found::Others => Err(()),
+            };
+            let expected =
+                expected.map(|tags| tags.map(|tags| tags.into_iter().map(str::to_owned).collect()));
+            let expected: std::result::Result<Option<Vec<String>>, ()> = expected;
+            assert_eq!(found, expected, "{all:?}");
         }
     }
 }

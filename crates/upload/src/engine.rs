@@ -32,6 +32,8 @@ pub struct Limits {
     pub ticket_attachment_bytes: u64,
     /// How long after its beginning an upload may be resumed.
     pub resume_window: Duration,
+    /// How long an append waits for a bucket that does not answer, before it is refused for now.
+    pub storage_wait: Duration,
     /// Uploads open at a time on a link that sets no limit of its own.
     pub link_open_uploads_max: u32,
     /// Bytes of uploads that are not complete on a link that sets no limit of its own.
@@ -131,6 +133,8 @@ impl Drop for Place<'_> {
 const SILENCE: Duration = Duration::from_secs(6);
 /// The same with the clocks of two gateways, each up to 5 s away from the ledger's.
 const SILENCE_SHARED: Duration = Duration::from_secs(16);
+/// Who ends an upload that nobody asked to end, in the audit.
+pub(crate) const GATEWAY: &str = "gateway";
 /// How long a sender is asked to wait when no memory is free.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -266,25 +270,27 @@ impl Uploads {
         }
     }
 
-    /// Ends an unfinished upload and clears what it left. A complete one is left alone.
+    /// Ends an unfinished upload and clears what it left, as the audit says: for whom, and why where that does not say it.
+    /// A complete one is left alone. Says whether it ended it.
     ///
     /// # Errors
     /// [`Error::Unavailable`] when the ledger does not answer.
-    pub async fn cancel(&self, id: &str) -> Result<()> {
-        let running = self.running(id);
-        if let Some(running) = &running {
-            running.evicted.cancel();
+    pub async fn cancel(&self, id: &str, actor: &str, why: &str) -> Result<bool> {
+        // First, so that an append under way finds why it ends.
+        if !self.0.ledger.cancel(id, None, actor, why).await? {
+            return Ok(false);
         }
-        if self.0.ledger.cancel(id, None).await? {
-            // An append under way says itself how it ended.
-            if running.is_none() {
+        match self.running(id) {
+            // It says itself how it ended.
+            Some(running) => running.evicted.cancel(),
+            None => {
                 let span = self.0.ledger.upload(id).await.map(|upload| upload.span());
                 span.unwrap_or_else(|_| tracing::Span::none())
                     .in_scope(|| ended_alone("cancelled", "cancelled"));
             }
-            self.clear_later(id.to_owned());
         }
-        Ok(())
+        self.clear_later(id.to_owned());
+        Ok(true)
     }
 
     /// Ends an upload that nobody sends, unless somebody has begun to since it was read. Says whether it did.
@@ -294,7 +300,7 @@ impl Uploads {
         outcome: &'static str,
         reason: &'static str,
     ) -> Result<bool> {
-        if !self.0.ledger.cancel(&upload.id, Some(upload.epoch)).await? {
+        if !self.0.ledger.cancel(&upload.id, Some(upload.epoch), GATEWAY, reason).await? {
             return Ok(false);
         }
         upload.span().in_scope(|| ended_alone(outcome, reason));

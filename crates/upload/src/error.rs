@@ -19,7 +19,8 @@ pub enum Error {
     /// The sender: begin again; there is no such upload (or it is another link's).
     #[error("no such upload")]
     NotFound,
-    /// The sender: begin again; it was cancelled, has expired, or its parts were removed from the bucket.
+    /// The sender: begin again; it was cancelled, has expired, or its parts were removed from the bucket, which says so in
+    /// every way it can be asked.
     #[error("the upload was cancelled, has expired, or its parts were removed from the bucket")]
     Gone,
     /// The sender: go on at the offset given.
@@ -114,23 +115,21 @@ pub enum Error {
     /// The sender waits, the operator looks: the bucket or the ledger does not answer.
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
-    /// The operator: something is wrong that no retry mends.
+    /// The sender waits, the operator acts: the bucket is another, or does not allow what it is asked.
     #[error("storage refuses: {0}")]
+    Refused(String),
+    /// The sender waits, the operator looks: bytes arrive at the bucket, or come back from it, other than they were sent.
+    #[error("storage damages bytes: {0}")]
+    Damaged(String),
+    /// The operator: something is wrong that no retry fixes.
+    #[error("internal error: {0}")]
     Internal(String),
 }
 
 impl Error {
-    /// Whether an upload that may be resumed can still become what its sender meant.
-    pub(crate) fn can_go_on(&self) -> bool {
-        self.keeps_what_came()
-            || matches!(
-                self,
-                Self::Unavailable(_)
-                    | Self::Busy { .. }
-                    | Self::ContentMismatch { .. }
-                    | Self::OffsetMismatch { .. }
-                    | Self::LengthMismatch { .. }
-            )
+    /// Whether the same may succeed later, when storage or its operator has changed something.
+    pub(crate) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Refused(_) | Self::Damaged(_) | Self::Internal(_))
     }
 
     /// Whether what came before it counts.
@@ -156,7 +155,8 @@ impl Error {
             Self::Revoked => "link-expired",
             Self::TooManyOpen | Self::TooMuchUnfinished { .. } => "slow-down",
             Self::Busy { .. } => "busy",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::Refused(_) => "unavailable",
+            Self::Damaged(_) => "damaged",
             Self::Internal(_) => "internal",
         }
     }
@@ -176,18 +176,17 @@ impl From<ledger::Error> for Error {
     }
 }
 
-/// Only what proves that the bytes are not there is final. Wrong credentials or a wrong bucket are mended by an operator,
-/// and what was waiting goes on.
+/// No answer is final: that bytes are gone takes more than one (`lost.rs`). Wrong credentials or a wrong bucket are fixed by
+/// an operator, and what was waiting goes on.
 impl From<bucket::Error> for Error {
     fn from(error: bucket::Error) -> Self {
         use bucket::Error as B;
         match error {
-            B::NotFound(_) | B::Damaged(_) | B::Changed => Self::Internal(error.to_string()),
-            B::NoSuchBucket(_)
-            | B::Forbidden(_)
-            | B::NoCredentials(_)
-            | B::Refused(_)
-            | B::Unavailable(_) => Self::Unavailable(error.to_string()),
+            B::Damaged(_) => Self::Damaged(error.to_string()),
+            B::NoCredentials(_) | B::Unavailable(_) => Self::Unavailable(error.to_string()),
+            B::NotFound(_) | B::Changed | B::NoSuchBucket(_) | B::Forbidden(_) | B::Refused(_) => {
+                Self::Refused(error.to_string())
+            }
         }
     }
 }

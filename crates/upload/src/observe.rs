@@ -73,6 +73,11 @@ pub(crate) fn part_cut() {
     let _ = TALLY.try_with(|tally| tally.parts.fetch_add(1, Relaxed));
 }
 
+/// Counts bytes that came to a bucket, or back from it, other than they were sent: of what.
+pub(crate) fn damaged(what: &'static str) {
+    metrics::counter!("weighbridge_damaged_total", "what" => what).increment(1);
+}
+
 /// Says that an upload whose append failed may be resumed.
 pub(crate) fn kept() {
     let _ = TALLY.try_with(|tally| tally.kept.store(true, Relaxed));

@@ -19,10 +19,11 @@ use crate::engine::{Uploads, signed, unsigned};
 use crate::hash::Hasher;
 use crate::lease::Lease;
 use crate::part::Part;
+use crate::patience::Hurry;
 use crate::plan::PARTS_MAX;
 use crate::room::Growth;
 use crate::tail::tail_end;
-use crate::{Digest, Error, Result};
+use crate::{Digest, Error, Result, lost};
 
 /// Parts of one append that are being stored at a time; the next byte is read when the oldest is done.
 const PARTS_IN_FLIGHT_MAX: usize = 4;
@@ -43,6 +44,8 @@ pub(crate) struct Receiving<'a> {
     pub(crate) evicted: CancellationToken,
     /// Cancelled when an upload that may be resumed should end, because the gateway does.
     pub(crate) stopping: CancellationToken,
+    /// Why it asks its bucket no more than once.
+    pub(crate) hurry: Hurry,
     pub(crate) lease: Lease,
     pub(crate) hasher: Hasher,
     /// Digests of the whole file that its sender's requests name.
@@ -236,7 +239,8 @@ impl Receiving<'_> {
             etag: String::new(),
         };
         crate::observe::part_cut();
-        let store = store_part(self.uploads.clone(), self.bucket.clone(), self.lease.clone(), job, payload);
+        let (uploads, bucket, lease) = (self.uploads.clone(), self.bucket.clone(), self.lease.clone());
+        let store = store_part(uploads, bucket, lease, self.hurry.clone(), job, payload);
         let storing = AbortOnDropHandle::new(tokio::spawn(store.in_current_span()));
         self.in_flight.push_back(InFlight { part, storing });
         Ok(())
@@ -267,12 +271,17 @@ impl Receiving<'_> {
             return Ok(id.clone());
         }
         let ledger = &self.uploads.0.ledger;
-        ledger.extend_attempts(&self.upload.id, self.epoch, deadline()).await?;
         let metadata = crate::complete::metadata(&self.upload, None);
-        let id = self
-            .bucket
-            .create_multipart(&self.upload.object_key, &self.upload.content_type, &metadata)
-            .await?;
+        let mut patience = self.uploads.patience();
+        let id = loop {
+            ledger.extend_attempts(&self.upload.id, self.epoch, deadline()).await?;
+            let (key, content_type) = (&self.upload.object_key, &self.upload.content_type);
+            match self.bucket.create_multipart(key, content_type, &metadata).await.map_err(Error::from) {
+                Ok(id) => break id,
+                Err(error) if patience.again("multipart", &error, self.hurry.comes()).await => {}
+                Err(error) => return Err(error),
+            }
+        };
         ledger.set_multipart(&self.upload.id, self.epoch, &id).await?;
         self.upload.multipart_id = Some(id.clone());
         Ok(id)
@@ -300,6 +309,7 @@ impl Receiving<'_> {
 
     /// Waits for everything on its way, commits what may be committed, and says that no number of ours is on its way.
     pub(crate) async fn let_go(&mut self) {
+        self.hurry.ending.cancel();
         if self.failed || self.settle().await.is_err() {
             for part in self.in_flight.drain(..) {
                 self.failed |= !matches!(part.storing.await, Ok(Ok(_)));
@@ -415,33 +425,42 @@ struct PartJob {
     multipart_id: String,
 }
 
-/// Reserves the part's number, then sends it. Returns the bucket's tag.
+/// Reserves the part's number, then sends it, and both again while the bucket is away. Returns the bucket's tag.
 async fn store_part(
     uploads: Uploads,
     bucket: Bucket,
     lease: Lease,
+    hurry: Hurry,
     job: PartJob,
     payload: Payload,
 ) -> Result<String> {
-    let asked = Instant::now();
-    let reservation = Reservation {
-        upload_id: &job.id,
-        epoch: job.epoch,
-        number: job.number,
-        offset: job.offset,
-        size: signed(payload.len()),
-        crc64: &payload.crc64().to_hex(),
-        deadline: lease.until_ms(),
-        attempts_until: deadline(),
-    };
-    uploads.0.ledger.reserve_part(&reservation).await?;
-    let sent = async {
-        match bucket.put_part(&job.key, &job.multipart_id, job.number, &payload).await {
-            Err(bucket::Error::NotFound(what)) => Err(crate::complete::vanished(&job.id, what)),
-            other => Ok(other?),
+    let mut patience = uploads.patience();
+    loop {
+        let asked = Instant::now();
+        let reservation = Reservation {
+            upload_id: &job.id,
+            epoch: job.epoch,
+            number: job.number,
+            offset: job.offset,
+            size: signed(payload.len()),
+            crc64: &payload.crc64().to_hex(),
+            deadline: lease.until_ms(),
+            attempts_until: deadline(),
+        };
+        uploads.0.ledger.reserve_part(&reservation).await?;
+        let sent = async {
+            match bucket.put_part(&job.key, &job.multipart_id, job.number, &payload).await {
+                Err(bucket::Error::NotFound(_)) => {
+                    Err(lost::parts(&bucket, &job.id, &job.key, &job.multipart_id).await)
+                }
+                other => Ok(other?),
+            }
+        };
+        match lease.hold(asked, sent).await {
+            Err(error) if patience.again("part", &error, hurry.comes()).await => {}
+            other => return other,
         }
-    };
-    lease.hold(asked, sent).await
+    }
 }
 
 /// When the longest call to a bucket has ended that begins as soon as the ledger knows of it, ms.

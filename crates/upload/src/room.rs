@@ -3,7 +3,7 @@
 
 use ledger::{Link, Room, Upload};
 
-use crate::engine::{Uploads, signed, unsigned};
+use crate::engine::{GATEWAY, Uploads, signed, unsigned};
 use crate::{Error, Result};
 
 /// An upload of unknown length grows so far before the link's other uploads are counted again: the first part's size.
@@ -94,7 +94,7 @@ impl Uploads {
     pub async fn stop_withdrawn(&self) -> Result<()> {
         for id in self.0.ledger.withdrawn_uploads().await? {
             tracing::info!(upload.id = id, "cancel upload: its link was withdrawn");
-            self.cancel(&id).await?;
+            self.cancel(&id, GATEWAY, "link-expired").await?;
         }
         Ok(())
     }

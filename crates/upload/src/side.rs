@@ -260,15 +260,7 @@ impl Uploads {
                     Some(Algorithm::Md5) if file.state == State::Complete => self.md5_of(&file).await,
                     _ => Ok(None),
                 };
-                let actual = match actual {
-                    // The object is gone: nothing to compare with.
-                    Err(Error::Internal(error)) => {
-                        tracing::warn!(upload.id = id, error, "compare an upload with its side file");
-                        None
-                    }
-                    actual => actual?,
-                };
-                self.0.ledger.compared(id, &algorithm, &digest, actual.as_deref()).await?;
+                self.0.ledger.compared(id, &algorithm, &digest, actual?.as_deref()).await?;
                 self.0.completed.notify_one();
             }
             Ok::<_, Error>(())
@@ -278,7 +270,7 @@ impl Uploads {
         }
     }
 
-    /// Computed once: whoever asks again is told what was found. None where it is too large to be read back.
+    /// Computed once: whoever asks again is told what was found. None where it is too large to be read back, or gone.
     async fn md5_of(&self, file: &Upload) -> Result<Option<String>> {
         if file.md5.is_some() {
             return Ok(file.md5.clone());
@@ -291,7 +283,14 @@ impl Uploads {
         if let Some(md5) = self.0.ledger.upload(&file.id).await?.md5 {
             return Ok(Some(md5));
         }
-        let mut bytes = Box::pin(self.bucket(file)?.read(&file.object_key, None).await?.stream());
+        let read = match self.bucket(file)?.read(&file.object_key, None).await {
+            Err(error @ bucket::Error::NotFound(_)) => {
+                tracing::warn!(upload.id = file.id, error = %error, "compare an upload with its side file");
+                return Ok(None);
+            }
+            other => other?,
+        };
+        let mut bytes = Box::pin(read.stream());
         let mut md5 = Md5Hasher::default();
         while let Some(frame) = bytes.next().await {
             md5.update(&frame?);

@@ -11,15 +11,13 @@ use crate::engine::{Uploads, signed, unsigned};
 use crate::part::Part;
 use crate::plan::PART_BYTES_MIN;
 use crate::receiving::{Receiving, Stored, deadline};
-use crate::{Error, Result};
+use crate::{Error, Result, lost};
 
 /// Pieces of one tail; the next takes their place. At 64 KiB each they are nearly a part.
 #[cfg(not(test))]
 const PIECES_MAX: usize = 64;
 #[cfg(test)]
 const PIECES_MAX: usize = 4;
-/// A tail that was read so often, and each time was not what was stored, is lost.
-const READINGS_MAX: u32 = 2;
 
 impl Uploads {
     /// Where the pieces of an upload's tail lie. Hidden from every listing.
@@ -62,30 +60,22 @@ impl Uploads {
 }
 
 impl Receiving<'_> {
-    /// Puts the stored tail before what was gathered since, in memory of its own. A tail that is lost or damaged ends the
-    /// upload: its sender was told that these bytes are durable, and no more of the same could make that true again.
+    /// Puts the stored tail before what was gathered since, in memory of its own. One that comes back as something else is read
+    /// again, and refused for now when that does not help: only one that is gone ends its upload.
     pub(crate) async fn load_tail(&mut self) -> Result<()> {
         if self.tail_loaded || self.tails.is_empty() {
             return Ok(());
         }
         let bytes = self.tails.iter().map(|tail| unsigned(tail.size)).sum();
-        let mut readings_left = READINGS_MAX;
+        let mut patience = self.uploads.patience();
         let front = loop {
-            readings_left -= 1;
             let grant = tokio::select! {
                 biased;
                 () = self.evicted.cancelled() => return Err(self.give_way().await),
                 grant = self.account.for_tail(bytes) => grant,
             };
             match self.read_tails(grant).await {
-                // What is right at rest may have been damaged on its way here.
-                Err(Error::Internal(reason)) if readings_left > 0 => {
-                    tracing::info!(reason, "read the tail of an upload once more");
-                }
-                Err(Error::Internal(reason)) => {
-                    tracing::error!(reason, "the tail of an upload is lost; its sender begins again");
-                    return Err(Error::Gone);
-                }
+                Err(error) if patience.again("tail-read", &error, self.hurry.comes()).await => {}
                 other => break other?,
             }
         };
@@ -98,19 +88,15 @@ impl Receiving<'_> {
     async fn read_tails(&self, mut grant: Grant) -> Result<Part> {
         let mut front = Part::default();
         for tail in &self.tails {
-            match self.read_tail(tail, &mut front, &mut grant).await {
-                Err(Error::Internal(reason)) => {
-                    return Err(Error::Internal(format!("{}: {reason}", tail.key)));
-                }
-                other => other?,
-            }
+            self.read_tail(tail, &mut front, &mut grant).await?;
         }
         Ok(front)
     }
 
     async fn read_tail(&self, tail: &Tail, into: &mut Part, grant: &mut Grant) -> Result<()> {
-        let not_ours = || Error::Internal("it is not what was stored".into());
-        let mut frames = Box::pin(self.bucket.read(&tail.key, None).await?.stream());
+        let not_ours = || Error::Damaged(format!("{} is not what was stored", tail.key));
+        let read = lost::read_tail(self.bucket, &self.upload.id, tail).await?;
+        let mut frames = Box::pin(read.stream());
         let (mut bytes, mut crc64) = (0, bucket::Crc64Hasher::new());
         while let Some(frame) = frames.next().await {
             let frame = frame?;
@@ -151,6 +137,7 @@ impl Receiving<'_> {
 
     /// What of a broken append may be kept is kept.
     pub(crate) async fn keep(&mut self, error: &Error) {
+        self.hurry.ending.cancel();
         let whole =
             self.upload.resumable && error.keeps_what_came() && self.content.is_empty() && !self.failed;
         if whole {
@@ -196,9 +183,17 @@ impl Receiving<'_> {
         let key = format!("{prefix}{offset:020}-{}-{}", self.epoch, self.tails_stored);
         self.tails_stored += 1;
         self.tails_sha256 = self.hasher.save();
-        self.uploads.0.ledger.tail_begun(&self.upload.id, self.epoch, deadline()).await?;
         let metadata: Metadata = vec![("upload-id", self.upload.id.clone())];
-        self.bucket.put(&key, "application/octet-stream", &metadata, &payload).await?;
+        let mut patience = self.uploads.patience();
+        loop {
+            self.uploads.0.ledger.tail_begun(&self.upload.id, self.epoch, deadline()).await?;
+            let put = self.bucket.put(&key, "application/octet-stream", &metadata, &payload).await;
+            match put.map_err(Error::from) {
+                Ok(()) => break,
+                Err(error) if patience.again("tail", &error, self.hurry.comes()).await => {}
+                Err(error) => return Err(error),
+            }
+        }
         let tail = Tail {
             offset: signed(offset),
             size: signed(payload.len()),

@@ -5,6 +5,7 @@
 
 mod bodies;
 mod budget;
+mod damage;
 mod death;
 mod faults;
 mod links;
@@ -96,6 +97,12 @@ impl World {
         Self { sandbox, dir, engine }
     }
 
+    /// Another engine on the same ledger and bucket, which waits so long for the bucket.
+    async fn patient(&self, storage_wait: Duration) -> Engine {
+        let hour = Duration::from_secs(3600);
+        Engine::with_waits(self.dir.path(), &self.sandbox.s3, 64 * MIB, hour, storage_wait).await
+    }
+
     fn fault(&self, operation: &str, fault: Fault) {
         self.faults(operation, 0, 1, fault);
     }
@@ -152,6 +159,17 @@ impl Engine {
 
     /// The same with another time in which uploads may be resumed.
     async fn with(dir: &Path, s3: &S3Access, memory_bytes: usize, resume_window: Duration) -> Self {
+        Self::with_waits(dir, s3, memory_bytes, resume_window, Duration::from_millis(500)).await
+    }
+
+    /// The same with another time to wait for a bucket.
+    async fn with_waits(
+        dir: &Path,
+        s3: &S3Access,
+        memory_bytes: usize,
+        resume_window: Duration,
+        storage_wait: Duration,
+    ) -> Self {
         let bucket = bucket(s3).await;
         let ledger = Ledger::open(&format!("sqlite:{}", dir.join("ledger.db").display())).await.unwrap();
         ledger.migrate().await.unwrap();
@@ -176,6 +194,7 @@ impl Engine {
             link_open_uploads_max: 100,
             link_unfinished_bytes_max: 1 << 40,
             resume_window,
+            storage_wait,
         };
         let buckets = Buckets::new(bucket.clone(), std::collections::BTreeMap::new());
         let uploads = Uploads::new(ledger.clone(), buckets, limits, Arc::new(Notify::new()));

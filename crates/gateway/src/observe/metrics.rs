@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Name and meaning of every metric; where it has a unit, the name ends with it. Documented with what to do in
 /// `deploy/README.md`.
-const ALL: [(&str, &str); 33] = [
+const ALL: [(&str, &str); 34] = [
     ("weighbridge_build_info", "1; the version is in the label."),
     ("weighbridge_start_time_seconds", "When the process began, seconds since 1970."),
     ("weighbridge_requests_total", "Requests by method, pattern of the path and class of the status."),
@@ -24,6 +24,10 @@ const ALL: [(&str, &str); 33] = [
     ("weighbridge_memory_waiting", "Uploads that wait for memory."),
     ("weighbridge_s3_attempts_total", "Attempts of calls to a bucket, by operation, bucket and result."),
     ("weighbridge_s3_attempt_seconds", "Time of an attempt of a call to a bucket."),
+    (
+        "weighbridge_damaged_total",
+        "Bytes that came to a bucket, or back, other than they were sent; of what.",
+    ),
     ("weighbridge_desk_calls_total", "Calls to the desk, by subject, method and result."),
     ("weighbridge_desk_call_seconds", "Time of a call to the desk."),
     (

@@ -56,7 +56,8 @@ pub(crate) async fn append(asking: Asking, id: &str, body: &mut Option<Body>) ->
     if upload.state != State::Open {
         return ended(&asking, dialect, &upload, &append);
     }
-    fits(&upload, &append).map_err(|problem| expiring(&asking, dialect, &upload, problem))?;
+    let fits = fits(&asking, &upload, &append).await;
+    fits.map_err(|problem| expiring(&asking, dialect, &upload, problem))?;
     go_on(asking, dialect, upload, append, body).await
 }
 
@@ -81,13 +82,24 @@ pub(crate) async fn append_named(
     if upload.state != State::Open {
         return ended(&asking, dialect, &upload, &append);
     }
-    fits(&upload, &append)?;
+    fits(&asking, &upload, &append).await?;
     go_on(asking, dialect, upload, append, body).await
 }
 
-/// Refuses lengths that cannot be true before a byte is read: nothing of the upload changes. A wrong offset is the
-/// engine's to refuse.
-fn fits(upload: &Upload, append: &Append) -> Result<(), Problem> {
+/// Refuses lengths that cannot be true before a byte is read. Nothing of the upload changes, but where its dialect has it end
+/// when its length is exceeded.
+async fn fits(asking: &Asking, upload: &Upload, append: &Append) -> Result<(), Problem> {
+    let Err(error) = compare(upload, append) else { return Ok(()) };
+    let end = append.offset.saturating_add(append.body_bytes.unwrap_or_default());
+    let exceeds = upload.length.is_some_and(|length| end > unsigned(length));
+    if append.invalidates && exceeds && unsigned(upload.offset) == append.offset {
+        asking.app.uploads.cancel(&upload.id, &asking.actor(), error.reason()).await?;
+    }
+    Err(error.into())
+}
+
+/// What an append says of its bytes, beside what is known of the upload. A wrong offset is the engine's to refuse.
+fn compare(upload: &Upload, append: &Append) -> upload::Result<()> {
     if unsigned(upload.offset) != append.offset {
         return Ok(());
     }
@@ -95,16 +107,16 @@ fn fits(upload: &Upload, append: &Append) -> Result<(), Problem> {
     if let (Some(declared), Some(actual)) = (known, append.length)
         && declared != actual
     {
-        return Err(upload::Error::LengthMismatch { declared, actual }.into());
+        return Err(upload::Error::LengthMismatch { declared, actual });
     }
     let Some(declared) = append.length.or(known) else { return Ok(()) };
     if declared > append.max_bytes {
-        return Err(upload::Error::TooLarge { max: append.max_bytes }.into());
+        return Err(upload::Error::TooLarge { max: append.max_bytes });
     }
     let actual = append.offset.saturating_add(append.body_bytes.unwrap_or_default());
     let ends_elsewhere = append.end == End::Body && append.body_bytes.is_some() && actual != declared;
     if actual > declared || ends_elsewhere {
-        return Err(upload::Error::LengthMismatch { declared, actual }.into());
+        return Err(upload::Error::LengthMismatch { declared, actual });
     }
     Ok(())
 }
@@ -146,7 +158,8 @@ pub(crate) async fn named(asking: &Asking, name: &str, length: Option<u64>) -> R
     complete.ok_or_else(|| upload::Error::NotFound.into())
 }
 
-fn ambiguous(asking: &Asking, name: &str, candidates: &[Upload]) -> Problem {
+/// Which of these is meant, nobody knows.
+pub(crate) fn ambiguous(asking: &Asking, name: &str, candidates: &[Upload]) -> Problem {
     let each: Vec<_> = candidates
         .iter()
         .map(|upload| {
@@ -190,6 +203,7 @@ fn plain(asking: &Asking) -> Result<Append, Problem> {
             max_bytes,
             digests,
             content,
+            ..Append::default()
         });
     }
     let length = headers::upload::length(&asking.headers)?;
@@ -246,6 +260,12 @@ pub(crate) async fn refusal(
     error: upload::Error,
 ) -> Problem {
     let came = matches!(error, upload::Error::Interrupted { .. } | upload::Error::TooSlow { .. });
+    // The same bytes again would be as many too many.
+    let exceeds = match &error {
+        upload::Error::TooLarge { .. } => true,
+        upload::Error::LengthMismatch { declared, actual } => actual > declared,
+        _ => false,
+    };
     let mut problem = match &error {
         upload::Error::OffsetMismatch { expected } if dialect == Dialect::Draft => {
             draft::mismatch(unsigned(*expected), offset)
@@ -257,7 +277,13 @@ pub(crate) async fn refusal(
     }
     match asking.app.uploads.status(&asking.link.id, id).await {
         Ok(now) if now.state == State::Open && now.resumable => {
-            let problem = problem.going_on(now.offset, &asking.location(id), &asking.go_on(&now));
+            let advice = if exceeds {
+                "What came before is kept: to begin again, give it up first (DELETE on its address)."
+                    .to_owned()
+            } else {
+                asking.go_on(&now)
+            };
+            let problem = problem.going_on(now.offset, &asking.location(id), &advice);
             expiring(asking, dialect, &now, problem)
         }
         _ if came => problem.next("Nothing was kept: send it again."),

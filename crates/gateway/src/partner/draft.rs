@@ -109,6 +109,7 @@ pub(crate) async fn create(
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         digests: Vec::new(),
         content,
+        invalidates: true,
     };
     let location = asking.location(&created.id);
     let mut response = append::go_on(asking, Dialect::Draft, created, append, body).await?;
@@ -140,6 +141,7 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
         digests: headers::upload::file_digests(&asking.headers)?,
         content: headers::upload::content_digests(&asking.headers)?,
+        invalidates: true,
     })
 }
 

@@ -179,11 +179,9 @@ impl Form {
             Ok(created) => created,
             Err(problem) => return Ok(Err(problem)),
         };
+        let ids: Vec<_> = self.stored().chain([created.id.clone()]).collect();
         if let Some(key) = &self.key {
-            let ids: Vec<_> = self.stored().chain([created.id.clone()]).collect();
-            if !asking.app.ledger.note_key(key, &ids, false).await.unwrap_or(true) {
-                asking.app.uploads.cancel(&created.id).await?;
-            }
+            idempotency::begun(asking, key, &ids, &created.id).await?;
         }
         let append = Append { max_bytes: asking.app.uploads.max_bytes(&asking.link), ..Append::default() };
         let frames = data.map(|bytes| bytes.map(Frame::from));
@@ -195,7 +193,10 @@ impl Form {
                 | upload::Error::Malformed(_)),
             ) => Err(Problem::from(error)
                 .next(&format!("Send it again: curl --fail-with-body -F file=@FILE '{}'", asking.address))),
-            Err(error) => Ok(Err(error.into())),
+            Err(error) => {
+                let ledger = &asking.app.ledger;
+                Ok(Err(idempotency::why_ended(ledger, self.key.as_ref(), &ids, error).await.into()))
+            }
         }
     }
 

@@ -14,6 +14,9 @@ const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 /// Longest key.
 const KEY_BYTES_MAX: usize = 255;
 
+/// Why an upload of an older request is ended, in the audit.
+const SUPERSEDED: &str = "superseded";
+
 /// What to do with the request.
 pub(crate) enum Turn {
     /// Go on; with a key, report to it how it ends.
@@ -98,7 +101,7 @@ async fn claim_on(
         Claim::New => Ok(Turn::GoOn(Some(key))),
         Claim::Running(uploads) => {
             for id in uploads {
-                asking.app.uploads.cancel(&id).await?;
+                asking.app.uploads.cancel(&id, &asking.actor(), SUPERSEDED).await?;
             }
             Ok(Turn::GoOn(Some(key)))
         }
@@ -126,6 +129,29 @@ pub(crate) fn replay(asking: &Asking, uploads: &[ledger::Upload]) -> Result<Resp
     match uploads {
         [upload] if upload.state == State::Complete => Ok(asking.receipt(StatusCode::CREATED, upload)),
         _ => Err(upload::Error::Gone.into()),
+    }
+}
+
+/// Records that a request with a key has begun an upload, and ends that where a newer request has claimed the key by now.
+pub(crate) async fn begun(asking: &Asking, key: &Key, ids: &[String], id: &str) -> upload::Result<()> {
+    if !asking.app.ledger.note_key(key, ids, false).await.unwrap_or(true) {
+        asking.app.uploads.cancel(id, &asking.actor(), SUPERSEDED).await?;
+    }
+    Ok(())
+}
+
+/// Why an append ended: one that was cancelled for a newer request with its key was superseded.
+pub(crate) async fn why_ended(
+    ledger: &ledger::Ledger,
+    key: Option<&Key>,
+    ids: &[String],
+    error: upload::Error,
+) -> upload::Error {
+    match (error, key) {
+        (upload::Error::Gone, Some(key)) if !ledger.note_key(key, ids, false).await.unwrap_or(true) => {
+            upload::Error::Superseded
+        }
+        (error, _) => error,
     }
 }
 

@@ -123,13 +123,13 @@ async fn receive(asking: Asking, file: File, mut incoming: Incoming) -> Received
             return Received { asking, incoming, result: Err(error) };
         }
     };
-    if let Some(key) = &key
-        && !ledger.note_key(key, &ids, false).await.unwrap_or(true)
-    {
-        // A newer request with the same key came in between.
-        let _ = uploads.cancel(&ids[0]).await;
+    if let Some(key) = &key {
+        let _ = idempotency::begun(&asking, key, &ids, &ids[0]).await;
     }
-    let result = uploads.append(&ids[0], &append, &mut incoming).await;
+    let result = match uploads.append(&ids[0], &append, &mut incoming).await {
+        Err(error) => Err(idempotency::why_ended(ledger, key.as_ref(), &ids, error).await),
+        done => done,
+    };
     // One that may go on is not done yet.
     let done = result.as_ref().ok().filter(|upload| upload.state == State::Complete);
     let done = done.map(|upload| [upload.id.clone()]);
@@ -157,8 +157,13 @@ async fn goes_on(asking: &Asking, segment: Option<&str>) -> Result<bool, Problem
             let rest = headers::upload::complete(&asking.headers)?.unwrap_or(true);
             let sent = headers::content_length(&asking.headers).filter(|_| rest);
             let length = headers::upload::length(&asking.headers)?.or(sent);
-            let meant = append::candidates(asking, &name::from_segment(segment)?, length).await?;
-            Ok(!meant.is_empty())
+            let name = name::from_segment(segment)?;
+            if !append::candidates(asking, &name, length).await?.is_empty() {
+                return Ok(true);
+            }
+            // One of another length is another file of that name. Of several nobody knows which is meant.
+            let all = append::candidates(asking, &name, None).await?;
+            if all.len() > 1 { Err(append::ambiguous(asking, &name, &all)) } else { Ok(false) }
         }
         _ => Ok(false),
     }

@@ -50,18 +50,15 @@ pub(crate) async fn head_named(asking: &Asking, segment: &str) -> Result<Respons
 }
 
 pub(crate) async fn delete(asking: &Asking, id: &str) -> Result<Response, Problem> {
+    // Of a file that was sent again: the one that was there before.
     let upload = asking.app.uploads.status(&asking.link.id, id).await?;
-    if upload.id != id {
-        // Its own copy is gone; what it is answered with was sent by itself.
-        return Err(upload::Error::Gone.into());
-    }
-    if upload.state == State::Complete {
+    let (id, actor) = (&upload.id, asking.actor());
+    // One that is complete by now is removed.
+    if upload.state == State::Complete || !asking.app.uploads.cancel(id, &actor, "").await? {
         if !asking.link.allows(Right::Remove) {
             return Err(problem::not_allowed("remove a file that has arrived"));
         }
-        asking.app.uploads.remove(id, &format!("link:{}", asking.link.id)).await?;
-    } else {
-        asking.app.uploads.cancel(id).await?;
+        asking.app.uploads.remove(id, &actor).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

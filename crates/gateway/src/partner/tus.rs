@@ -145,8 +145,8 @@ pub(crate) fn append(asking: &Asking) -> Result<Append, Problem> {
         body_bytes: headers::content_length(&asking.headers),
         end: End::Length,
         max_bytes: asking.app.uploads.max_bytes(&asking.link),
-        digests: Vec::new(),
         content: headers::upload::checksum(&asking.headers)?.into_iter().collect(),
+        ..Append::default()
     })
 }
 

@@ -100,9 +100,10 @@ pub(crate) async fn remove(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    match app.ledger.upload(known(&id)?).await?.state {
-        ledger::State::Open => app.uploads.cancel(&id).await?,
-        _ => app.uploads.remove(&id, &staff.actor()).await?,
+    // One that is complete by now is removed.
+    app.ledger.upload(known(&id)?).await?;
+    if !app.uploads.cancel(&id, &staff.actor(), "").await? {
+        app.uploads.remove(&id, &staff.actor()).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -73,7 +73,7 @@ async fn a_ledger_older_than_the_receipt_believes_it() {
     let world = World::open().await;
     let link = world.link.id.clone();
     let cancelled = world.begun().await;
-    assert!(world.cancel(&cancelled, None).await.unwrap());
+    assert!(world.cancel(&cancelled, None, "operator", "").await.unwrap());
     let (open, completing, removed) =
         (world.begun().await, world.begun().await, world.complete_one("r").await);
     world.begin_completing(&end(&completing, 1, "c")).await.unwrap();

@@ -29,7 +29,7 @@ async fn the_end_is_recorded_and_complete_is_final() {
     assert!(upload.completed_at.is_some());
     assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Before, "twice is once");
     assert_eq!(world.ticket_jobs(JobKind::Deliver, "1001", 10).await.unwrap().len(), 1);
-    assert!(!world.cancel(&id, None).await.unwrap());
+    assert!(!world.cancel(&id, None, "operator", "").await.unwrap());
     assert!(superseded(world.begin_append(&id, 10, None).await));
     assert!(matches!(world.complete("none", 1, None).await, Err(Error::NotFound)));
 }
@@ -70,7 +70,7 @@ async fn a_cancelled_original_gives_its_place_up() {
     let world = World::open().await;
     let (first, second) = (world.begun().await, world.begun().await);
     world.begin_completing(&end(&first, 1, "d")).await.unwrap();
-    world.cancel(&first, None).await.unwrap();
+    world.cancel(&first, None, "operator", "").await.unwrap();
     assert_eq!(world.begin_completing(&end(&second, 1, "d")).await.unwrap(), Original::Ours);
     let third = world.begun().await;
     assert_eq!(world.begin_completing(&end(&third, 1, "d")).await.unwrap(), Original::Other(second));
@@ -132,7 +132,7 @@ async fn what_was_opened_again_is_not_completed_by_who_lost_it() {
     let open = world.upload(&id).await.unwrap();
     assert_eq!((open.state, open.epoch, open.sha256, open.destination), (State::Open, 2, None, None));
     assert!(superseded(world.complete(&id, 1, None).await));
-    assert!(!world.cancel(&id, Some(1)).await.unwrap());
+    assert!(!world.cancel(&id, Some(1), "operator", "").await.unwrap());
     let next = world.begin_append(&id, 0, None).await.unwrap();
     world.begin_completing(&end(&id, next.epoch, "d")).await.unwrap();
     assert!(superseded(world.complete(&id, 1, None).await), "also while another stores it");

@@ -32,7 +32,7 @@ async fn a_link_holds_at_most_so_many_bytes_that_are_not_complete() {
     let elsewhere = NewUpload { link_id: other.id.clone(), ..announced(Some(100)) };
     world.create_upload(&elsewhere, room).await.unwrap();
     // What ends gives its bytes back; what is being published does not yet.
-    world.cancel(&first.id, None).await.unwrap();
+    world.cancel(&first.id, None, "operator", "").await.unwrap();
     assert_eq!(holds(None).await, Room { open: 2, unfinished_bytes: 10 });
     let ending = Completing { size: 10, ..end(&unknown.id, 1, "k") };
     world.begin_completing(&ending).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_withdrawn_link_stops_its_uploads_and_so_does_a_disabled_partner() {
     assert_eq!(world.withdrawn_uploads().await.unwrap(), std::slice::from_ref(&id));
     assert!(superseded(world.reserve_part(&Reservation { number: 2, ..part }).await));
     assert!(superseded(world.begin_completing(&end(&id, 1, "k")).await));
-    world.cancel(&id, None).await.unwrap();
+    world.cancel(&id, None, "operator", "").await.unwrap();
     assert!(world.withdrawn_uploads().await.unwrap().is_empty());
 }
 

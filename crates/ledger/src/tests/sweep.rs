@@ -12,7 +12,7 @@ async fn what_waits_to_be_swept_is_listed_and_counted() {
     world.tail_begun(&open, 1, 0).await.unwrap();
     world.begin_completing(&end(&with_tail, 1, "t")).await.unwrap();
     world.complete(&with_tail, 1, None).await.unwrap();
-    world.cancel(&cancelled, None).await.unwrap();
+    world.cancel(&cancelled, None, "operator", "").await.unwrap();
     world.remove(&removed, "operator").await.unwrap();
     let listed = async || {
         let all = world.unswept("", 10).await.unwrap();
@@ -40,6 +40,6 @@ async fn only_what_may_be_resumed_is_overdue() {
     world.create_upload(&resumable, AMPLE).await.unwrap();
     assert_eq!(world.overdue(now_ms()).await.unwrap(), std::slice::from_ref(&resumable.id));
     assert_eq!(world.overdue(0).await.unwrap(), Vec::<String>::new());
-    world.cancel(&resumable.id, None).await.unwrap();
+    world.cancel(&resumable.id, None, "operator", "").await.unwrap();
     assert_eq!(world.overdue(now_ms()).await.unwrap(), Vec::<String>::new());
 }

@@ -32,7 +32,7 @@ async fn a_link_has_at_most_so_many_open() {
     let (new, other) = (world.new_upload(), world.new_upload());
     let (one, two) = tokio::join!(world.create_upload(&new, open(2)), world.create_upload(&other, open(2)));
     assert!(one.is_ok() != two.is_ok(), "one place is left, for one of two");
-    world.cancel(&first.id, None).await.unwrap();
+    world.cancel(&first.id, None, "operator", "").await.unwrap();
     world.create_upload(&world.new_upload(), open(2)).await.unwrap();
 }
 
@@ -49,7 +49,7 @@ async fn a_newer_append_fences_the_older() {
     assert!(superseded(world.reserve_part(&reserve(&id, 1, 1)).await));
     assert!(superseded(world.commit_part(&commit(&id, 1, 1)).await));
     assert!(superseded(world.begin_completing(&end(&id, 1, "d")).await));
-    assert!(!world.cancel(&id, Some(1)).await.unwrap());
+    assert!(!world.cancel(&id, Some(1), "operator", "").await.unwrap());
     assert_eq!(world.state(&id).await, State::Open);
     world.set_multipart(&id, 2, "m").await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().multipart_id.as_deref(), Some("m"));
@@ -195,14 +195,14 @@ async fn cancelled_uploads_wait_for_a_sweep() {
     let (first, second, kept) = (world.begun().await, world.begun().await, world.begun().await);
     world.reserve_part(&reserve(&first, 1, 1)).await.unwrap();
     world.commit_part(&commit(&first, 1, 1)).await.unwrap();
-    assert!(!world.cancel(&first, Some(0)).await.unwrap());
-    assert!(world.cancel(&first, Some(1)).await.unwrap());
-    assert!(!world.cancel(&first, None).await.unwrap(), "once only");
+    assert!(!world.cancel(&first, Some(0), "operator", "").await.unwrap());
+    assert!(world.cancel(&first, Some(1), "operator", "").await.unwrap());
+    assert!(!world.cancel(&first, None, "operator", "").await.unwrap(), "once only");
     assert_eq!(world.upload(&first).await.unwrap().epoch, 2);
     assert!(superseded(world.begin_append(&first, 10, None).await));
     assert!(superseded(world.reserve_part(&reserve(&first, 1, 2)).await));
     assert!(superseded(world.complete(&first, 1, None).await));
-    assert!(world.cancel(&second, None).await.unwrap());
+    assert!(world.cancel(&second, None, "operator", "").await.unwrap());
     let unswept = async |after: &str| -> Vec<String> {
         world.unswept(after, 10).await.unwrap().into_iter().map(|upload| upload.id).collect()
     };

@@ -36,7 +36,7 @@ async fn one_partner_is_told_that_it_is_busy_while_another_finds_room() {
     assert_eq!(world.uploads.status(&world.link.id, &holding.id).await.unwrap().state, State::Open);
     let small = soon(other.send("small.bin", &sent)).await.unwrap();
     world.assert_stored(&small, &sent).await;
-    world.uploads.cancel(&holding.id).await.unwrap();
+    world.uploads.cancel(&holding.id, "operator", "").await.unwrap();
     world.sandbox.faults().clear();
     assert!(soon(sending).await.unwrap().is_err());
     world.assert_memory_free().await;

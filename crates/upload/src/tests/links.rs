@@ -48,7 +48,7 @@ async fn announced_lengths_are_counted_before_a_byte_comes() {
     let append = Append { length: Some(sent.len() as u64), ..link.begin() };
     link.uploads.append(&fits.id, &append, frames(&sent)).await.unwrap();
     link.send("f.bin", &pattern(2 * MIB, 3)).await.unwrap();
-    link.uploads.cancel(&held.id).await.unwrap();
+    link.uploads.cancel(&held.id, "operator", "").await.unwrap();
     link.send("g.bin", &pattern(10 * MIB, 4)).await.unwrap();
 }
 

@@ -29,6 +29,10 @@ struct Case {
     cut: Option<usize>,
     /// Operation, calls let through, harm.
     fault: Option<(&'static str, u64, Fault)>,
+    /// How often damage is repeated.
+    damages: u64,
+    /// Bytes beyond the length announced.
+    excess: usize,
     /// Little memory: short parts.
     tight: bool,
 }
@@ -54,14 +58,17 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
         prop::option::weighted(0.4, 0..1000_usize),
         prop::option::weighted(0.8, fault),
+        prop_oneof![Just(1), 2..12_u64],
+        prop_oneof![4 => Just(0), 1 => 1..100_000_usize],
         any::<bool>(),
     )
-        .prop_map(|(size, mut frames, length_known, cut, fault, tight)| {
+        .prop_map(|(size, mut frames, length_known, cut, fault, damages, excess, tight)| {
             if frames.iter().sum::<usize>() < 4096 {
                 // Millions of tiny frames only take time.
                 frames.push(64 * 1024);
             }
-            Case { size, frames, length_known, cut, fault, tight }
+            let excess = if length_known && cut.is_none() { excess } else { 0 };
+            Case { size, frames, length_known, cut, fault, damages, excess, tight }
         })
 }
 
@@ -70,13 +77,13 @@ impl Case {
     fn passes(&self) -> bool {
         match self.fault {
             None => true,
-            Some(("UploadPart" | "PutObject", _, Fault::Corrupt)) => true,
+            Some(("UploadPart" | "PutObject", _, Fault::Corrupt)) => self.damages == 1,
             Some((_, _, fault)) => !matches!(fault, Fault::Corrupt | Fault::Status(400)),
         }
     }
 
     fn body(&self, bytes: &Bytes) -> impl Stream<Item = Frame> + Unpin + Send + use<> {
-        let end = self.cut.map_or(self.size, |thousandths| self.size * thousandths / 1000);
+        let end = self.cut.map_or(bytes.len(), |thousandths| self.size * thousandths / 1000);
         let mut frames = Vec::new();
         let (mut at, mut sizes) = (0, self.frames.iter().cycle());
         while at < end {
@@ -95,9 +102,9 @@ async fn run(
     case: &Case,
     seed: u64,
 ) -> std::result::Result<(), TestCaseError> {
-    let sent = pattern(case.size, seed);
+    let sent = pattern(case.size + case.excess, seed);
     if let Some((operation, after, fault)) = case.fault {
-        world.faults(operation, after, 1, fault);
+        world.faults(operation, after, if fault == Fault::Corrupt { case.damages } else { 1 }, fault);
     }
     let length = case.length_known.then_some(case.size as u64);
     let upload = engine.create(&format!("{seed}.bin"), length).await.unwrap();
@@ -107,13 +114,14 @@ async fn run(
     world.sandbox.faults().clear();
     match &result {
         Ok(complete) => {
-            prop_assert!(case.cut.is_none());
+            prop_assert!(case.cut.is_none() && case.excess == 0);
             prop_assert_eq!(&complete.id, &upload.id);
             engine.assert_stored(complete, &sent).await;
         }
         Err(Error::Interrupted { received }) => {
             prop_assert_eq!(Some(*received), case.cut.map(|cut| (case.size * cut / 1000) as u64));
         }
+        Err(Error::LengthMismatch { .. }) => prop_assert!(case.excess > 0),
         Err(error) => prop_assert!(!case.passes(), "{}", error),
     }
     engine.recover_and_sweep().await;

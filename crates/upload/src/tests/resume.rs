@@ -218,7 +218,7 @@ async fn nothing_is_left_of_an_upload_that_expires_or_is_cancelled() {
         cut_off(&world, &upload.id, &file, 0..18 * MIB).await;
         cut_off(&world, &upload.id, &file, 18 * MIB..19 * MIB).await;
         if cancelled {
-            world.uploads.cancel(&upload.id).await.unwrap();
+            world.uploads.cancel(&upload.id, "operator", "").await.unwrap();
         } else {
             let window = Duration::ZERO;
             let engine = Engine::with(world.dir.path(), &world.sandbox.s3, 64 * MIB, window).await;

@@ -19,14 +19,37 @@ enum Step {
     Switch,
     /// The next call of this kind goes wrong.
     Fault(&'static str, Fault),
+    /// So many calls of this kind damage what they carry.
+    Damage(&'static str, u64),
+    /// More bytes than there may be, and how that is said.
+    Excess { bytes: usize, framing: Framing },
     /// Somebody asks.
     Status,
+}
+
+/// What says how many bytes there may be.
+#[derive(Debug, Clone, Copy)]
+enum Framing {
+    /// The length of the body.
+    Body,
+    /// The range: of the body and of the file.
+    Range,
+    /// The file's length, of a body in chunks.
+    Chunks(End),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let bytes = prop_oneof![Just(0), 1..5000_usize, 1..3 * MIB, 4 * MIB..11 * MIB];
     let operations =
         ["UploadPart", "PutObject", "GetObject", "CreateMultipartUpload", "DeleteObject", "ListObjectsV2"];
+    let damaged = ["UploadPart", "PutObject", "GetObject"];
+    let framing = prop::sample::select(vec![
+        Framing::Body,
+        Framing::Range,
+        Framing::Chunks(End::Body),
+        Framing::Chunks(End::Length),
+        Framing::Chunks(End::Later),
+    ]);
     let fault = prop::sample::select(vec![Fault::Reset, Fault::Status(503), Fault::LostAnswer]);
     let step = prop_oneof![
         6 => (bytes.clone(), any::<bool>(), any::<bool>())
@@ -35,6 +58,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => bytes.prop_map(|bytes| Step::Takeover { bytes }),
         1 => Just(Step::Switch),
         1 => (prop::sample::select(operations.to_vec()), fault).prop_map(|(op, fault)| Step::Fault(op, fault)),
+        1 => (prop::sample::select(damaged.to_vec()), 1..12_u64).prop_map(|(op, times)| Step::Damage(op, times)),
+        1 => (1..9 * MIB, framing).prop_map(|(bytes, framing)| Step::Excess { bytes, framing }),
         1 => Just(Step::Status),
     ];
     prop::collection::vec(step, 1..8)
@@ -48,6 +73,8 @@ struct Run<'a> {
     id: String,
     file: Bytes,
     length_known: bool,
+    /// Whether calls are still to be damaged.
+    damages: bool,
 }
 
 impl Run<'_> {
@@ -90,9 +117,14 @@ impl Run<'_> {
                     Err(Error::Interrupted { .. }) => {
                         prop_assert!(breaks);
                         let kept = if digest { at } else { at + body.len() };
-                        prop_assert_eq!(after, kept, "{:?}", step);
+                        prop_assert!(
+                            after == kept || (self.damages && after < kept),
+                            "{:?}: {}",
+                            step,
+                            after
+                        );
                     }
-                    Err(error) => prop_assert!(matches!(error, Error::Unavailable(_)), "{}", error),
+                    Err(error) => prop_assert!(error.is_for_now(), "{}", error),
                 }
             }
             Step::Crash { bytes } => {
@@ -106,23 +138,14 @@ impl Run<'_> {
                 let _ = dying.await;
                 self.engine().ledger.release_claims().await.unwrap();
             }
-            Step::Takeover { bytes } => {
-                let (sender, body) = Sender::new();
-                let append = self.append(at, &some(bytes), false);
-                let (uploads, id) = (self.engine().uploads.clone(), self.id.clone());
-                let older = tokio::spawn(async move { uploads.append(&id, &append, body).await });
-                sender.send(&some(bytes));
-                let seen = self.engine().offset_of(&self.id).await;
-                let append = self.append(seen, &some(bytes), false);
-                let newer =
-                    self.file.slice(seen..self.file.len().saturating_sub(1).min(seen + bytes).max(seen));
-                let append = Append { body_bytes: Some(newer.len() as u64), ..append };
-                let _ = soon(self.engine().uploads.append(&self.id, &append, frames(&newer))).await;
-                drop(sender);
-                let _ = soon(older).await;
-            }
+            Step::Takeover { bytes } => self.takeover(at, bytes).await,
             Step::Switch => self.now = 1 - self.now,
             Step::Fault(operation, fault) => self.world.faults(operation, 0, 1, fault),
+            Step::Damage(operation, times) => {
+                self.world.faults(operation, 0, times, Fault::Corrupt);
+                self.damages = true;
+            }
+            Step::Excess { bytes, framing } => self.excess(at, bytes, framing).await?,
             Step::Status => {
                 let engine = self.engine();
                 let link_id = &self.engines[0].link.id;
@@ -135,6 +158,52 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// An append stalls, and another goes on from where it is seen to stand.
+    async fn takeover(&self, at: usize, bytes: usize) {
+        let some = |at: usize| self.file.slice(at..self.file.len().saturating_sub(1).min(at + bytes).max(at));
+        let (sender, body) = Sender::new();
+        let append = self.append(at, &some(at), false);
+        let (uploads, id) = (self.engine().uploads.clone(), self.id.clone());
+        let older = tokio::spawn(async move { uploads.append(&id, &append, body).await });
+        sender.send(&some(at));
+        let seen = self.engine().offset_of(&self.id).await;
+        let newer = some(seen);
+        let append = self.append(seen, &newer, false);
+        let _ = soon(self.engine().uploads.append(&self.id, &append, frames(&newer))).await;
+        drop(sender);
+        let _ = soon(older).await;
+    }
+
+    /// Bytes of the file, and more than there may be.
+    async fn excess(
+        &self,
+        at: usize,
+        bytes: usize,
+        framing: Framing,
+    ) -> std::result::Result<(), TestCaseError> {
+        let whole = matches!(framing, Framing::Chunks(_)) && self.length_known;
+        let end = if whole { self.file.len() } else { self.file.len().min(at + bytes) };
+        let declared = (end - at) as u64;
+        let body = [&self.file[at..end], b"x"].concat().into();
+        let append = self.append(at, &body, false);
+        let append = match framing {
+            Framing::Chunks(end) if whole => Append { body_bytes: None, end, ..append },
+            Framing::Range if self.length_known => {
+                Append { body_bytes: Some(declared), length: Some(self.file.len() as u64), ..append }
+            }
+            _ => Append { body_bytes: Some(declared), ..append },
+        };
+        let result = soon(self.engine().uploads.append(&self.id, &append, frames(&body))).await;
+        match result {
+            Err(Error::LengthMismatch { .. }) => {}
+            Err(error) if error.is_for_now() => {}
+            other => prop_assert!(false, "{:?} {}: {:?}", framing, at, other),
+        }
+        let now = self.engine().ledger.upload(&self.id).await.unwrap();
+        prop_assert_eq!(now.state, State::Open);
+        Ok(())
+    }
+
     /// Sends what is left, as often as it takes.
     async fn complete(&self) -> Upload {
         loop {
@@ -143,7 +212,7 @@ impl Run<'_> {
             let append = Append { end: End::Body, ..self.append(at, &body, false) };
             match soon(self.engine().uploads.append(&self.id, &append, frames(&body))).await {
                 Ok(upload) => return upload,
-                Err(error) => assert!(matches!(error, Error::Unavailable(_)), "{error}"),
+                Err(error) => assert!(error.is_for_now(), "{error}"),
             }
         }
     }
@@ -158,7 +227,15 @@ async fn run(
     let file = pattern(size, seed);
     let length = length_known.then_some(size as u64);
     let upload = engines[0].create_resumable(&format!("{seed}.bin"), length).await.unwrap();
-    let mut run = Run { world, engines, now: 0, id: upload.id.clone(), file: file.clone(), length_known };
+    let mut run = Run {
+        world,
+        engines,
+        now: 0,
+        id: upload.id.clone(),
+        file: file.clone(),
+        length_known,
+        damages: false,
+    };
     for step in steps {
         run.step(step).await?;
     }

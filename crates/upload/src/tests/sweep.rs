@@ -44,7 +44,7 @@ async fn an_append_under_way_when_its_time_is_over_may_end() {
 async fn what_the_ledger_does_not_know_is_told_of_and_stays() {
     let world = World::start().await;
     let ended = world.create("ended.bin", None).await.unwrap();
-    world.uploads.cancel(&ended.id).await.unwrap();
+    world.uploads.cancel(&ended.id, "operator", "").await.unwrap();
     let open = world.create_resumable("open.bin", None).await.unwrap();
     let body = broken(&pattern(9 * MIB, 1), BodyError::Interrupted);
     world.uploads.append(&open.id, &world.begin(), body).await.unwrap_err();

@@ -68,11 +68,11 @@ async fn two_equal_files_and_the_second_is_cancelled() {
     let append =
         tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&body)).await });
     until("the second waits", async || world.ledger.upload(&second.id).await.unwrap().epoch == 1).await;
-    world.uploads.cancel(&second.id).await.unwrap();
+    world.uploads.cancel(&second.id, "operator", "").await.unwrap();
     world.sandbox.faults().clear();
     world.assert_stored(&soon(first).await.unwrap().unwrap(), &sent).await;
     let ended = soon(append).await.unwrap();
-    assert!(matches!(ended, Err(Error::Superseded)), "{ended:?}");
+    assert!(matches!(ended, Err(Error::Gone)), "{ended:?}");
     world.assert_memory_free().await;
 }
 
@@ -98,9 +98,9 @@ async fn cancel_while_running() {
     let world = World::start().await;
     for (sent, durable) in [(0, 0), (MIB, 0), (18 * MIB, 16 * MIB)] {
         let (upload, _sender, append) = stalled(&world, &pattern(sent, 1), durable).await;
-        world.uploads.cancel(&upload.id).await.unwrap();
+        world.uploads.cancel(&upload.id, "operator", "").await.unwrap();
         let result = soon(append).await.unwrap();
-        assert!(matches!(result, Err(Error::Superseded)), "{result:?}");
+        assert!(matches!(result, Err(Error::Gone)), "{result:?}");
         assert!(matches!(world.uploads.status(&world.link.id, &upload.id).await, Err(Error::Gone)));
         let again = world.uploads.append(&upload.id, &world.begin(), frames(&Bytes::new())).await;
         assert!(matches!(again, Err(Error::Gone)));
@@ -114,7 +114,7 @@ async fn cancel_leaves_a_complete_upload_alone() {
     let world = World::start().await;
     let sent = pattern(SMALL, 1);
     let upload = world.send("a.bin", &sent).await.unwrap();
-    world.uploads.cancel(&upload.id).await.unwrap();
+    world.uploads.cancel(&upload.id, "operator", "").await.unwrap();
     world.recover_and_sweep().await;
     world.assert_stored(&upload, &sent).await;
 }
@@ -141,7 +141,7 @@ async fn cancel_during_every_call() {
             };
             let under_way = world.ledger.unmoved(state, i64::MAX).await.unwrap();
             assert_eq!(under_way.len(), 1, "{operation}");
-            world.uploads.cancel(&under_way[0].id).await.unwrap();
+            world.uploads.cancel(&under_way[0].id, "operator", "").await.unwrap();
             world.sandbox.faults().clear();
             let result = soon(sending).await.unwrap();
             assert!(result.is_err(), "{operation} {when:?}");
@@ -266,7 +266,7 @@ async fn too_many_open() {
     let first = world.uploads.create(&new).await.unwrap();
     world.uploads.create(&new).await.unwrap();
     assert!(matches!(world.uploads.create(&new).await, Err(Error::TooManyOpen)));
-    world.uploads.cancel(&first.id).await.unwrap();
+    world.uploads.cancel(&first.id, "operator", "").await.unwrap();
     world.uploads.create(&new).await.unwrap();
     assert!(matches!(world.uploads.status("another-link", &first.id).await, Err(Error::NotFound)));
 }

@@ -1,0 +1,216 @@
+//! What was acknowledged stays, whatever a bucket answers and however often, and whatever a sender brings beside it; an
+//! outage is waited out within the request.
+
+use super::*;
+use crate::End;
+
+/// The first bytes of a file of known length are durable.
+async fn begun(engine: &Engine, file: &Bytes, durable: usize) -> Upload {
+    let upload = engine.create_resumable("a.bin", Some(file.len() as u64)).await.unwrap();
+    let append = Append { body_bytes: Some(durable as u64), end: End::Later, ..engine.begin() };
+    engine.uploads.append(&upload.id, &append, frames(&file.slice(..durable))).await.unwrap()
+}
+
+async fn goes_on(engine: &Engine, upload: &Upload, file: &Bytes) -> Result<Upload> {
+    let from = engine.offset_of(&upload.id).await;
+    let append = Append { offset: from as u64, end: End::Length, ..engine.begin() };
+    soon(engine.uploads.append(&upload.id, &append, frames(&file.slice(from..)))).await
+}
+
+/// S3's own words that something is not as it was, for every call of a kind.
+fn says(world: &World, operation: &str, status: u16, code: &str) {
+    let body = format!("<Error><Code>{code}</Code><Message>it says so</Message></Error>");
+    let rule = serde_json::json!({
+        "service": "s3", "operation": operation, "times": 0, "fault": "status", "status": status, "body": body,
+    });
+    world.sandbox.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_ends_what_has_acknowledged_bytes() {
+    let codes = [
+        ("UploadPart", 400, "BadDigest"),
+        ("UploadPart", 400, "XAmzContentChecksumMismatch"),
+        ("UploadPart", 404, "NoSuchUpload"),
+        ("CreateMultipartUpload", 404, "NoSuchKey"),
+        ("CompleteMultipartUpload", 400, "BadDigest"),
+        ("CompleteMultipartUpload", 400, "InvalidPart"),
+        ("CompleteMultipartUpload", 404, "NoSuchUpload"),
+        ("PutObject", 400, "BadDigest"),
+        ("GetObject", 404, "NoSuchKey"),
+        ("GetObject", 412, "PreconditionFailed"),
+        ("*", 404, "NoSuchUpload"),
+        ("*", 404, "NoSuchKey"),
+        ("*", 400, "BadDigest"),
+        ("*", 400, "InvalidRequest"),
+    ];
+    for (operation, status, code) in codes {
+        // A file whose last byte comes with the last part, and one that fits in one.
+        for (size, durable) in [(20 * MIB, 13 * MIB), (4 * MIB, 3 * MIB)] {
+            let world = World::start().await;
+            let file = pattern(size, 31);
+            let upload = begun(&world, &file, durable).await;
+            says(&world, operation, status, code);
+            let what = format!("{operation} {code} of {size}");
+            for _ in 0..2 {
+                match goes_on(&world, &upload, &file).await {
+                    Ok(done) => assert_eq!(done.state, State::Complete, "{what}: it makes no such call"),
+                    // The second time of one whose bytes have all come.
+                    Err(Error::Gone) => {
+                        let now = world.ledger.upload(&upload.id).await.unwrap().state;
+                        assert!(matches!(now, State::Completing | State::Complete), "{what}: {now:?}");
+                    }
+                    Err(error) => assert!(error.is_for_now(), "{what}: {error}"),
+                }
+                world.uploads.recover(Duration::ZERO).await.unwrap();
+                assert!(world.offset_of(&upload.id).await >= durable, "{what}");
+            }
+            world.sandbox.faults().clear();
+            world.uploads.recover(Duration::ZERO).await.unwrap();
+            if world.ledger.upload(&upload.id).await.unwrap().state != State::Complete {
+                goes_on(&world, &upload, &file).await.unwrap();
+            }
+            world.recover_and_sweep().await;
+            world.assert_stored(&upload, &file).await;
+            assert_eq!(world.present("").await, std::slice::from_ref(&upload.object_key), "{what}");
+        }
+    }
+}
+
+/// Bytes that S3 does not get as they were sent, or gives back as others, again and again: refused for now, then it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_tried_again_and_then_refused_for_now() {
+    for (operation, size, durable) in [
+        ("UploadPart", 20 * MIB, 13 * MIB),
+        ("PutObject", 4 * MIB, 3 * MIB),
+        ("GetObject", 20 * MIB, 11 * MIB),
+        ("GetObject", 4 * MIB, 3 * MIB),
+    ] {
+        let world = World::start().await;
+        let file = pattern(size, 32);
+        let upload = begun(&world, &file, durable).await;
+        world.faults(operation, 0, 0, Fault::Corrupt);
+        for _ in 0..2 {
+            let result = goes_on(&world, &upload, &file).await;
+            assert!(matches!(result, Err(Error::Damaged(_))), "{operation}: {result:?}");
+            assert!(world.offset_of(&upload.id).await >= durable, "{operation}");
+        }
+        let hits = world.fault_report().await["rules"][0]["hit"].as_u64().unwrap();
+        assert!(hits > 4, "{operation}: each request tries again, {hits} calls in all");
+        world.sandbox.faults().clear();
+        let done = goes_on(&world, &upload, &file).await.unwrap();
+        world.assert_stored(&done, &file).await;
+        world.assert_memory_free().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_is_waited_out_within_the_request() {
+    for (operation, size) in [
+        ("CreateMultipartUpload", LARGE),
+        ("UploadPart", LARGE),
+        ("CompleteMultipartUpload", LARGE),
+        ("PutObject", SMALL),
+    ] {
+        let world = World::start().await;
+        let engine = world.patient(PATIENCE).await;
+        // More than the attempts of one call.
+        world.faults(operation, 0, 6, Fault::Reset);
+        let sent = pattern(size, 33);
+        let done = soon(engine.send("a.bin", &sent)).await.unwrap();
+        engine.assert_stored(&done, &sent).await;
+        engine.recover_and_sweep().await;
+        assert_eq!(world.present("").await, [done.object_key], "{operation}");
+    }
+}
+
+/// Whoever waits for a bucket gives way at once: to a newer append, to a cancel, and to the gateway's end. What is durable stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_ends_for_whoever_needs_its_place() {
+    for by in ["newer", "cancel", "stop", "hung up"] {
+        let world = World::start().await;
+        let engine = world.patient(60 * PATIENCE).await;
+        let file = pattern(60 * MIB, 34);
+        let upload = begun(&engine, &file, 9 * MIB).await;
+        world.faults("UploadPart", 0, 0, Fault::Corrupt);
+        let (sender, body) = Sender::new();
+        let append = Append { offset: 9 * MIB as u64, end: End::Length, ..engine.begin() };
+        let (uploads, id) = (engine.uploads.clone(), upload.id.clone());
+        let waiting = tokio::spawn(async move { uploads.append(&id, &append, body).await });
+        // As much as is read before it waits for a place.
+        sender.send(&file.slice(9 * MIB..if by == "hung up" { 20 * MIB } else { 60 * MIB }));
+        until("it waits", async || world.fault_report().await["rules"][0]["hit"].as_u64() > Some(4)).await;
+        match by {
+            "newer" => {
+                world.sandbox.faults().clear();
+                let done = goes_on(&engine, &upload, &file).await.unwrap();
+                engine.assert_stored(&done, &file).await;
+            }
+            "cancel" => {
+                assert!(engine.uploads.cancel(&upload.id, "staff:1", "").await.unwrap());
+            }
+            "stop" => engine.uploads.stop(),
+            _ => sender.0.send(Err(BodyError::Interrupted)).unwrap(),
+        }
+        let ended = soon(waiting).await.unwrap();
+        let right = match by {
+            "newer" => matches!(ended, Err(Error::Superseded)),
+            "cancel" => matches!(ended, Err(Error::Gone)),
+            "stop" => ended.as_ref().is_err_and(Error::is_for_now) || matches!(ended, Err(Error::Draining)),
+            _ => matches!(ended, Err(Error::Interrupted { .. })),
+        };
+        assert!(right, "{by}: {ended:?}");
+        if by == "cancel" {
+            let audit = engine.ledger.audit("", Some(&upload.id), 10).await.unwrap();
+            let actors: Vec<_> = audit.iter().map(|entry| (&*entry.actor, &*entry.action)).collect();
+            assert_eq!(actors, [("staff:1", "upload.cancel")]);
+        } else {
+            assert!(engine.offset_of(&upload.id).await >= 9 * MIB, "{by}");
+        }
+    }
+}
+
+/// More bytes than there may be, in every framing: the request is refused, and what was acknowledged stays. Where the
+/// protocol has it so, the upload ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn excess_bytes_end_their_request_alone() {
+    let world = World::start().await;
+    let file = pattern(20, 35);
+    let more = pattern(11, 36);
+    for (length, body_bytes, end) in [
+        (None, None, End::Body),
+        (None, None, End::Length),
+        (None, None, End::Later),
+        (None, Some(10), End::Body),
+        (Some(20), Some(10), End::Length),
+        (Some(20), None, End::Length),
+        (None, Some(5), End::Later),
+    ] {
+        for invalidates in [false, true] {
+            let upload = begun(&world, &file, 10).await;
+            let append = Append { offset: 10, length, body_bytes, end, invalidates, ..world.begin() };
+            let result = soon(world.uploads.append(&upload.id, &append, frames(&more))).await;
+            let what = format!("{append:?}");
+            assert!(matches!(result, Err(Error::LengthMismatch { .. })), "{what}: {result:?}");
+            let status = world.uploads.status(&world.link.id, &upload.id).await;
+            // What is more than this body was said to have says nothing of the file.
+            if invalidates && body_bytes.is_none() {
+                assert!(matches!(status, Err(Error::Gone)), "{what}: {status:?}");
+                continue;
+            }
+            assert_eq!(status.unwrap().offset, 10, "{what}");
+            let done = goes_on(&world, &upload, &file).await.unwrap();
+            world.uploads.remove(&done.id, "operator").await.unwrap();
+        }
+    }
+    // More than the link takes.
+    let upload = world.create_resumable("unknown.bin", None).await.unwrap();
+    let append = Append { body_bytes: Some(10), end: End::Later, ..world.begin() };
+    world.uploads.append(&upload.id, &append, frames(&file.slice(..10))).await.unwrap();
+    let append = Append { offset: 10, max_bytes: 20, ..Append::default() };
+    let result = soon(world.uploads.append(&upload.id, &append, frames(&more))).await;
+    assert!(matches!(result, Err(Error::TooLarge { max: 20 })), "{result:?}");
+    assert_eq!(world.offset_of(&upload.id).await, 10);
+    let status = world.uploads.status(&world.link.id, &upload.id).await.unwrap();
+    assert_eq!(status.state, State::Open);
+}
