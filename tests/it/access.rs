@@ -275,6 +275,32 @@ async fn another_partners_ticket_looks_like_none_also_while_the_desk_is_down() {
     assert_eq!(send(&globex, "2001").status, 201, "it is its own partner's all the time");
 }
 
+/// The first look at another partner's ticket costs what one at nobody's does: as many calls to the desk, and no write.
+#[tokio::test]
+async fn looking_at_anothers_ticket_is_as_much_work_as_at_none() {
+    let world = World::start_with_file();
+    let path = world.path("seen.log", b"seen");
+    let link = world.gateway.make_link(&["--partner", "acme"]);
+    let log = world.sandbox.data().join("ledger.db-wal");
+    let mut work = Vec::new();
+    for ticket in ["2001", "777777", "2002", "888888"] {
+        let (before, calls) =
+            (std::fs::read(&log).unwrap(), world.sandbox.faults().await["calls"]["desk"].clone());
+        let answer = curl(&["-T", &path, &format!("{link}/a.log?ticket={ticket}")]);
+        refused(&answer, 404, "/problems/unknown-ticket");
+        let after = world.sandbox.faults().await["calls"]["desk"].clone();
+        let made = |calls: &serde_json::Value| {
+            calls.as_object().map_or(0, |calls| calls.values().filter_map(serde_json::Value::as_u64).sum())
+        };
+        let made: u64 = made(&after) - made(&calls);
+        work.push((made, std::fs::read(&log).unwrap() == before));
+    }
+    assert!(
+        work.iter().all(|each| *each == (1, true)),
+        "calls, and whether the ledger is as before: {work:?}"
+    );
+}
+
 /// A browser asks first, and sends no credentials with that (Fetch standard, CORS-preflight fetch).
 #[test]
 fn a_page_elsewhere_may_ask_before_it_sends_the_token_in_a_header() {

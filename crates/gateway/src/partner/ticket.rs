@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Asking;
+use crate::app::App;
 use crate::problem::{self, Problem};
 
 /// What the desk said of a ticket is good for this long while the desk answers.
@@ -66,6 +67,16 @@ pub(super) fn meant(asking: &Asking) -> Result<Option<String>, Problem> {
     }
 }
 
+/// The desk does not know the ticket as this organisation's. Whether it is another's or nobody's makes no difference, nor does
+/// it to how long this takes: only of one that was theirs is there something to write down.
+async fn not_ours(app: &App, organization: i64, ticket: &str, was_theirs: bool) -> Problem {
+    app.absent.note(organization, ticket);
+    if was_theirs && let Err(error) = app.ledger.saw_ticket(ticket, None, false).await {
+        return error.into();
+    }
+    problem::unknown_ticket()
+}
+
 async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
     let app = &asking.app;
     // A partner without an organisation in the desk owns no ticket that could be named.
@@ -89,16 +100,14 @@ async fn unbound(asking: &Asking, ticket: String) -> Result<String, Problem> {
             Ok(Ok(found)) => {
                 let owner = found.organization_id.and_then(|id| i64::try_from(id).ok());
                 let closed = found.status == desk::Status::Closed;
-                app.ledger.saw_ticket(&ticket, owner, closed).await?;
                 if owner != Some(organization) {
-                    app.absent.note(organization, &ticket);
-                    return Err(problem::unknown_ticket());
+                    return Err(not_ours(app, organization, &ticket, known.is_some()).await);
                 }
+                app.ledger.saw_ticket(&ticket, owner, closed).await?;
                 Some(closed)
             }
             Ok(Err(desk::Error::NotFound)) => {
-                app.absent.note(organization, &ticket);
-                return Err(problem::unknown_ticket());
+                return Err(not_ours(app, organization, &ticket, known.is_some()).await);
             }
             Ok(Err(error)) => {
                 tracing::warn!(error = %error, "ask the desk for a ticket");
