@@ -86,6 +86,8 @@ where
             _,
         ) => Error::Damaged(text),
         ("PreconditionFailed", _) => Error::Changed,
+        // Clocks differ: ours was set, and the SDK follows the store's from its next answer on.
+        ("RequestTimeTooSkewed", _) => Error::Unavailable(text),
         // An expired session is a 400.
         ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, Some(401 | 403)) => {
             Error::Forbidden(text)
@@ -200,6 +202,7 @@ mod tests {
             (403, "", "unavailable"),
             (401, "", "unavailable"),
             (400, "ExpiredToken", "forbidden"),
+            (403, "RequestTimeTooSkewed", "unavailable"),
             (400, "BadDigest", "damaged"),
             (400, "", "refused"),
             (409, "", "unavailable"),

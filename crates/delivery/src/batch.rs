@@ -179,7 +179,8 @@ impl Batch<'_> {
     async fn find_markers(&mut self, me: u64) -> Result<(), Trouble> {
         let Shared { desk, ledger, .. } = self.shared;
         let completed_at = |file: &File| file.upload.completed_at.unwrap_or(file.upload.created_at);
-        let oldest = self.files.iter().map(completed_at).min().unwrap_or_default();
+        // A clock that was ahead may have said that it was complete later than now.
+        let oldest = self.files.iter().map(completed_at).min().unwrap_or_default().min(now_ms());
         let comments = desk.comments_since(self.ticket, oldest - CLOCK_SKEW_MS).await?;
         let ours: Vec<_> = comments.iter().filter(|comment| comment.author_id == me).collect();
         for file in &mut self.files {

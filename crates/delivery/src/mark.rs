@@ -98,7 +98,7 @@ async fn mark(shared: &Shared, ticket: &str, upload: &Upload, lines: &[String]) 
     if seen.status == Status::Closed {
         return Ok(());
     }
-    let since = upload.completed_at.unwrap_or(upload.created_at) - CLOCK_SKEW_MS;
+    let since = upload.completed_at.unwrap_or(upload.created_at).min(now_ms()) - CLOCK_SKEW_MS;
     let comments = desk.comments_since(ticket, since).await?;
     let mark = lines.last().map_or("", String::as_str);
     let is_there = comments

@@ -11,7 +11,7 @@ use axum::Router;
 use bucket::{Bucket, Buckets};
 use delivery::Delivery;
 use desk::Desk;
-use ledger::{Hold, Ledger};
+use ledger::{ClockWatch, Hold, Ledger};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -200,6 +200,7 @@ impl Running {
 /// Takes up what was left unfinished. Of a gateway that is alone nothing runs yet: all of it belongs to one that is gone.
 /// Where others run, it may be theirs, and housekeeping takes what stands still.
 async fn take_up(ledger: &Ledger, uploads: &upload::Uploads, hold: Hold) -> anyhow::Result<Hold> {
+    ledger.come_back().await.context("bring back what a wrong clock put off")?;
     if hold.is_alone() {
         ledger.release_claims().await.context("release claims")?;
         // A bucket that hangs does not hold the start up: housekeeping goes on with what is left.
@@ -240,7 +241,18 @@ fn serve_metrics(app: &App, handle: PrometheusHandle, stop: &CancellationToken) 
 async fn housekeeping(app: App, stop: CancellationToken) {
     let (mut recover, mut sweep) = (tokio::time::interval(RECOVER_EVERY), tokio::time::interval(SWEEP_EVERY));
     let mut withdrawn = tokio::time::interval(STOP_EVERY);
+    let (mut clock, mut set_back) = (ClockWatch::begin(), false);
     loop {
+        set_back |= clock.was_set_back();
+        if set_back {
+            match app.ledger.come_back().await {
+                Ok(times) => {
+                    set_back = false;
+                    tracing::warn!(times, "the clock was set back; what it had put off too far is due");
+                }
+                Err(error) => tracing::warn!(error = %error, "bring back what a wrong clock put off"),
+            }
+        }
         let done: Result<(), upload::Error> = tokio::select! {
             () = stop.cancelled() => return,
             _ = withdrawn.tick() => app.uploads.stop_withdrawn().await,

@@ -145,10 +145,19 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Dropped> {
     let Some((kind, operation)) = service.call(&request) else { return service.perform(request).await };
-    match faults.call(kind, operation) {
+    let mut response = match faults.call(kind, operation) {
         None => service.perform(request).await,
         Some(due) => harmed(service, kind, &due, request).await,
-    }
+    }?;
+    response.headers_mut().insert(header::DATE, date());
+    Ok(response)
+}
+
+/// The time of this answer (RFC 9110 section 5.6.7). The HTTP library's own stands still for as long as a clock was set back,
+/// and clients of S3 sign with the time that they are told.
+fn date() -> http::HeaderValue {
+    let text = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    http::HeaderValue::from_str(&text).unwrap_or_else(|_| http::HeaderValue::from_static(""))
 }
 
 async fn harmed(
