@@ -283,6 +283,8 @@ async fn looking_at_anothers_ticket_is_as_much_work_as_at_none() {
     let link = world.gateway.make_link(&["--partner", "acme"]);
     let log = world.sandbox.data().join("ledger.db-wal");
     let mut work = Vec::new();
+    // The first call of all to the desk asks for a token, too.
+    refused(&curl(&["-T", &path, &format!("{link}/a.log?ticket=999999")]), 404, "/problems/unknown-ticket");
     for ticket in ["2001", "777777", "2002", "888888"] {
         let (before, calls) =
             (std::fs::read(&log).unwrap(), world.sandbox.faults().await["calls"]["desk"].clone());

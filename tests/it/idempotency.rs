@@ -106,7 +106,10 @@ async fn a_dropped_copy_answers_at_its_own_address_with_the_first_receipt() {
             let told = |answer: &tests::Answer| {
                 let headers = ["location", "upload-offset", "upload-length", "upload-complete"];
                 let headers = headers.map(|name| answer.header(name).to_owned());
-                (answer.status, headers, answer.body.split("request_id").next().unwrap().to_owned())
+                // Of a HEAD curl prints the head.
+                let body =
+                    if method == "HEAD" { "" } else { answer.body.split("request_id").next().unwrap() };
+                (answer.status, headers, body.to_owned())
             };
             assert_eq!(told(&copy), told(&own), "{method} {headers:?}");
         }

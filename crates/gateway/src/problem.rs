@@ -466,6 +466,10 @@ impl From<ledger::Error> for Problem {
 
 impl From<bucket::Error> for Problem {
     fn from(error: bucket::Error) -> Self {
+        // Of a file that rests: trying again does not bring it back.
+        if matches!(error, bucket::Error::NotFound(_) | bucket::Error::Changed) {
+            return upload::Error::Internal(error.to_string()).into();
+        }
         upload::Error::from(error).into()
     }
 }

@@ -130,7 +130,7 @@ impl From<ledger::Error> for Refusal {
 
 impl From<bucket::Error> for Refusal {
     fn from(error: bucket::Error) -> Self {
-        upload::Error::from(error).into()
+        Self(error.into())
     }
 }
 
