@@ -1,13 +1,16 @@
 //! Every refusal, as RFC 9457 problem details or as a page: a stable type, and a detail that tells a person what to do.
 //! The only place that turns an error of the engine into a status.
 
+mod digests;
+
 use std::time::Duration;
 
 use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
-use upload::{Algorithm, SideFile};
+
+use digests::{digest_mismatch, mismatch, unreadable_side_file};
 
 use crate::headers::Wanted;
 use crate::observe;
@@ -471,39 +474,6 @@ impl From<bucket::Error> for Problem {
             return upload::Error::Internal(error.to_string()).into();
         }
         upload::Error::from(error).into()
-    }
-}
-
-fn digest_mismatch(detail: &str, algorithm: Algorithm, announced: String, actual: String) -> Problem {
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/digest-mismatch", "Digest mismatch", detail)
-        .with("algorithm", algorithm.name())
-        .with("announced", announced)
-        .with("actual", actual)
-}
-
-fn unreadable_side_file(algorithm: Algorithm, target: &str) -> Problem {
-    let (name, digits) = (algorithm.name(), algorithm.bytes() * 2);
-    bad_request(&format!(
-        "This side file names no {name}, so `{target}` could not be compared with it, and it was not kept. Write the \
-         {digits} hexadecimal digits alone, or two blanks and the name behind them, as plain text."
-    ))
-}
-
-/// What a sender should do about a digest that is not the file's.
-fn mismatch(algorithm: Algorithm, side_file: Option<SideFile>) -> String {
-    let name = algorithm.name();
-    match side_file {
-        None => format!(
-            "The bytes that arrived do not have the {name} announced, so nothing was kept. Send the file again."
-        ),
-        Some(SideFile::Before(side)) => format!(
-            "The bytes that arrived do not have the {name} that `{side}` gave, so nothing was kept. Send the file again; \
-             if it is `{side}` that is wrong, send that again first. It counts for one hour."
-        ),
-        Some(SideFile::After(file)) => format!(
-            "`{file}`, which arrived before, does not have the {name} given here. It is kept, and marked on the ticket; \
-             this side file is not kept. Compare both with the original, and send again what is wrong."
-        ),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Names in problems, logs and metrics are the same.
 
+use upload::Algorithm;
+
 use super::*;
 
 #[test]
