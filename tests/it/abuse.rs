@@ -316,7 +316,7 @@ fn heads_that_are_too_large_are_refused_and_hurt_nobody() {
     let many: String = (0..10_000).map(|n| format!("X-{n}: {n}\r\n")).collect();
     let long = format!("X: {}\r\n", "x".repeat(1_000_000));
     for lines in
-        [many, long, format!("{}: x\r\n", "x".repeat(70_000)), "no colon\r\n".into(), "\0\0\0\r\n".into()]
+        [many, long, format!("{}: x\r\n", "x".repeat(40_000)), "no colon\r\n".into(), "\0\0\0\r\n".into()]
     {
         let mut raw = Raw::connect(&url);
         let head = format!("PUT /u/x/bomb HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n{lines}\r\n");
@@ -328,7 +328,7 @@ fn heads_that_are_too_large_are_refused_and_hurt_nobody() {
         drop(raw);
     }
     // The bound is what `listen.rs` says, to the byte, however the head comes.
-    for (bytes, status) in [(65_536, 200), (65_537, 431), (100_000, 431)] {
+    for (bytes, status) in [(32_768, 200), (32_769, 431), (100_000, 431)] {
         let begin = "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ";
         let head = format!("{begin}{}\r\n\r\n", "x".repeat(bytes - begin.len() - 4));
         for pieces in [1, 3] {

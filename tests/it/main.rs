@@ -48,4 +48,5 @@ mod transports;
 mod tus;
 mod wire;
 mod wire_abuse;
+mod wire_places;
 mod wire_tls;

@@ -51,6 +51,13 @@ async fn metrics_tell_what_happened_and_come_back_to_zero() {
     for secret in [link.rsplit('/').next().unwrap(), "small.log"] {
         assert!(!answer.body.contains(secret), "{secret} in the metrics");
     }
+    // Health is there, too, whatever strangers do at the public address.
+    for (path, body) in [("healthz", "ok\n"), ("readyz", "ready\n")] {
+        let answer = curl(&[&sandbox.text("/metrics").replace("metrics", path)]);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");
+    }
+    let free = world.metric("weighbridge_ledger_disk_free_bytes");
+    assert_eq!(free > 0.0, sandbox.postgres().is_none(), "{free}");
     // Not where partners can see them.
     assert_eq!(curl(&[&format!("{}/metrics", world.gateway.url)]).status, 404);
 }

@@ -1,5 +1,5 @@
 //! HTTP/2 as a gateway in service must speak it: answers before the end of a body, a stop that lets uploads end, an end
-//! for connections that ask for nothing, room for as many as the memory allows. And who is believed about the client.
+//! for connections that ask for nothing. And who is believed about the client.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,12 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{Method, Request};
 use tests::wire::{Socket, Wire, flag, frame, h2_client, head, kind};
-use tests::{Raw, Transport, World, curl, eventually, noise, sha256, side_by_side};
+use tests::{Transport, World, curl, eventually, noise, sha256, side_by_side};
 
 /// HTTP/2, plain and over TLS.
 const HTTP2: [Transport; 2] = [Transport::Http2, Transport::Http2Tls];
 /// Scheduling and process end on a loaded machine.
 const SLACK: Duration = Duration::from_secs(5);
-/// Room for two connections of HTTP/2.
-const TIGHT: [&str; 2] = ["memory_bytes = 33554432", "max_upload_bytes = 1000000000"];
 
 fn request(method: Method, url: &str) -> Request<()> {
     Request::builder().method(method).uri(url).header("accept", "application/json").body(()).unwrap()
@@ -168,51 +166,6 @@ fn a_connection_that_asks_for_nothing_is_ended() {
         assert_eq!(receipt["size"], sent);
         world.until_at_rest();
     });
-}
-
-#[tokio::test]
-async fn when_the_share_for_windows_is_spent_http_1_1_is_spoken() {
-    for transport in HTTP2 {
-        let world = World::over(transport, &TIGHT);
-        let path = world.path("a.log", b"a");
-        let health = head("GET", &format!("{}/healthz", world.gateway.url), &[]);
-        let mut held = Vec::new();
-        for _ in 0..2 {
-            let mut wire = Wire::connect(&world.gateway.url, &[]).await;
-            assert!(wire.send(&frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, 1, &health)).await);
-            wire.frame_of(kind::DATA).await;
-            held.push(wire);
-        }
-        if transport.is_tls() {
-            let next = Socket::connect(&world.gateway.url).await;
-            assert_eq!(next.protocol(), Some(&b"http/1.1"[..]));
-            let version = curl(&[
-                "-o",
-                "/dev/null",
-                "-w",
-                "%{http_version}",
-                &format!("{}/healthz", world.gateway.url),
-            ]);
-            assert_eq!((version.status, version.body.as_str()), (200, "1.1"), "{version:?}");
-            let sent = curl(&["-T", &path, &format!("{}/", world.link("acme"))]);
-            assert_eq!(sent.status, 201, "{sent:?}");
-        } else {
-            let goaway = Wire::connect(&world.gateway.url, &[]).await.closed().await.expect("it is told");
-            assert_eq!(goaway.error(), 0xd, "HTTP_1_1_REQUIRED");
-            let mut raw =
-                Raw::request("PUT", &format!("{}/a.log", world.link("acme")), &["Content-Length: 1"]);
-            assert!(raw.send(b"a"));
-            assert_eq!(raw.answer().unwrap().status, 201);
-        }
-        drop(held);
-        world.until_at_rest();
-        // As soon as the ends of those connections have been seen.
-        let health = format!("{}/healthz", world.gateway.url);
-        eventually("there is room again", || {
-            let again = curl(&["-o", "/dev/null", "-w", "%{http_version}", &health]);
-            (again.body == "2").then_some(())
-        });
-    }
 }
 
 /// A client may assume room for a hundred streams until it has read the settings (RFC 9113 section 6.5.2).

@@ -170,14 +170,24 @@ async fn a_certificate_that_changes_is_used_without_a_restart() {
         assert!(served(&world) == second, "{pem}");
     }
     assert_eq!(said(refused), 2, "once for each: {}", world.gateway.log());
-    std::fs::remove_file(world.sandbox.tls_file("key.pem")).unwrap();
+    let key = world.sandbox.tls_file("key.pem");
+    std::fs::remove_file(&key).unwrap();
     let before = said(refused);
     eventually("the missing file is reported", || (said(refused) > before).then_some(()));
     assert!(served(&world) == second);
+    // Whoever opens a pipe waits for its other end.
+    let before = said(refused);
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    eventually("the pipe is reported", || (said(refused) > before).then_some(()));
+    assert!(served(&world) == second);
+    std::fs::remove_file(&key).unwrap();
 
     write("chain.pem", &third);
     write("key.pem", &third_key);
     eventually("the third certificate is served", || (served(&world) == chain_of(&third)).then_some(()));
+    let left = world.metric("weighbridge_tls_certificate_expiry_time_seconds")
+        - world.metric("weighbridge_start_time_seconds");
+    assert!(left > 0.0, "{left}");
     assert!(Socket::connect(&world.gateway.url).await.protocol() == Some(b"h2"));
 }
 
@@ -201,7 +211,8 @@ fn config_check_names_what_is_wrong_with_a_pair() {
     for (key, value, named, says) in [
         ("tls_cert", Some("/no/such/file.pem"), "server.tls_cert", "/no/such/file.pem"),
         ("tls_key", Some("/no/such/file.pem"), "server.tls_key", "/no/such/file.pem"),
-        ("tls_cert", Some(folder), "server.tls_cert", "cannot be used"),
+        ("tls_cert", Some(folder), "server.tls_cert", "not a regular file"),
+        ("tls_key", Some("/dev/zero"), "server.tls_key", "not a regular file"),
         ("tls_cert", Some(&empty), "server.tls_cert", "no certificate"),
         ("tls_key", Some(&empty), "server.tls_key", "private key"),
         ("tls_key", Some(&chain), "server.tls_key", "private key"),

@@ -105,8 +105,13 @@ impl Sandbox {
     /// The same as it was written, with the signal ignored by which the system ends who writes more than a file may hold: a
     /// limit on files is then a disk that is full.
     pub fn gateway_that_outlives_full_disks(&self) -> Gateway {
-        let shell = ["sh", "-c", "trap '' XFSZ; exec \"$0\" \"$@\""];
-        Gateway::start_from(&shell, &self.configured(|_| {}), self.text("/url"))
+        self.gateway_after("trap '' XFSZ", |_| {})
+    }
+
+    /// The same by a shell that does this first.
+    pub fn gateway_after(&self, words: &str, change: impl FnOnce(&mut toml::Table)) -> Gateway {
+        let script = format!("{words}; exec \"$0\" \"$@\"");
+        Gateway::start_from(&["sh", "-c", &script], &self.configured(change), self.text("/url"))
     }
 
     /// The same, with this in its environment.

@@ -36,6 +36,10 @@ pub(crate) struct Parts {
     /// Whose word on the client's address and scheme is taken.
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     pub(crate) draining: std::sync::atomic::AtomicBool,
+    /// The last time it was tried, nothing could be written to the ledger.
+    pub(crate) ledger_refuses: std::sync::atomic::AtomicBool,
+    /// Where the ledger is, if it is a file.
+    pub(crate) ledger_file: Option<std::path::PathBuf>,
 }
 
 impl std::ops::Deref for App {

@@ -46,6 +46,8 @@ pub(crate) struct Server {
     /// Without a slash at its end; none: as the address listened on.
     pub(crate) public_url: Option<String>,
     pub(crate) max_connections: usize,
+    /// Of one client address (of IPv6: network of 64 bits); trusted proxies have all.
+    pub(crate) connections_per_address: usize,
     /// Certificate chain and private key, PEM files.
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.

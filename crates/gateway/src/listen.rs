@@ -1,30 +1,37 @@
 //! Accepts connections and speaks HTTP on them: TLS where it is configured, HTTP/1.1 or HTTP/2 as the client asks.
 //! Invariant: what a connection may make us hold is bounded before it is served: its head by size and time, its place by
-//! `max_connections`, its HTTP/2 window by a share of the byte budget. When the share is spent, clients get HTTP/1.1.
+//! `max_connections` and its address's share of them, its HTTP/2 window by what it has shown and the budget. When that is spent, TLS clients are
+//! offered HTTP/1.1.
 
+mod http2;
+mod places;
 mod raw;
 mod watch;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
 use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use raw::Raw;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_rustls::server::TlsStream;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
-use upload::{Budget, Window};
+use upload::Budget;
+
+use places::{NoPlace, Place, Places, UnderWay};
 use watch::{Watch, drive};
 
 use crate::config::Limits;
@@ -32,39 +39,27 @@ use crate::problem;
 use crate::proxy::Connection;
 use crate::tls::Tls;
 
-/// Largest request head, bytes; a larger one is answered 431.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Largest request head, bytes; a larger one is answered 431. Proxies and browsers keep theirs below.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// What an HTTP/1.1 connection buffers outside of the budget: as fast as larger ones, and `max_connections` of them stay
 /// small. Where hyper's buffer grows it doubles, and may hold nearly twice this: by itself it bounds no head.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// HTTP/2 window of a connection and of each of its streams: at 50 ms of delay, 80 MB/s.
-const WINDOW_BYTES: u32 = 4 << 20;
-/// Of an answer, so much is buffered for one stream: at most `STREAMS_MAX` of them for a connection.
-const SEND_BYTES_MAX: usize = 64 * 1024;
-/// Requests at a time on one HTTP/2 connection.
-const STREAMS_MAX: u32 = 32;
-/// Streams a client may open and reset unseen before the connection is ended (rapid reset, CVE-2023-44487).
-const RESETS_MAX: usize = 20;
-/// Streams we may have to reset before the connection is ended. A client may assume room for 100 streams until it has read
-/// our settings (RFC 9113 section 6.5.2); what is over `STREAMS_MAX` is refused, and safe to send again.
-const REFUSALS_MAX: usize = 128;
-/// An HTTP/2 connection whose peer does not answer a ping for so long is gone.
-const PING_EVERY: Duration = Duration::from_secs(20);
 /// After an error of `accept` (no descriptors left, say), wait before the next: the error comes at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Such errors are told no more often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// A TLS handshake takes no longer, the wait for its first byte included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// When a part of the preface has come, wait before the next look; each time twice as long.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// What an HTTP/2 connection begins with (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What an HTTP/2 client is told when the share for windows is spent: empty SETTINGS, and GOAWAY with the error
-/// `HTTP_1_1_REQUIRED` (RFC 9113 sections 3.4, 6.8 and 7).
-const HTTP1_REQUIRED: &[u8] =
-    &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13];
 /// Of what a client still sends after it was refused here, so much is read, that it may see the refusal.
 const REFUSED_BYTES_MAX: u64 = 64 << 20;
+/// Clients who are told at the same time that there is no place for them; others are not told.
+const TURNED_AWAY_MAX: usize = 64;
+/// It takes no longer to tell one.
+const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How to serve connections.
 #[derive(Clone)]
@@ -72,7 +67,10 @@ pub(crate) struct Listen {
     pub(crate) router: Router,
     pub(crate) tls: Option<Tls>,
     pub(crate) connections_max: usize,
-    /// What the windows of HTTP/2 connections are charged to; none: they are not served.
+    pub(crate) connections_per_address: usize,
+    /// Behind these there are many.
+    pub(crate) proxies: Vec<IpNet>,
+    /// What the windows of HTTP/2 connections are charged to; none: they stay small.
     pub(crate) budget: Option<Budget>,
     /// For a request head and an idle connection, and for what is read on after a refusal.
     pub(crate) limits: Limits,
@@ -82,39 +80,72 @@ pub(crate) struct Listen {
 impl Listen {
     /// Serves until `stop`, then lets the connections under way end.
     pub(crate) async fn run(self, listener: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.connections_max.min(Semaphore::MAX_PERMITS)));
-        let connections = TaskTracker::new();
+        let places = Places::new(self.connections_max, self.connections_per_address, self.proxies.clone());
+        let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+        let (connections, mut failures) = (TaskTracker::new(), Failures::default());
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => break,
-                accepted = accept(&listener, &places) => accepted,
+                accepted = listener.accept() => accepted,
             };
-            let Some((stream, peer, place)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    failures.tell(&error);
+                    places.shed();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
             };
-            let listen = self.clone();
-            connections.spawn(async move {
-                listen.connection(stream, peer).await;
-                drop(place);
-            });
+            let place = tokio::select! {
+                () = self.stop.cancelled() => break,
+                place = place(&places, peer) => place,
+            };
+            if let Some(place) = place {
+                connections.spawn(self.clone().connection(stream, peer, place));
+            } else if self.tls.is_none()
+                && let Ok(permit) = Arc::clone(&turned_away).try_acquire_owned()
+            {
+                connections.spawn(async move {
+                    let _ = tokio::time::timeout(TURNED_AWAY_TIMEOUT, refuse(stream, &no_place())).await;
+                    drop(permit);
+                });
+            }
         }
         drop(listener);
         connections.close();
         connections.wait().await;
     }
 
-    async fn connection(self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        tokio::select! {
+            // It may have a last word.
+            biased;
+            () = self.served(stream, peer, &place) => {}
+            () = place.displaced() => {}
+        }
+    }
+
+    async fn served(&self, stream: TcpStream, peer: SocketAddr, place: &Place) {
         let _ = stream.set_nodelay(true);
         if let Some(tls) = &self.tls {
             let patience = HANDSHAKE_TIMEOUT.min(self.limits.header_timeout);
-            if let Some((stream, window)) = self.begun(patience, self.secured(tls, stream)).await {
-                self.serve(stream, Connection { peer, tls: true }, window).await;
+            let secured = async {
+                if first_byte(&stream).await.ok()??.is_ascii_uppercase() {
+                    refuse(stream, &plain_refused()).await;
+                    return None;
+                }
+                let room = || self.budget.as_ref().is_some_and(http2::has_room);
+                tls.accept(stream, room).await.ok()
+            };
+            if let Some((stream, http2)) = self.begun(patience, secured).await {
+                self.serve(stream, Connection { peer, tls: true }, http2, place).await;
             }
-        } else if let Some((stream, window)) =
-            self.begun(self.limits.header_timeout, self.plain(stream)).await
-        {
-            self.serve(stream, Connection { peer, tls: false }, window).await;
+        } else {
+            let begins = async { begins_with_preface(&stream).await.ok() };
+            if let Some(http2) = self.begun(self.limits.header_timeout, begins).await {
+                self.serve(stream, Connection { peer, tls: false }, http2, place).await;
+            }
         }
     }
 
@@ -127,107 +158,77 @@ impl Listen {
         }
     }
 
-    /// The connection after the handshake, with a window if it is HTTP/2. One is charged when a client asks for it, so
-    /// that connections which say nothing take none.
-    async fn secured(&self, tls: &Tls, stream: TcpStream) -> Option<(TlsStream<TcpStream>, Option<Window>)> {
-        if first_byte(&stream).await.ok()??.is_ascii_uppercase() {
-            refuse(stream, &plain_refused()).await;
-            return None;
-        }
-        let mut window = None;
-        let room = || {
-            window = self.window();
-            window.is_some()
-        };
-        let (stream, is_http2) = tls.accept(stream, room).await.ok()?;
-        Some((stream, window.filter(|_| is_http2)))
-    }
-
-    /// The connection, with a window if it is HTTP/2.
-    async fn plain(&self, stream: TcpStream) -> Option<(TcpStream, Option<Window>)> {
-        if !begins_with_preface(&stream).await.ok()? {
-            return Some((stream, None));
-        }
-        // A client that knows that HTTP/2 is spoken here may know nothing else: it gets a moment's patience.
-        let window = match &self.budget {
-            Some(budget) => budget.window_soon(WINDOW_BYTES as usize).await,
-            None => None,
-        };
-        if window.is_none() {
-            refuse(stream, HTTP1_REQUIRED).await;
-            return None;
-        }
-        Some((stream, window))
-    }
-
-    fn window(&self) -> Option<Window> {
-        self.budget.as_ref()?.window(WINDOW_BYTES as usize)
-    }
-
-    async fn serve<S>(&self, stream: S, connection: Connection, window: Option<Window>)
+    async fn serve<S>(&self, stream: S, connection: Connection, http2: bool, place: &Place)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let watch = Arc::new(Watch::default());
-        let (router, watched) = (self.router.clone(), Arc::clone(&watch));
         // Of HTTP/1.1, `body::linger` reads on where that is due.
-        let linger = window.is_some().then(|| self.limits.clone());
-        let seen = raw::Shared::default();
-        let heads = Arc::clone(&seen);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (at_work, watch) = (watched.handler(), Arc::clone(&watched));
-            let fragment = raw::request(&heads, request.body().size_hint().exact());
+        let linger = http2.then(|| self.limits.clone());
+        let answer = |request: Request| {
+            let (at_work, under_way, watch) = (watch.handler(), place.begin(), Arc::clone(&watch));
             let mut request = request.map(|body| Body::new(watch.incoming(body, linger.clone())));
             request.extensions_mut().insert(connection);
-            if let Some(fragment) = fragment {
-                request.extensions_mut().insert(fragment);
-            }
-            let answer = router.clone().oneshot(request);
+            request.extensions_mut().insert(under_way.clone());
+            let answer = self.router.clone().oneshot(request);
             async move {
-                let answer = answer.await;
+                let answer: Result<Response, Infallible> = answer.await;
                 drop(at_work);
-                answer.map(|answer| answer.map(|body| watch.outgoing(body)))
+                answer.map(|answer| answer.map(|body| Body::new(watch.outgoing(body, Some(under_way)))))
             }
-        });
-        if window.is_some() {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .initial_stream_window_size(WINDOW_BYTES)
-                .initial_connection_window_size(WINDOW_BYTES)
-                .max_concurrent_streams(STREAMS_MAX)
-                .max_pending_accept_reset_streams(RESETS_MAX)
-                .max_local_error_reset_streams(REFUSALS_MAX)
-                .max_send_buf_size(SEND_BYTES_MAX)
-                .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-                .keep_alive_interval(PING_EVERY)
-                .keep_alive_timeout(PING_EVERY)
-                .serve_connection(TokioIo::new(stream), service);
-            drive(connection, &self.stop, &watch, self.limits.header_timeout, true).await;
+        };
+        let idle = self.limits.header_timeout;
+        if http2 {
+            let (watch, budget, stop) = (Arc::clone(&watch), self.budget.as_ref(), &self.stop);
+            Box::pin(http2::Serving { answer, watch, place, budget, idle, stop }.run(stream)).await;
         } else {
+            let seen = raw::Shared::default();
+            let heads = Arc::clone(&seen);
+            let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
+                let fragment = raw::request(&heads, request.body().size_hint().exact());
+                let mut request = request.map(Body::new);
+                if let Some(fragment) = fragment {
+                    request.extensions_mut().insert(fragment);
+                }
+                answer(request)
+            });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(self.limits.header_timeout)
+                .header_read_timeout(idle)
                 // A client that has sent everything and shut its side down still gets its answer.
                 .half_close(true)
                 .max_header_size(HEAD_BYTES_MAX)
                 .max_buf_size(BUFFER_BYTES)
                 .serve_connection(TokioIo::new(Raw::new(stream, Arc::clone(&watch), seen)), service);
-            drive(connection, &self.stop, &watch, self.limits.header_timeout, false).await;
+            drive(connection, &self.stop, &watch, idle).await;
         }
-        drop(window);
     }
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, place)),
-        Err(error) => {
-            tracing::warn!(error = %error, "accept connection");
-            None
+/// A place for a connection, as soon as there is one; none if its address has enough.
+async fn place(places: &Arc<Places>, peer: SocketAddr) -> Option<Place> {
+    loop {
+        match places.take(peer.ip()) {
+            Ok(place) => return Some(place),
+            Err(NoPlace::OfAddress) => return None,
+            Err(NoPlace::AtAll) => places.changed().await,
+        }
+    }
+}
+
+/// Errors of `accept` since they were last told.
+#[derive(Default)]
+struct Failures {
+    count: u64,
+    told: Option<Instant>,
+}
+
+impl Failures {
+    fn tell(&mut self, error: &std::io::Error) {
+        self.count += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            tracing::warn!(error = %error, times = self.count, "accept connections");
+            *self = Self { count: 0, told: Some(Instant::now()) };
         }
     }
 }
@@ -236,6 +237,12 @@ async fn accept(
 async fn first_byte(stream: &TcpStream) -> std::io::Result<Option<u8>> {
     let mut first = [0];
     Ok((stream.peek(&mut first).await? > 0).then_some(first[0]))
+}
+
+/// What a client is told for which there is no place, since its address has enough that are all at work.
+fn no_place() -> Vec<u8> {
+    let why = "Too many connections from your address are at work. Wait for one of them to end.";
+    raw::answer(&problem::unavailable(why, problem::RETRY_SOON), &["retry-after: 10", "connection: close"])
 }
 
 /// What a client is told that begins with the name of a method, where a TLS client begins with a handshake (22).
@@ -271,5 +278,12 @@ async fn begins_with_preface(stream: &TcpStream) -> std::io::Result<bool> {
             pause *= 2;
         }
         before = got;
+    }
+}
+
+/// The sender of the request with these extensions has named a valid link or staff token: its connection counts for more.
+pub(crate) fn authenticated(extensions: &axum::http::Extensions) {
+    if let Some(under_way) = extensions.get::<UnderWay>() {
+        under_way.authenticated();
     }
 }

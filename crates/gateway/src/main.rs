@@ -5,6 +5,7 @@ mod admin;
 mod app;
 mod body;
 mod config;
+mod descriptors;
 #[cfg(feature = "sandbox")]
 mod embedded;
 mod examine;

@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::head::Length;
 use crate::headers::{self, Wanted};
 use crate::json::Json;
+use crate::listen::authenticated;
 use crate::problem::{self, Problem};
 use crate::{body, head, receipt};
 
@@ -55,6 +56,7 @@ pub(crate) async fn handle(State(app): State<App>, request: Request) -> Response
             return Ok(ahead());
         }
         let (link, partner, address) = authenticate(&app, token, &route, &parts.headers).await?;
+        authenticated(&parts.extensions);
         let per_minute = app.requests_per_minute(&link);
         app.requests
             .take(&link.id, per_minute)

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::routing::get;
 use bucket::{Bucket, Buckets};
 use delivery::Delivery;
 use desk::Desk;
@@ -19,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::app::{App, IDLE_UPLOAD, Parts};
-use crate::config::Config;
+use crate::config::{Config, Server};
 use crate::listen::Listen;
 use crate::rate::{Absent, Rates};
 use crate::tls::Tls;
-use crate::{examine, observe, ops};
+use crate::{descriptors, examine, observe, ops};
 
 /// How often leftovers are cleared and abandoned uploads ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
@@ -32,7 +33,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
 const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long a start waits for uploads that were being published.
 const RECOVER_AT_START: Duration = Duration::from_secs(10);
-/// Whoever collects metrics needs one or two.
+/// Whoever collects metrics and asks for health needs a few.
 const METRICS_CONNECTIONS_MAX: usize = 64;
 /// How soon what is under way ends when another process revokes its link. The bytes of it are refused at once.
 const STOP_EVERY: Duration = Duration::from_secs(2);
@@ -103,6 +104,7 @@ pub(crate) async fn start(
     public_url: String,
 ) -> anyhow::Result<Running> {
     let metrics = observe::metrics::install()?;
+    descriptors::provide(config.server.max_connections);
     let tls = config.server.tls.as_ref().map(|(chain, key)| Tls::open(chain, key)).transpose()?;
     let hold = Ledger::hold(config.ledger_url.reveal())
         .await
@@ -136,6 +138,8 @@ pub(crate) async fn start(
         public_url,
         trusted_proxies: config.server.trusted_proxies.clone(),
         draining: false.into(),
+        ledger_refuses: false.into(),
+        ledger_file: ledger::file(config.ledger_url.reveal()).map(ToOwned::to_owned),
     });
     let running = Running {
         app: app.clone(),
@@ -149,8 +153,7 @@ pub(crate) async fn start(
         let stop = stop.clone();
         async move { delivery.run(completed, stop).await }
     });
-    running.tasks.spawn(housekeeping(app.clone(), stop.clone()));
-    running.tasks.spawn(look(app.clone(), stop.clone()));
+    running.tend();
     running.tasks.spawn(examine::again(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener =
@@ -160,19 +163,19 @@ pub(crate) async fn start(
     if let Some(tls) = &tls {
         running.tasks.spawn(tls.clone().keep_fresh(stop.clone()));
     }
-    let listen = Listen {
-        router: app.router(),
-        tls,
-        connections_max: config.server.max_connections,
-        budget: Some(app.uploads.budget().clone()),
-        limits: app.limits.clone(),
-        stop: stop.clone(),
-    };
-    running.tasks.spawn(listen.run(listener));
+    running.tasks.spawn(serve_everybody(&app, &config.server, tls, stop).run(listener));
     Ok(running)
 }
 
 impl Running {
+    /// Begins what goes on beside the requests.
+    fn tend(&self) {
+        let (app, stop) = (&self.app, &self.stop);
+        self.tasks.spawn(housekeeping(app.clone(), stop.clone()));
+        self.tasks.spawn(ops::try_ledger(app.clone(), stop.clone()));
+        self.tasks.spawn(look(app.clone(), stop.clone()));
+    }
+
     /// Stops in order: whoever sends requests here hears of it first, then what is under way has the drain time. Says
     /// whether everything ended in time.
     pub(crate) async fn stop(self) -> bool {
@@ -224,13 +227,31 @@ fn keep_alive(uploads: upload::Uploads) -> AbortOnDropHandle<()> {
     }))
 }
 
-/// How metrics are served: plain, on an address of their own.
-fn serve_metrics(app: &App, handle: PrometheusHandle, stop: &CancellationToken) -> Listen {
-    let metrics = axum::routing::get(ops::metrics);
+/// How the public address is served.
+fn serve_everybody(app: &App, server: &Server, tls: Option<Tls>, stop: &CancellationToken) -> Listen {
     Listen {
-        router: Router::new().route("/metrics", metrics).with_state((app.clone(), handle)),
+        router: app.router(),
+        tls,
+        connections_max: server.max_connections,
+        connections_per_address: server.connections_per_address,
+        proxies: server.trusted_proxies.clone(),
+        budget: Some(app.uploads.budget().clone()),
+        limits: app.limits.clone(),
+        stop: stop.clone(),
+    }
+}
+
+/// How operators are served: plain, on an address of their own.
+fn serve_metrics(app: &App, handle: PrometheusHandle, stop: &CancellationToken) -> Listen {
+    let metrics = get(ops::metrics).with_state((app.clone(), handle));
+    // Also here, where no stranger can be in the way.
+    let health = Router::new().route("/healthz", get(ops::healthz)).route("/readyz", get(ops::readyz));
+    Listen {
+        router: Router::new().route("/metrics", metrics).merge(health.with_state(app.clone())),
         tls: None,
         connections_max: METRICS_CONNECTIONS_MAX,
+        connections_per_address: METRICS_CONNECTIONS_MAX,
+        proxies: Vec::new(),
         budget: None,
         limits: app.limits.clone(),
         stop: stop.clone(),

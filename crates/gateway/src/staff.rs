@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::app::App;
 use crate::headers::{self, Wanted};
+use crate::listen::authenticated;
 use crate::problem::{self, Problem};
 
 /// Largest body of a request here: a link's description.
@@ -71,7 +72,10 @@ impl FromRequestParts<App> for Staff {
         let hint = "Send a staff token as `Authorization: Bearer TOKEN`; an operator makes one with `weighbridge token create`.";
         let token = headers::token(&parts.headers).ok_or_else(|| problem::unauthorized(hint))?;
         match app.ledger.staff_token(&token).await {
-            Ok(found) => Ok(Self(found)),
+            Ok(found) => {
+                authenticated(&parts.extensions);
+                Ok(Self(found))
+            }
             Err(ledger::Error::NotFound) => Err(problem::unauthorized(hint).into()),
             Err(error) => Err(error.into()),
         }

@@ -1,6 +1,10 @@
 //! TLS by rustls with its own modern defaults (1.2 and 1.3). A certificate that changes on disk is used for the next
 //! connection, without a restart; one that cannot be read leaves the old one in place.
 
+mod expiry;
+
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
@@ -13,12 +17,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{Acceptor, ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::observe::metrics::as_f64;
+
 /// How often the files are looked at.
 const RELOAD_EVERY: Duration = Duration::from_secs(2);
+/// A disk that takes longer to answer is told of.
+const RELOAD_MAX: Duration = Duration::from_secs(10);
+/// A chain of certificates has some thousands of bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Names of protocols in ALPN (RFC 9113 section 3.1, RFC 7301 section 6).
 const HTTP2: &[u8] = b"h2";
@@ -65,8 +76,14 @@ impl Tls {
     /// Looks at the files until `stop`.
     pub(crate) async fn keep_fresh(self, stop: CancellationToken) {
         let mut every = tokio::time::interval(RELOAD_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(every.tick()).await.is_some() {
-            self.reload();
+            let tls = self.clone();
+            let mut reload = tokio::task::spawn_blocking(move || tls.reload());
+            if tokio::time::timeout(RELOAD_MAX, &mut reload).await.is_err() {
+                tracing::error!("the files of the certificate do not answer; the old one stays");
+                let _ = stop.run_until_cancelled(reload).await;
+            }
         }
     }
 
@@ -101,6 +118,7 @@ impl Certificates {
         // Looked at before they are read: what changes in between is read again.
         let seen = Mutex::new(stamp(chain, key).ok());
         let current = RwLock::new(Arc::new(read(chain, key)?));
+        tell(&current.read().unwrap_or_else(PoisonError::into_inner));
         Ok(Self { chain: chain.to_owned(), key: key.to_owned(), current, seen })
     }
 
@@ -115,6 +133,7 @@ impl Certificates {
         *seen = stamp.as_ref().ok().copied();
         stamp?;
         let certified = Arc::new(read(&self.chain, &self.key)?);
+        tell(&certified);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = certified;
         Ok(true)
     }
@@ -123,6 +142,13 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Tells whoever watches when the certificate in use ends.
+fn tell(certified: &CertifiedKey) {
+    if let Some(at) = certified.cert.first().and_then(|certificate| expiry::seconds(certificate)) {
+        metrics::gauge!("weighbridge_tls_certificate_expiry_time_seconds").set(as_f64(at));
     }
 }
 
@@ -147,15 +173,15 @@ pub(crate) enum Unusable {
 }
 
 fn read(chain: &Path, key: &Path) -> Result<CertifiedKey, Unusable> {
-    let certificates = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+    let certificates = CertificateDer::pem_slice_iter(&contents(chain).map_err(Unusable::Chain)?)
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Unusable::Chain(format!("{}: {error}", chain.display())))?;
     if certificates.is_empty() {
         return Err(Unusable::Chain(format!("{} holds no certificate", chain.display())));
     }
     let shown = key.display();
-    let key =
-        PrivateKeyDer::from_pem_file(key).map_err(|error| Unusable::Key(format!("{shown}: {error}")))?;
+    let key = PrivateKeyDer::from_pem_slice(&contents(key).map_err(Unusable::Key)?)
+        .map_err(|error| Unusable::Key(format!("{shown}: {error}")))?;
     let provider = aws_lc_rs::default_provider();
     CertifiedKey::from_der(certificates, key, &provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
@@ -164,6 +190,25 @@ fn read(chain: &Path, key: &Path) -> Result<CertifiedKey, Unusable> {
         rustls::Error::InvalidCertificate(_) => Unusable::Chain(format!("{}: {error}", chain.display())),
         error => Unusable::Key(format!("{shown}: {error}")),
     })
+}
+
+/// What is in a file. Nothing else is opened: whoever opens a pipe waits for its other end.
+fn contents(path: &Path) -> Result<Vec<u8>, String> {
+    let wrong = |what: &str| format!("{}: {what}", path.display());
+    let read = || {
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    match read() {
+        Ok(Some(bytes)) if bytes.len() as u64 <= FILE_BYTES_MAX => Ok(bytes),
+        Ok(Some(_)) => Err(wrong("it is larger than any certificate")),
+        Ok(None) => Err(wrong("it is not a regular file")),
+        Err::<_, std::io::Error>(error) => Err(wrong(&error.to_string())),
+    }
 }
 
 /// Checks a pair.

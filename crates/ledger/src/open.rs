@@ -181,6 +181,17 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether something can be written, to the disk: a small transaction that changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`]: no room, or whoever writes just now does so for longer than anybody waits.
+    pub async fn try_write(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(sqlx::AssertSqlSafe(self.dialect.write_nothing())).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// Closes every connection; SQLite folds its log into the file.
     pub async fn close(&self) {
         self.read.0.close().await;

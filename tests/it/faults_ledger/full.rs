@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use tests::{Gateway, Sandbox, curl, noise};
+use tests::{Gateway, Sandbox, curl, eventually, noise};
 
 use super::{Setting, is_unavailable};
 
@@ -27,7 +27,22 @@ async fn a_ledger_without_room_keeps_what_was_acknowledged_and_goes_on_when_ther
     let created = setting.sandbox.send(&setting.sandbox.link("acme"), "new.bin", b"new");
     is_unavailable(&created);
     assert_eq!(curl(&["-I", &own]).offset(), 10_000_000);
+    // Whoever sends requests here hears of it, at either address, and that a restart would not help.
+    let operations = setting.sandbox.text("/metrics").replace("/metrics", "");
+    let addresses = [&setting.gateway.url, &operations];
+    for address in addresses {
+        let answer = eventually("it is not ready", || {
+            Some(curl(&[&format!("{address}/readyz")])).filter(|answer| answer.status == 503)
+        });
+        assert_eq!(answer.body, "the ledger cannot be written\n");
+        assert_eq!(curl(&[&format!("{address}/healthz")]).status, 200);
+    }
     limit(&setting.gateway, "unlimited");
+    for address in addresses {
+        eventually("it is ready again", || {
+            (curl(&[&format!("{address}/readyz")]).status == 200).then_some(())
+        });
+    }
     let receipt = setting.finish(&own, &bytes, 10_000_000).await;
     setting.sandbox.holds_only(&setting.gateway, &[&receipt]).await;
 }

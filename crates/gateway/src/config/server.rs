@@ -41,6 +41,13 @@ pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server
         let mend = format!("write 1 to {CONNECTIONS_MAX}");
         section.wrong("max_connections", &format!("{max_connections} cannot be"), &mend, found);
     }
+    // A company behind one address may use most of them, and some are always for others.
+    let of_address = section
+        .number("connections_per_address", "1500", found)
+        .unwrap_or_else(|| max_connections.div_ceil(4).saturating_mul(3));
+    if of_address == 0 {
+        section.wrong("connections_per_address", "is 0", "write at least 1", found);
+    }
     let tls = match (section.string("tls_cert", found), section.string("tls_key", found)) {
         (Some(chain), Some(key)) => {
             let pair = (PathBuf::from(chain), PathBuf::from(key));
@@ -59,8 +66,17 @@ pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server
     };
     let trusted_proxies = trusted_proxies(&mut section, found);
     section.finish(found);
-    let max_connections = usize::try_from(max_connections).unwrap_or(usize::MAX);
-    Server { listen, metrics_listen, public_url, max_connections, tls, trusted_proxies }
+    let [max_connections, connections_per_address] =
+        [max_connections, of_address].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
+    Server {
+        listen,
+        metrics_listen,
+        public_url,
+        max_connections,
+        connections_per_address,
+        tls,
+        trusted_proxies,
+    }
 }
 
 /// Whether the second of two listeners would find its address taken.

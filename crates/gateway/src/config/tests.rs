@@ -90,6 +90,13 @@ fn mistakes_name_line_key_and_mend() {
         ("listen = \"127.0.0.1:0\"", "listen = 8080", 3, "server.listen", "quotes"),
         ("listen = \"127.0.0.1:0\"", "listen = \"8080\"", 3, "server.listen", "127.0.0.1:8080"),
         ("listen =", "listn =", 3, "server.listn", "did you mean `listen`?"),
+        (
+            "[ledger]",
+            "connections_per_address = 0\n[ledger]",
+            5,
+            "server.connections_per_address",
+            "at least 1",
+        ),
         ("\"sqlite:/tmp/ledger.db\"", "\"mysql:x\"", 6, "ledger.url", "sqlite:PATH"),
         ("link_expiry = \"36h\"", "link_expiry = \"soon\"", 9, "limits.link_expiry", "48h"),
         ("link_expiry = \"36h\"", "memory_bytes = 5", 9, "limits.memory_bytes", "at least"),

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::places::UnderWay;
 use crate::body;
 use crate::config::Limits;
 
@@ -63,17 +63,17 @@ impl Watch {
 
     /// A request's body, watched. With limits, one that is dropped before its end is read on within them and thrown
     /// away: a client that is still writing when HTTP/2 resets its stream may never look at the answer (curl 7 does not).
-    pub(super) fn incoming(self: &Arc<Self>, body: Incoming, linger: Option<Limits>) -> RequestBody {
-        let body =
-            Watched { body, rest: Bytes::new(), step: usize::MAX, watch: Arc::clone(self), _answer: None };
+    pub(super) fn incoming(self: &Arc<Self>, body: Body, linger: Option<Limits>) -> RequestBody {
+        let watch = Arc::clone(self);
+        let body = Watched { body, rest: Bytes::new(), step: usize::MAX, watch, _answer: None };
         RequestBody { body: Some(body), linger: linger.map(|limits| (limits, Handle::current())) }
     }
 
-    /// An answer's body, watched, in steps.
-    pub(super) fn outgoing<B>(self: &Arc<Self>, body: B) -> Watched<B> {
+    /// An answer's body, watched, in steps; the request is under way until it has gone out.
+    pub(super) fn outgoing(self: &Arc<Self>, body: Body, request: Option<UnderWay>) -> Watched {
         self.answers.fetch_add(1, Ordering::Relaxed);
-        let answer = Some(Answer(Arc::clone(self)));
-        Watched { body, rest: Bytes::new(), step: STEP_BYTES, watch: Arc::clone(self), _answer: answer }
+        let (watch, answer) = (Arc::clone(self), Answer { watch: Arc::clone(self), _request: request });
+        Watched { body, rest: Bytes::new(), step: STEP_BYTES, watch, _answer: Some(answer) }
     }
 
     fn moved(&self) {
@@ -92,8 +92,8 @@ impl Drop for AtWork {
 }
 
 /// A body whose frames are counted when they are taken.
-pub(super) struct Watched<B> {
-    body: B,
+pub(super) struct Watched {
+    body: Body,
     /// Of the last frame, what is over one step.
     rest: Bytes,
     step: usize,
@@ -103,29 +103,33 @@ pub(super) struct Watched<B> {
 }
 
 /// The body of an answer is on its way, until this is dropped.
-struct Answer(Arc<Watch>);
+struct Answer {
+    watch: Arc<Watch>,
+    /// The request that it is for.
+    _request: Option<UnderWay>,
+}
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.0.answers.fetch_sub(1, Ordering::Relaxed);
+        self.watch.answers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// The body of a request.
 pub(super) struct RequestBody {
     /// There until this is dropped.
-    body: Option<Watched<Incoming>>,
+    body: Option<Watched>,
     linger: Option<(Limits, Handle)>,
 }
 
 impl HttpBody for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
     }
 
@@ -148,14 +152,14 @@ impl Drop for RequestBody {
     }
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Watched<B> {
+impl HttpBody for Watched {
     type Data = Bytes;
-    type Error = B::Error;
+    type Error = axum::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if self.rest.is_empty() {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
             self.watch.moved();
@@ -188,22 +192,55 @@ impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Watched<B> {
     }
 }
 
-/// Serves one connection to its end. At a stop it takes no more requests. After `idle` without a request under way an
-/// HTTP/2 connection is asked to end, which hyper does for HTTP/1.1 only; after twice that, any connection is dropped.
-pub(super) async fn drive<C>(
-    connection: C,
-    stop: &CancellationToken,
-    watch: &Watch,
-    idle: Duration,
-    http2: bool,
-) where
+/// How long nothing has moved on a connection.
+pub(super) struct Quiet {
+    looks: Interval,
+    quiet: u32,
+    seen: u64,
+}
+
+impl Quiet {
+    /// On a connection that may be idle for so long.
+    pub(super) fn new(idle: Duration) -> Self {
+        let mut looks = interval_at(Instant::now() + idle / LOOKS, idle / LOOKS);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { looks, quiet: 0, seen: 0 }
+    }
+
+    /// What is to be done, looked at now and again. Loses nothing when it is dropped.
+    pub(super) async fn look(&mut self, watch: &Watch) -> Due {
+        self.looks.tick().await;
+        let moved = watch.moved.load(Ordering::Relaxed);
+        let still = moved == self.seen && watch.at_work.load(Ordering::Relaxed) == 0;
+        self.quiet = if still { self.quiet + 1 } else { 0 };
+        self.seen = moved;
+        match self.quiet {
+            LOOKS => Due::Farewell,
+            LOOKS_MAX.. => Due::End,
+            _ => Due::Nothing,
+        }
+    }
+}
+
+/// What is to be done with a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    /// It has been idle for long enough: its peer is asked to go.
+    Farewell,
+    /// Its peer does not go, or does not take what it asked for.
+    End,
+}
+
+/// Serves one HTTP/1.1 connection to its end. At a stop it takes no more requests. Hyper itself ends one that is idle
+/// between two requests; one whose peer takes nothing is dropped.
+pub(super) async fn drive<C>(connection: C, stop: &CancellationToken, watch: &Watch, idle: Duration)
+where
     C: GracefulConnection,
     C::Error: std::fmt::Display,
 {
     let mut connection = pin!(connection);
-    let mut looks = interval_at(Instant::now() + idle / LOOKS, idle / LOOKS);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut stopping, mut quiet, mut seen) = (false, 0, 0);
+    let (mut stopping, mut quiet) = (false, Quiet::new(idle));
     loop {
         tokio::select! {
             ended = connection.as_mut() => {
@@ -216,18 +253,9 @@ pub(super) async fn drive<C>(
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
-            _ = looks.tick() => {
-                let moved = watch.moved.load(Ordering::Relaxed);
-                let still = moved == seen && watch.at_work.load(Ordering::Relaxed) == 0;
-                quiet = if still { quiet + 1 } else { 0 };
-                seen = moved;
-                if quiet == LOOKS && http2 {
-                    connection.as_mut().graceful_shutdown();
-                }
-                if quiet >= LOOKS_MAX {
-                    tracing::debug!("connection dropped: its peer takes nothing");
-                    return;
-                }
+            due = quiet.look(watch) => if due == Due::End {
+                tracing::debug!("connection dropped: its peer takes nothing");
+                return;
             }
         }
     }
@@ -244,7 +272,7 @@ mod tests {
         for length in [0, 1, STEP_BYTES, STEP_BYTES + 1, 5 * STEP_BYTES + 7] {
             let watch = Arc::new(Watch::default());
             let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
-            let body = watch.outgoing(Body::from(bytes.clone()));
+            let body = watch.outgoing(Body::from(bytes.clone()), None);
             assert_eq!(body.size_hint().exact(), Some(length as u64));
             let mut frames = Body::new(body).into_data_stream();
             let mut seen = Vec::new();
@@ -261,7 +289,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_of_a_frame_belongs_to_the_size() {
         let watch = Arc::new(Watch::default());
-        let mut body = watch.outgoing(Body::from(vec![1; STEP_BYTES + 1]));
+        let mut body = watch.outgoing(Body::from(vec![1; STEP_BYTES + 1]), None);
         let first = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await;
         assert_eq!(first.unwrap().unwrap().into_data().unwrap().len(), STEP_BYTES);
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(1), false));

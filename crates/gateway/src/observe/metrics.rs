@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Name and meaning of every metric; where it has a unit, the name ends with it. Documented with what to do in
 /// `deploy/README.md`.
-const ALL: [(&str, &str); 34] = [
+const ALL: [(&str, &str); 36] = [
     ("weighbridge_build_info", "1; the version is in the label."),
     ("weighbridge_start_time_seconds", "When the process began, seconds since 1970."),
     ("weighbridge_requests_total", "Requests by method, pattern of the path and class of the status."),
@@ -19,6 +19,10 @@ const ALL: [(&str, &str); 34] = [
     ("weighbridge_committed_bytes_total", "Bytes of files that a bucket has stored."),
     ("weighbridge_completed_bytes_total", "Bytes of complete files, by destination."),
     ("weighbridge_parts_total", "Parts sent to a bucket."),
+    ("weighbridge_connections", "Connections, of every address that is listened on."),
+    ("weighbridge_connections_displaced_total", "Idle connections ended because others needed their place."),
+    ("weighbridge_tls_certificate_expiry_time_seconds", "When the certificate ends, seconds since 1970."),
+    ("weighbridge_ledger_disk_free_bytes", "Room on the disk of a ledger that is a file."),
     ("weighbridge_memory_used_bytes", "Bytes of the budget in use."),
     ("weighbridge_memory_budget_bytes", "The budget."),
     ("weighbridge_memory_waiting", "Uploads that wait for memory."),

@@ -1,0 +1,323 @@
+//! One HTTP/2 connection, by `h2` itself: hyper sets a connection's window once, for strangers and friends. Invariant: what
+//! a peer may send before anybody reads it is `WINDOW_OF_STRANGERS_BYTES` until it has named a valid link or staff token and
+//! a larger window is charged to the budget. Without room there it stays small, and the connection works all the same.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TE, TRANSFER_ENCODING, UPGRADE};
+use axum::http::{HeaderMap, HeaderValue, Request, Response};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, Reason, RecvStream, SendStream};
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, interval_at, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use upload::{Budget, Window};
+
+use super::HEAD_BYTES_MAX;
+use super::places::Place;
+use super::watch::{Due, Quiet, Watch};
+
+/// Of all streams of a connection together, once it is charged: at 50 ms of delay, 80 MB/s. Of each stream always.
+const WINDOW_BYTES: u32 = 4 << 20;
+/// What it gets of that, the more the better: streams that wait for a bucket must not hold the others up.
+const WINDOWS_BYTES: [u32; 3] = [WINDOW_BYTES, 1 << 20, 256 << 10];
+/// How often a larger one is asked for while somebody known is at work.
+const WIDEN_EVERY: Duration = Duration::from_millis(500);
+/// What it is before: where every connection begins (RFC 9113 section 6.9.2).
+const WINDOW_OF_STRANGERS_BYTES: u32 = 65_535;
+/// Of an answer, so much is buffered for one stream: at most `STREAMS_MAX` of them for a connection.
+const SEND_BYTES_MAX: usize = 64 * 1024;
+/// Requests at a time on one connection.
+const STREAMS_MAX: u32 = 32;
+/// Streams a client may open and reset unseen before the connection is ended (rapid reset, CVE-2023-44487).
+const RESETS_MAX: usize = 20;
+/// Streams we may have to reset before the connection is ended. A client may assume room for 100 streams until it has read
+/// our settings (RFC 9113 section 6.5.2); what is over `STREAMS_MAX` is refused, and safe to send again.
+const REFUSALS_MAX: usize = 128;
+/// A connection whose peer does not answer a ping for so long is gone.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// What a connection is served with.
+pub(super) struct Serving<'a, F> {
+    /// Answers one request.
+    pub(super) answer: F,
+    pub(super) watch: Arc<Watch>,
+    pub(super) place: &'a Place,
+    /// What its window is charged to; none: it stays small.
+    pub(super) budget: Option<&'a Budget>,
+    pub(super) idle: Duration,
+    pub(super) stop: &'a CancellationToken,
+}
+
+impl<F, A> Serving<'_, F>
+where
+    F: Fn(Request<Body>) -> A,
+    A: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+{
+    /// Serves it to its end. At a stop, or after `idle` without a request under way, its peer is asked to go.
+    pub(super) async fn run(self, io: impl AsyncRead + AsyncWrite + Unpin) {
+        let begun = tokio::select! {
+            begun = timeout(2 * self.idle, handshake(io)) => begun,
+            () = self.stop.cancelled() => return,
+        };
+        let ended = match begun {
+            Ok(Ok(mut connection)) => self.drive(&mut connection).await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => return,
+        };
+        if let Err(error) = ended {
+            tracing::debug!(error = %error, "connection ended");
+        }
+    }
+
+    async fn drive<S>(&self, connection: &mut Connection<S, Bytes>) -> Result<(), h2::Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(mut pings) = connection.ping_pong() else { return Ok(()) };
+        let (mut stopping, mut quiet) = (false, Quiet::new(self.idle));
+        let (mut every, mut unanswered) = (interval_at(Instant::now() + PING_EVERY, PING_EVERY), false);
+        let (mut bytes, mut _window) = (WINDOW_OF_STRANGERS_BYTES, None);
+        let mut larger = pin!(self.larger(bytes));
+        loop {
+            tokio::select! {
+                biased;
+                () = self.place.displaced() => {
+                    // It is told, if it can be told at once.
+                    connection.graceful_shutdown();
+                    let _ = poll_fn(|cx| Poll::Ready(connection.poll_closed(cx).is_ready())).await;
+                    return Ok(());
+                }
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.graceful_shutdown();
+                }
+                charged = &mut larger, if bytes < WINDOW_BYTES => {
+                    (bytes, _window) = (charged.0, Some(charged.1));
+                    larger.set(self.larger(bytes));
+                    self.place.guest.holds_window.store(true, Ordering::Relaxed);
+                    connection.set_target_window_size(bytes);
+                }
+                due = quiet.look(&self.watch) => match due {
+                    Due::Nothing => {}
+                    Due::Farewell => connection.graceful_shutdown(),
+                    Due::End => {
+                        tracing::debug!("connection dropped: its peer takes nothing");
+                        return Ok(());
+                    }
+                },
+                _ = every.tick() => {
+                    if unanswered {
+                        tracing::debug!("connection dropped: its peer does not answer");
+                        return Ok(());
+                    }
+                    unanswered = true;
+                    pings.send_ping(Ping::opaque())?;
+                }
+                pong = poll_fn(|cx| pings.poll_pong(cx)), if unanswered => {
+                    pong?;
+                    unanswered = false;
+                }
+                accepted = connection.accept() => match accepted.transpose()? {
+                    Some((request, respond)) => {
+                        let answer = (self.answer)(request.map(|body| Body::new(Received::new(body))));
+                        tokio::spawn(answered(answer, respond, 2 * self.idle));
+                    }
+                    None => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// A window larger than this one, as soon as there is room for it and somebody known is at work.
+    async fn larger(&self, than: u32) -> (u32, Window) {
+        // Once it queues for the largest, before the uploads that it is for. Again and again would hold them up.
+        let mut queues = than == WINDOW_OF_STRANGERS_BYTES;
+        loop {
+            let Some(budget) = self.budget.filter(|_| self.place.guest.works_for_somebody_known()) else {
+                self.place.guest.met.notified().await;
+                continue;
+            };
+            if std::mem::take(&mut queues)
+                && let Some(window) = budget.window_soon(WINDOW_BYTES as usize).await
+            {
+                return (WINDOW_BYTES, window);
+            }
+            let larger = WINDOWS_BYTES.into_iter().filter(|bytes| *bytes > than);
+            let charge = |bytes| Some((bytes, budget.window(bytes as usize)?));
+            if let Some(charged) = larger.filter_map(charge).next() {
+                return charged;
+            }
+            // What that connection gives back is there the next time.
+            self.place.displace_window();
+            sleep(WIDEN_EVERY).await;
+        }
+    }
+}
+
+/// Whether a connection that begins now would get its large window. If not, its client is better off with HTTP/1.1.
+pub(super) fn has_room(budget: &Budget) -> bool {
+    budget.window(WINDOW_BYTES as usize).is_some()
+}
+
+async fn handshake<S>(io: S) -> Result<Connection<S, Bytes>, h2::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    Builder::new()
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_OF_STRANGERS_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(Some(REFUSALS_MAX))
+        .max_send_buffer_size(SEND_BYTES_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .handshake(io)
+        .await
+}
+
+/// Sends the answer when it is there. Ends when the client gives the stream up, or takes nothing for `patience`.
+async fn answered<A>(answer: A, mut respond: SendResponse<Bytes>, patience: Duration)
+where
+    A: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    let answer = tokio::select! {
+        biased;
+        Ok(answer) = answer => answer,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    let (mut head, body) = answer.into_parts();
+    complete(&mut head.headers, &body);
+    let ends = body.is_end_stream();
+    let sent = match respond.send_response(Response::from_parts(head, ()), ends) {
+        Ok(stream) if !ends => send(body, stream, patience).await,
+        sent => sent.map(drop),
+    };
+    if let Err(error) = sent {
+        tracing::debug!(error = %error, "stream ended");
+    }
+}
+
+/// What every answer says, and what none may say over HTTP/2 (RFC 9113 section 8.2.2).
+fn complete(headers: &mut HeaderMap, body: &Body) {
+    for name in [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    if let Some(bytes) = body.size_hint().exact().filter(|_| !body.is_end_stream()) {
+        headers.entry(CONTENT_LENGTH).or_insert_with(|| bytes.into());
+    }
+    let now = jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(now) = HeaderValue::from_str(&now) {
+        headers.entry(DATE).or_insert(now);
+    }
+}
+
+/// Sends a body frame by frame. Of a client that takes nothing one frame is held: room is asked for with the frame in hand,
+/// since room that is held without one is missing to other streams.
+async fn send(mut body: Body, mut stream: SendStream<Bytes>, patience: Duration) -> Result<(), h2::Error> {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)) => frame,
+            reset = poll_fn(|cx| stream.poll_reset(cx)) => return reset.map(drop),
+        };
+        match frame.map(|frame| frame.map(Frame::into_data)) {
+            None => return stream.send_data(Bytes::new(), true),
+            Some(Ok(Ok(data))) => {
+                if !data.is_empty() {
+                    stream.reserve_capacity(1);
+                    match timeout(patience, poll_fn(|cx| room(&mut stream, cx))).await {
+                        Ok(Some(room)) => room?,
+                        Ok(None) => return Ok(()),
+                        Err(_) => {
+                            stream.send_reset(Reason::CANCEL);
+                            return Ok(());
+                        }
+                    }
+                }
+                let ends = body.is_end_stream();
+                stream.send_data(data, ends)?;
+                if ends {
+                    return Ok(());
+                }
+            }
+            Some(Ok(Err(frame))) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    return stream.send_trailers(trailers);
+                }
+            }
+            Some(Err(error)) => {
+                tracing::debug!(error = %error, "an answer breaks off");
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Ready when there is room for a byte; none when the client has given the stream up.
+fn room(stream: &mut SendStream<Bytes>, cx: &mut Context<'_>) -> Poll<Option<Result<(), h2::Error>>> {
+    if stream.poll_reset(cx)?.is_ready() {
+        return Poll::Ready(None);
+    }
+    while stream.capacity() == 0 {
+        match ready!(stream.poll_capacity(cx)) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            None => return Poll::Ready(None),
+        }
+    }
+    Poll::Ready(Some(Ok(())))
+}
+
+/// The body of a request. One that the client gives up is an error, whatever reason it names: it has not ended.
+struct Received {
+    stream: RecvStream,
+    has_ended: bool,
+}
+
+impl Received {
+    fn new(stream: RecvStream) -> Self {
+        Self { stream, has_ended: false }
+    }
+}
+
+impl HttpBody for Received {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.has_ended {
+            match ready!(self.stream.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    // As soon as it is taken there is room for more.
+                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => self.has_ended = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(cx))?;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.stream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+    }
+}
