@@ -14,6 +14,7 @@ mod demo;
 mod desk;
 mod dialects;
 mod digests;
+mod downloads;
 mod draft;
 mod drain;
 mod environment;

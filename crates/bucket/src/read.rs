@@ -67,6 +67,8 @@ pub struct Page {
 pub struct Read {
     /// Bytes in this answer.
     pub length: i64,
+    /// The object's tag: see [`Bucket::read_same`].
+    pub etag: String,
     body: ByteStream,
 }
 
@@ -177,8 +179,8 @@ impl Bucket {
             .set_if_match(etag.map(str::to_owned))
             .set_expected_bucket_owner(self.owner());
         let answer = bounded(Box::pin(request.send())).await?;
-        tagged(answer.e_tag)?;
-        Ok(Read { length: answer.content_length.unwrap_or_default(), body: answer.body })
+        let etag = tagged(answer.e_tag)?;
+        Ok(Read { length: answer.content_length.unwrap_or_default(), etag, body: answer.body })
     }
 
     /// A page of the objects under `prefix` (our own prefix is not added).

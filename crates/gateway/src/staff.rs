@@ -2,6 +2,7 @@
 //! is in the audit.
 
 mod content;
+mod download;
 mod links;
 mod partners;
 mod uploads;

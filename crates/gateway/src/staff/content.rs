@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_RANGE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ledger::State as UploadState;
 use serde::Deserialize;
 
+use super::download::{self, Download};
 use super::{Params, Refusal, Staff, known};
 use crate::app::App;
 use crate::headers::{self, Range};
@@ -66,12 +66,17 @@ pub(crate) async fn content(
             return Err(problem.header(CONTENT_RANGE, &format!("bytes */{size}")).into());
         }
     };
-    let read = bucket.read(&upload.object_key, span).await?;
     let length = span.map_or(size, |(first, last)| last - first + 1);
+    let room = app.uploads.budget().window_soon(download::charged_bytes(length)).await;
+    let window =
+        room.ok_or_else(|| problem::unavailable("Too many downloads are under way.", problem::RETRY_SOON))?;
+    let read = bucket.read(&upload.object_key, span).await?;
     if u64::try_from(read.length).ok() != Some(length) {
         return Err(upload::Error::Unavailable("the bucket answered with another length".into()).into());
     }
-    let mut response = Body::from_stream(read.stream()).into_response();
+    let (at, last) = span.unwrap_or((0, size.saturating_sub(1)));
+    let download = Download { bucket: bucket.clone(), key: upload.object_key.clone(), at, last };
+    let mut response = download.body(read, window).into_response();
     let headers = response.headers_mut();
     headers.insert("content-type", HeaderValue::from_static("application/octet-stream"));
     headers.insert("content-length", length.into());
