@@ -5,7 +5,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 
 /// Name and meaning of every metric; where it has a unit, the name ends with it. Documented with what to do in
 /// `deploy/README.md`.
-const ALL: [(&str, &str); 36] = [
+const ALL: [(&str, &str); 38] = [
     ("weighbridge_build_info", "1; the version is in the label."),
     ("weighbridge_start_time_seconds", "When the process began, seconds since 1970."),
     ("weighbridge_requests_total", "Requests by method, pattern of the path and class of the status."),
