@@ -305,8 +305,8 @@ fn ends(upload: &Upload, append: &Append, error: &Error) -> bool {
         Error::LengthMismatch { declared, actual } => {
             append.invalidates && actual > declared && length == Some(*declared)
         }
-        // The request that began it brings more than there may be: nothing of it was acknowledged, and nothing can become of it.
-        Error::TooLarge { .. } => upload.begins_with_body && upload.epoch <= 1,
+        // Its first bytes are more than there may be: none was acknowledged, and nothing can become of it.
+        Error::TooLarge { .. } | Error::TooMuchUnfinished { .. } => upload.epoch <= 1,
         _ => false,
     }
 }
