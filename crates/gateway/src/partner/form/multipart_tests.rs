@@ -123,6 +123,10 @@ proptest! {
         let bytes = form(&boundary, &contents);
         // Its last line need not have an end.
         let end = end.index(bytes.len() - 2);
+        // Nothing tells data that were cut there from a form that ends there.
+        let closing = format!("\r\n--{boundary}--");
+        let cut = bytes[..end].trim_ascii_end();
+        prop_assume!(!cut.ends_with(closing.as_bytes()));
         let (parts, ended) = read(frames(&bytes[..end], &cuts), &boundary);
         prop_assert!(ended.is_err());
         prop_assert!(parts.len() <= contents.len());
