@@ -102,6 +102,8 @@ async fn run(
     case: &Case,
     seed: u64,
 ) -> std::result::Result<(), TestCaseError> {
+    // Of a case that failed, when a smaller one is looked for.
+    world.sandbox.faults().clear();
     let sent = pattern(case.size + case.excess, seed);
     if let Some((operation, after, fault)) = case.fault {
         world.faults(operation, after, if fault == Fault::Corrupt { case.damages } else { 1 }, fault);
