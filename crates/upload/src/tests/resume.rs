@@ -139,9 +139,14 @@ async fn a_newer_append_goes_on_where_a_half_dead_one_stopped() {
     let older = tokio::spawn(async move { uploads.append(&id, &append, body).await });
     sender.send(&file.slice(..20 * MIB));
     until("a part is committed", async || world.offset_of(&upload.id).await >= 8 * MIB).await;
-    // What the newer one was told; the older one may commit more before it gives way.
-    let seen = world.offset_of(&upload.id).await;
-    let done = part_of(&world, &upload.id, &file, seen..size, End::Length).await.unwrap();
+    // The older one may commit more before it gives way: then the newer one is told, and asks again.
+    let done = loop {
+        let seen = world.offset_of(&upload.id).await;
+        match part_of(&world, &upload.id, &file, seen..size, End::Length).await {
+            Err(Error::OffsetMismatch { expected }) => assert!(expected > i64::try_from(seen).unwrap()),
+            done => break done.unwrap(),
+        }
+    };
     assert!(matches!(older.await.unwrap(), Err(Error::Superseded)));
     world.assert_stored(&done, &file).await;
 }
