@@ -138,7 +138,7 @@ secret_access_key = "bench-secret"
         Ok(stdout)
     };
     admin(&["partner", "add", "bench", "--name", "Bench"])?;
-    let answer = admin(&["link", "create", "--partner", "bench", "--ticket", "1", "--max-open", "1000"])?;
+    let answer = admin(&["link", "create", "--partner", "bench", "--ticket", "1", "--max-open", "2000"])?;
     let link = find_link(&answer, &address).with_context(|| format!("find the link in `{answer}`"))?;
     Ok(Gateway { binary, config, address, link })
 }
