@@ -99,7 +99,7 @@ pub(crate) async fn load(credentials: &Credentials, region: &str) -> SdkConfig {
 }
 
 async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
-    let client = http::client();
+    let sender = http::client();
     let metadata = metadata();
     let mut profile = ProfileFileRegionProvider::builder();
     if let Credentials::Profile(name) = base {
@@ -115,9 +115,9 @@ async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
         .await;
     let conventions = ProviderConfig::without_region()
         .with_behavior_version(Some(BehaviorVersion::latest()))
-        .with_http_client(client.clone())
+        .with_http_client(sender.clone())
         .with_region(region.clone());
-    let loader = aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).http_client(client);
+    let loader = aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).http_client(sender);
     match base {
         // What is named counts, whatever keys the environment has.
         Credentials::Profile(name) => loader.profile_name(name).credentials_provider(
