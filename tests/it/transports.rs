@@ -210,3 +210,17 @@ fn a_body_that_stalls_is_ended() {
         world.until_at_rest();
     });
 }
+
+#[test]
+fn a_head_that_is_too_large_is_refused_with_a_problem() {
+    over_each(&[], async |world, _| {
+        let large: Vec<_> = (0..40).map(|n| format!("X-{n}: {}", "y".repeat(1000))).collect();
+        let headers: Vec<_> = large.iter().flat_map(|header| ["-H", header]).collect();
+        for url in [format!("{}/healthz", world.gateway.url), format!("{}/a", link(world, &[]))] {
+            let answer = curl(&[&headers[..], &[&url]].concat());
+            assert_eq!(answer.status, 431, "{answer:?}");
+            assert_eq!(answer.json()["type"], "/problems/bad-request");
+            assert!(answer.body.contains("32768 bytes"), "{answer:?}");
+        }
+    });
+}

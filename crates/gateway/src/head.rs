@@ -18,11 +18,18 @@ use crate::problem::{self, Problem};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fragment;
 
+/// Largest request head, bytes; a larger one is answered 431. Proxies and browsers keep theirs below.
+pub(crate) const BYTES_MAX: usize = 32 * 1024;
+
+/// What HTTP/2 counts for each header beside its name and value, bytes (RFC 9113 section 10.5.1).
+const HEADER_BYTES: usize = 32;
+
 /// So much of a header is said again in a refusal.
 const SHOWN_CHARS_MAX: usize = 100;
 
 /// Refuses a head that HTTP forbids, or that says of its body what is not undone here.
 pub(crate) fn check(parts: &Parts) -> Result<(), Problem> {
+    size(parts)?;
     host(parts)?;
     if parts.extensions.get::<Fragment>().is_some() {
         return Err(problem::bad_request(
@@ -40,6 +47,25 @@ pub(crate) async fn checked(State(app): State<App>, request: Request, next: Next
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(problem) => body::linger(problem.answer(Wanted::Json), body, &parts.headers, &app.limits),
     }
+}
+
+/// Over HTTP/1 the library has measured the lines themselves.
+fn size(parts: &Parts) -> Result<(), Problem> {
+    let lines = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES);
+    if parts.version == Version::HTTP_2 && parts.uri.path().len() + lines.sum::<usize>() > BYTES_MAX {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
+/// The refusal of a head that is larger than `BYTES_MAX`.
+pub(crate) fn too_large() -> Problem {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let detail = format!(
+        "The head of this request is too large: it may have {BYTES_MAX} bytes and 100 header lines. Leave out cookies and \
+         headers that are not needed."
+    );
+    Problem::new(status, "/problems/bad-request", "Request Header Fields Too Large", detail)
 }
 
 /// RFC 9112 section 3.2.

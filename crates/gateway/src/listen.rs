@@ -39,8 +39,6 @@ use crate::problem;
 use crate::proxy::Connection;
 use crate::tls::Tls;
 
-/// Largest request head, bytes; a larger one is answered 431. Proxies and browsers keep theirs below.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// What an HTTP/1.1 connection buffers outside of the budget: as fast as larger ones, and `max_connections` of them stay
 /// small. Where hyper's buffer grows it doubles, and may hold nearly twice this: by itself it bounds no head.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -197,7 +195,7 @@ impl Listen {
                 .header_read_timeout(idle)
                 // A client that has sent everything and shut its side down still gets its answer.
                 .half_close(true)
-                .max_header_size(HEAD_BYTES_MAX)
+                .max_header_size(crate::head::BYTES_MAX)
                 .max_buf_size(BUFFER_BYTES)
                 .serve_connection(TokioIo::new(Raw::new(stream, Arc::clone(&watch), seen)), service);
             drive(connection, &self.stop, &watch, idle).await;

@@ -13,8 +13,8 @@ use axum::http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::REFUSED_BYTES_MAX;
 use super::watch::Watch;
-use super::{HEAD_BYTES_MAX, REFUSED_BYTES_MAX};
 use crate::head;
 use crate::problem::Problem;
 
@@ -118,14 +118,14 @@ impl Seen {
             return head::unknown_transfer_coding(coding);
         }
         let why = match status {
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => format!(
-                "The head of this request is too large: it may have {HEAD_BYTES_MAX} bytes and 100 header lines. Leave out \
-                 cookies and headers that are not needed."
-            ),
-            StatusCode::URI_TOO_LONG => "The address of this request is too long. A file name has at most 255 bytes.".into(),
-            _ => "The head of this request is not HTTP/1.1 as RFC 9112 has it: the first line, a header line or a length in \
-                  it cannot be read. Check the program that made it, and what stands between it and this address."
-                .into(),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => return head::too_large(),
+            StatusCode::URI_TOO_LONG => {
+                "The address of this request is too long. A file name has at most 255 bytes."
+            }
+            _ => {
+                "The head of this request is not HTTP/1.1 as RFC 9112 has it: the first line, a header line or a length in \
+                 it cannot be read. Check the program that made it, and what stands between it and this address."
+            }
         };
         Problem::new(status, "/problems/bad-request", status.canonical_reason().unwrap_or("Bad request"), why)
     }
