@@ -101,13 +101,14 @@ fn slow(url: &str, seed: usize) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "PUT /{path} HTTP/1.1\r\nHost: {address}\r\nTransfer-Encoding: chunked\r\n\r\n")?;
     let byte = u8::try_from(seed % 251)?;
-    let mut step = vec![byte; STEP_BYTES];
-    step[..8].copy_from_slice(&(seed as u64).to_le_bytes());
+    // A chunk in one write, as curl sends it.
+    let mut step = format!("{STEP_BYTES:x}\r\n").into_bytes();
+    step.extend((seed as u64).to_le_bytes());
+    step.resize(step.len() - 8 + STEP_BYTES, byte);
+    step.extend(b"\r\n");
     let begun = Instant::now();
     for (n, _) in (1..).zip(0..SENDER_BYTES / STEP_BYTES) {
-        write!(stream, "{STEP_BYTES:x}\r\n")?;
         stream.write_all(&step)?;
-        stream.write_all(b"\r\n")?;
         std::thread::sleep((STEP * n).saturating_sub(begun.elapsed()));
     }
     stream.write_all(b"0\r\n\r\n")?;
