@@ -10,6 +10,7 @@ mod watch;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use raw::Raw;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,6 +43,9 @@ use crate::tls::Tls;
 /// What an HTTP/1.1 connection buffers outside of the budget: as fast as larger ones, and `max_connections` of them stay
 /// small. Where hyper's buffer grows it doubles, and may hold nearly twice this: by itself it bounds no head.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// Connections that the system completes before they are accepted. Beyond that it drops their handshakes, and clients
+/// wait seconds or are reset. The system may have a lower bound (`net.core.somaxconn`, 4096 on Linux).
+const BACKLOG: u32 = 4096;
 /// After an error of `accept` (no descriptors left, say), wait before the next: the error comes at once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Such errors are told no more often.
@@ -58,6 +62,15 @@ const REFUSED_BYTES_MAX: u64 = 64 << 20;
 const TURNED_AWAY_MAX: usize = 64;
 /// It takes no longer to tell one.
 const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Listens on this address.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// How to serve connections.
 #[derive(Clone)]
@@ -222,7 +235,7 @@ struct Failures {
 }
 
 impl Failures {
-    fn tell(&mut self, error: &std::io::Error) {
+    fn tell(&mut self, error: &io::Error) {
         self.count += 1;
         if self.told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             tracing::warn!(error = %error, times = self.count, "accept connections");
@@ -232,7 +245,7 @@ impl Failures {
 }
 
 /// The first byte a client sends. Looks without taking; none when it sent nothing and left.
-async fn first_byte(stream: &TcpStream) -> std::io::Result<Option<u8>> {
+async fn first_byte(stream: &TcpStream) -> io::Result<Option<u8>> {
     let mut first = [0];
     Ok((stream.peek(&mut first).await? > 0).then_some(first[0]))
 }
@@ -262,7 +275,7 @@ async fn refuse(mut stream: TcpStream, answer: &[u8]) {
 }
 
 /// Whether the client speaks HTTP/2 without being asked (prior knowledge). Looks without taking.
-async fn begins_with_preface(stream: &TcpStream) -> std::io::Result<bool> {
+async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
     let mut seen = [0; PREFACE.len()];
     let (mut before, mut pause) = (0, PREFACE_PAUSE);
     loop {
@@ -283,5 +296,21 @@ async fn begins_with_preface(stream: &TcpStream) -> std::io::Result<bool> {
 pub(crate) fn authenticated(extensions: &axum::http::Extensions) {
     if let Some(under_way) = extensions.get::<UnderWay>() {
         under_way.authenticated();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn connections_wait_to_be_accepted() {
+        let listener = super::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(10));
+        // A handshake that the system drops is tried again after a second, in vain.
+        let connected: Vec<_> = (0..500).map(connect).collect::<Result<_, _>>().unwrap();
+        assert_eq!(connected.len(), 500);
     }
 }

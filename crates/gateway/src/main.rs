@@ -32,7 +32,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use tokio::net::TcpListener;
 
 /// Reused, bounded buffers and an allocator that gives pages back slowly: 10 to 15 % less CPU on the byte path than the
 /// system's.
@@ -157,7 +156,7 @@ async fn serve(config: &config::Config) -> anyhow::Result<ExitCode> {
     }
     let stop = serve::stop_signal()?;
     let listen = config.server.listen;
-    let listener = TcpListener::bind(listen).await.with_context(|| format!("listen on {listen}"))?;
+    let listener = listen::bind(listen).with_context(|| format!("listen on {listen}"))?;
     let address = listener.local_addr()?;
     let public_url = config.server.base_url(address);
     let running = serve::start(config, listener, public_url).await?;

@@ -21,7 +21,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::app::{App, IDLE_UPLOAD, Parts};
 use crate::config::{Config, Server};
-use crate::listen::Listen;
+use crate::listen::{self, Listen};
 use crate::rate::{Absent, Rates};
 use crate::tls::Tls;
 use crate::{descriptors, examine, observe, ops};
@@ -157,7 +157,7 @@ pub(crate) async fn start(
     running.tasks.spawn(examine::again(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener =
-            TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+            listen::bind(address).with_context(|| format!("listen on {address}"))?;
         running.tasks.spawn(serve_metrics(&app, metrics, stop).run(metrics_listener));
     }
     if let Some(tls) = &tls {

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
 use sandbox::{Listen, Sandbox};
-use tokio::net::TcpListener;
 
 use super::files::{Secrets, write_private};
 use super::{DemoArguments, configuration, describe, forget, ledger_in, prepare, seed};
@@ -43,7 +42,7 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
     let (data, described) = prepare(&arguments.data, "demo.json")?;
     let sandbox = Sandbox::start(&data.join("sandbox"), Listen::any_port(), &seed::seed()).await?;
     forget(&described)?;
-    let listener = TcpListener::bind(arguments.listen).await.with_context(|| {
+    let listener = crate::listen::bind(arguments.listen).with_context(|| {
         format!("listen on {} (`--listen 127.0.0.1:0` picks a free port)", arguments.listen)
     })?;
     let address = listener.local_addr()?;
