@@ -1,6 +1,7 @@
 //! `cargo bench -p benches --bench slow`: a thousand slow senders at a time, and a fast one beside them. Figures on standard
 //! output, JSON in `target/bench/slow.json`. Ends with an error when a file is not complete or the gateway's memory passes twice
-//! its budget. How much of its speed the fast sender keeps is to be read: the processors are shared.
+//! its budget. How much of its speed the fast sender keeps is to be read: senders, gateway and sink share the processors, so one
+//! that sends as fast as it can shows who gets them, and one on a line of 1 Gbit/s shows what the gateway lets it have.
 
 use std::{
     io::{self, Read, Write},
@@ -14,7 +15,7 @@ use anyhow::{Context, ensure};
 use benches::{
     gateway::{self, Gateway, MEMORY_BYTES},
     report,
-    senders::{self, Length},
+    senders::Cut,
     sink,
 };
 use serde_json::json;
@@ -27,7 +28,9 @@ const STEP: Duration = Duration::from_millis(200);
 /// So long after the first byte the fast one begins: the slow ones have filled what they may hold.
 const FAST_AFTER: Duration = Duration::from_secs(20);
 /// Fast files, one after the other, with and without the others; the median counts.
-const FAST_FILES: usize = 5;
+const FAST_FILES: usize = 3;
+/// Bytes per second of the line of 1 Gbit/s.
+const LINE_RATE: &str = "125000000";
 
 fn main() -> anyhow::Result<()> {
     let Some(options) = benches::asked()? else { return Ok(()) };
@@ -37,10 +40,14 @@ fn main() -> anyhow::Result<()> {
     let file = folder.path().join("content.bin");
     report::write_content(&file, options.bytes)?;
     let running = gateway.start()?;
-    let alone = fast(&gateway, &file, "alone", options.bytes)?;
+    let fast = |name: &str| -> anyhow::Result<[f64; 2]> {
+        let speed = |rate| speed(&gateway, &file, name, options.bytes, rate);
+        Ok([speed(None)?, speed(Some(LINE_RATE))?])
+    };
+    let alone = fast("alone")?;
     let cpu_before = running.process.cpu_seconds()?;
     let complete = AtomicUsize::new(0);
-    let beside = std::thread::scope(|scope| -> anyhow::Result<f64> {
+    let beside = std::thread::scope(|scope| -> anyhow::Result<[f64; 2]> {
         let threads: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let (url, complete) = (gateway.upload_url(&format!("slow-{sender}.bin")), &complete);
@@ -51,7 +58,7 @@ fn main() -> anyhow::Result<()> {
             })
             .collect::<Result<_, _>>()?;
         std::thread::sleep(FAST_AFTER);
-        let beside = fast(&gateway, &file, "beside", options.bytes)?;
+        let beside = fast("beside")?;
         for thread in threads {
             thread.join().ok().context("join a slow sender")??;
         }
@@ -59,19 +66,26 @@ fn main() -> anyhow::Result<()> {
     })?;
     let (peak, complete) = (running.process.peak_rss_bytes()?, complete.into_inner());
     let cpu = running.process.cpu_seconds()? - cpu_before;
-    let kept = beside / alone;
+    let kept = [0, 1].map(|n| beside[n] / alone[n]);
     writeln!(
         io::stdout(),
-        "{complete} of {SENDERS} slow senders complete, peak RSS {} MiB with a budget of {} MiB; the fast one: {alone:.0} MB/s \
-         alone, {beside:.0} MB/s beside them ({kept:.2}); {cpu:.1} CPU s in all",
+        "{complete} of {SENDERS} slow senders complete, peak RSS {} MiB with a budget of {} MiB, {cpu:.1} CPU s in all; a fast \
+         one beside them: {:.0} of {:.0} MB/s ({:.2}), on a line of 1 Gbit/s {:.0} of {:.0} MB/s ({:.2})",
         peak >> 20,
-        MEMORY_BYTES >> 20
+        MEMORY_BYTES >> 20,
+        beside[0],
+        alone[0],
+        kept[0],
+        beside[1],
+        alone[1],
+        kept[1]
     )?;
     report::save(
         "slow",
         &json!({
             "senders": SENDERS, "complete": complete, "sender_bytes": SENDER_BYTES, "peak_rss_bytes": peak,
-            "budget_bytes": MEMORY_BYTES, "fast_alone_mb_per_s": alone, "fast_beside_mb_per_s": beside, "cpu_s": cpu,
+            "budget_bytes": MEMORY_BYTES, "fast_alone_mb_per_s": alone[0], "fast_beside_mb_per_s": beside[0],
+            "line_alone_mb_per_s": alone[1], "line_beside_mb_per_s": beside[1], "cpu_s": cpu,
         }),
     )?;
     ensure!(complete == SENDERS, "{} slow senders were refused", SENDERS - complete);
@@ -80,13 +94,15 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// MB/s of one fast sender: the median of several files.
-fn fast(gateway: &Gateway, file: &Path, name: &str, bytes: u64) -> anyhow::Result<f64> {
+fn speed(gateway: &Gateway, file: &Path, name: &str, bytes: u64, rate: Option<&str>) -> anyhow::Result<f64> {
     let mut speeds = Vec::new();
     for n in 0..FAST_FILES {
-        let url = gateway.upload_url(&format!("{name}-{n}.bin"));
-        let took = senders::send_all(file, Length::Known, &[url])?;
+        let url = gateway.upload_url(&format!("{name}-{}-{n}.bin", rate.unwrap_or("free")));
+        let begun = Instant::now();
+        let sent = Cut::start(file, &url, 0, rate)?.sent()?;
+        ensure!(sent == bytes, "a fast sender was cut at {sent} of {bytes} bytes");
         #[expect(clippy::cast_precision_loss, reason = "a speed is read to three digits")]
-        speeds.push(bytes as f64 / 1e6 / took.as_secs_f64());
+        speeds.push(bytes as f64 / 1e6 / begun.elapsed().as_secs_f64());
     }
     speeds.sort_by(f64::total_cmp);
     Ok(speeds[FAST_FILES / 2])

@@ -156,8 +156,7 @@ pub(crate) async fn start(
     running.tend();
     running.tasks.spawn(examine::again(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
-        let metrics_listener =
-            listen::bind(address).with_context(|| format!("listen on {address}"))?;
+        let metrics_listener = listen::bind(address).with_context(|| format!("listen on {address}"))?;
         running.tasks.spawn(serve_metrics(&app, metrics, stop).run(metrics_listener));
     }
     if let Some(tls) = &tls {
