@@ -169,7 +169,14 @@ impl Shared {
     }
 
     fn try_charge(self: &Arc<Self>, holder: Id, pieces: u64) -> Option<Charge> {
-        self.shares().take(holder, pieces).then(|| Charge { shared: Arc::clone(self), holder, pieces })
+        let (is_taken, is_short) = {
+            let mut shares = self.shares();
+            (shares.take(holder, pieces), shares.is_short())
+        };
+        if is_short {
+            self.ask();
+        }
+        is_taken.then(|| Charge { shared: Arc::clone(self), holder, pieces })
     }
 
     /// The pieces, as soon as it is this holder's turn.

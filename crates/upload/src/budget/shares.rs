@@ -16,6 +16,9 @@ use crate::plan::PART_BYTES_MIN;
 /// A partner may hold so many times what is free: alone four fifths, two of them four ninths each, and so on. What stays free
 /// is there for whoever comes next.
 const SHARE_MAX: u64 = 4;
+/// When less than one piece in so many is free, slow senders are asked for what they have gathered before anybody has to wait:
+/// a fast one needs the room of several parts at once.
+const RESERVE_SHARE: u64 = 3;
 /// A sender that has not filled a part in this time is asked for what it has gathered when others wait.
 const PART_TIME: Duration = Duration::from_secs(2);
 /// The same for one that was asked before.
@@ -62,6 +65,7 @@ pub(super) struct Served {
 
 /// All of it.
 pub(super) struct Shares {
+    pieces: u64,
     free: u64,
     partners: HashMap<Arc<str>, u64>,
     links: HashMap<Arc<str>, u64>,
@@ -75,6 +79,7 @@ impl Shares {
     /// So many pieces, all of them free.
     pub(super) fn new(pieces: u64) -> Self {
         Self {
+            pieces,
             free: pieces,
             partners: HashMap::new(),
             links: HashMap::new(),
@@ -87,6 +92,15 @@ impl Shares {
     /// Pieces that nobody holds.
     pub(super) fn free(&self) -> u64 {
         self.free
+    }
+
+    /// Whether so little is free that slow senders are asked.
+    pub(super) fn is_short(&self) -> bool {
+        self.reserve() > self.free
+    }
+
+    fn reserve(&self) -> u64 {
+        self.pieces / RESERVE_SHARE
     }
 
     /// How many wait.
@@ -201,19 +215,24 @@ impl Shares {
         self.holders.get(&id).is_some_and(|holder| holder.asked_at.is_some())
     }
 
-    /// Asks as many holders as it takes to store what they have gathered so that those who wait are served. Whole parts come
-    /// first: they cost nothing. Then what has taken most room for the longest time, of the partner that holds most.
+    /// Asks as many holders as it takes to store what they have gathered so that those who wait are served, and as many slow
+    /// ones as it takes for the reserve. Whole parts come first: they cost nothing. Then what has taken most room for the
+    /// longest time, of the partner that holds most.
     pub(super) fn ask(&mut self, now: Instant) {
         let wanted: u64 = self.waiters.iter().map(|waiter| waiter.pieces).sum();
         let is_recent =
             |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < ANSWER_TIME);
-        let is_coming = |holder: &Holder| {
-            let asked = if is_recent(holder.asked_at) { holder.gathered } else { 0 };
-            let in_flight = holder.held.saturating_sub(holder.gathered + PIECES_BESIDE);
-            asked + if is_recent(holder.sent_at) { in_flight } else { 0 }
+        let asked = |holder: &Holder| if is_recent(holder.asked_at) { holder.gathered } else { 0 };
+        let in_flight = |holder: &Holder| {
+            let pieces = holder.held.saturating_sub(holder.gathered + PIECES_BESIDE);
+            if is_recent(holder.sent_at) { pieces } else { 0 }
         };
-        let mut coming: u64 = self.holders.values().map(is_coming).sum();
-        if coming >= wanted {
+        let asked: u64 = self.holders.values().map(asked).sum();
+        let in_flight: u64 = self.holders.values().map(in_flight).sum();
+        // Parts on their way are no reserve: their sender wants the pieces for the next.
+        let reserve = self.reserve().saturating_sub(self.free + asked);
+        let mut missing = wanted.saturating_sub(asked + in_flight).max(reserve);
+        if missing == 0 {
             return;
         }
         let mut able: Vec<_> = self
@@ -226,16 +245,16 @@ impl Shares {
                 let of_partner = self.partners.get(&holder.partner).copied().unwrap_or_default();
                 let weight = u128::from(holder.gathered) * (age.as_millis() + 1) * u128::from(of_partner);
                 let is_part = holder.gathered >= PART_PIECES_MIN;
-                (age >= time || is_part).then_some((Reverse((is_part, weight)), *id))
+                (if is_part { wanted > 0 } else { age >= time }).then_some((Reverse((is_part, weight)), *id))
             })
             .collect();
         able.sort_unstable();
         for (_, id) in able {
-            if coming >= wanted {
+            if missing == 0 {
                 return;
             }
             if let Some(holder) = self.holders.get_mut(&id) {
-                coming += holder.gathered;
+                missing = missing.saturating_sub(holder.gathered);
                 holder.asked_at = Some(now);
                 holder.ask.notify_one();
             }
@@ -383,6 +402,30 @@ mod tests {
         shares.stored(old, false, at(11_400));
         shares.ask(at(11_460));
         assert_eq!(asked(&shares), [false, true, false, false], "one that was slow before has less time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_senders_are_asked_before_memory_runs_out() {
+        let mut shares = Shares::new(1000);
+        let begun = Instant::now();
+        let later = begun + Duration::from_secs(10);
+        let open = |shares: &mut Shares, pieces, since| {
+            let (id, _) = shares.open("a", "1");
+            assert!(shares.take(id, pieces));
+            shares.gathered(id, pieces, since);
+            id
+        };
+        let slow: Vec<_> = (0..9).map(|_| open(&mut shares, 60, begun)).collect();
+        let fast = [open(&mut shares, 70, later), open(&mut shares, PART_PIECES_MIN, later)];
+        let asked = |shares: &Shares| slow.iter().filter(|id| shares.is_asked(**id)).count();
+        assert_eq!((shares.free(), shares.is_short()), (310, true));
+        shares.ask(later);
+        assert_eq!(asked(&shares), 1, "60 pieces are on their way, 23 are missing");
+        shares.ask(later);
+        assert_eq!(asked(&shares), 1, "that is enough");
+        assert!(!fast.iter().any(|id| shares.is_asked(*id)), "nobody waits for it");
+        shares.give(slow[0], 60);
+        assert!(!shares.is_short());
     }
 
     #[test]
