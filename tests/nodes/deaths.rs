@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tests::{Between, Fate, Moment, Statements, eventually};
+use tests::{Fate, Moment, PostgresProxy, S3Proxy, eventually};
 
 /// A step at which the gateway that takes it dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +87,19 @@ impl Fatal {
     }
 
     /// Watches what this gateway says to the store and to the ledger.
-    pub(crate) fn watch(&self, node: usize, life: &Life, between: &Between, statements: &Statements) {
+    pub(crate) fn watch(
+        &self,
+        node: usize,
+        life: &Life,
+        store_proxy: &S3Proxy,
+        ledger_proxy: &PostgresProxy,
+    ) {
         let (fatal, its) = (self.clone(), life.clone());
-        between.decide(move |call, moment| {
+        store_proxy.decide(move |call, moment| {
             fatal.strike(node, &its, |death| death == Death::Call(call.operation, moment))
         });
         let (fatal, its) = (self.clone(), life.clone());
-        statements.decide(move |statement, moment| {
+        ledger_proxy.decide(move |statement, moment| {
             fatal.strike(node, &its, |death| match death {
                 Death::Call(..) => false,
                 Death::Statement(text, at) => {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Answer, Fate, Sandbox, Statements, curl, eventually, noise};
+use tests::{Answer, Fate, PostgresProxy, Sandbox, curl, eventually, noise};
 
 const OUTAGE: Duration = Duration::from_secs(30);
 
@@ -22,9 +22,9 @@ async fn a_ledger_that_is_down_for_half_a_minute_loses_nothing_that_was_acknowle
     let url = sandbox.postgres().unwrap().url();
     let (user, rest) = url.rsplit_once('@').unwrap();
     let (server, database) = rest.split_once('/').unwrap();
-    let statements = Statements::to(server);
+    let ledger_proxy = PostgresProxy::to(server);
     let gateway = sandbox.gateway_with(|config| {
-        config["ledger"]["url"] = format!("{user}@{}/{database}", statements.address).into();
+        config["ledger"]["url"] = format!("{user}@{}/{database}", ledger_proxy.address).into();
     });
     let bytes = noise(40_000_000, 51);
     let file = sandbox.scratch().join("outage.bin");
@@ -37,13 +37,13 @@ async fn a_ledger_that_is_down_for_half_a_minute_loses_nothing_that_was_acknowle
     });
     let acknowledged = eventually("a part is committed", || offset(&own).filter(|offset| *offset > 0));
 
-    statements.decide(|_, _| Fate::Drop);
+    ledger_proxy.decide(|_, _| Fate::Drop);
     let down = Instant::now();
     is_unavailable(&sending.join().unwrap());
     is_unavailable(&curl(&["-T", &path, &format!("{link}/other.bin")]));
     assert_eq!(curl(&[&format!("{}/readyz", gateway.url)]).status, 503);
     tokio::time::sleep(OUTAGE.saturating_sub(down.elapsed())).await;
-    statements.decide(|_, _| Fate::Pass);
+    ledger_proxy.decide(|_, _| Fate::Pass);
 
     let at = eventually("the offset is told", || offset(&own));
     assert!(at >= acknowledged, "{acknowledged} bytes were acknowledged, {at} are left");

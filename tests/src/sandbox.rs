@@ -207,7 +207,7 @@ impl Sandbox {
 
     /// Waits until the only rule has begun to act `times` times.
     pub async fn fault_hit(&self, times: u64) {
-        crate::look::eventually_async("the fault is hit", async || {
+        crate::eventually::eventually_async("the fault is hit", async || {
             (self.faults().await["rules"][0]["hit"].as_u64() >= Some(times)).then_some(())
         })
         .await;
