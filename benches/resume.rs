@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One sender, as fast as it goes; the gateway dies when half of the file is durable, and the sender goes on at the next one.
+/// One sender at full speed. The gateway is killed when half of the file is durable, and the sender resumes at the next one.
 fn kill(gateway: &Gateway, sink: &str, file: &Path, bytes: u64, run: usize) -> anyhow::Result<Value> {
     let url = gateway.upload_url(&format!("killed-{run}.bin"));
     let running = gateway.start()?;
@@ -96,7 +96,7 @@ fn kill(gateway: &Gateway, sink: &str, file: &Path, bytes: u64, run: usize) -> a
     }))
 }
 
-/// Many senders at a time on slow lines, which all break; then all go on at once.
+/// Many senders at a time on slow connections that all break; then all resume at once.
 fn crowd(gateway: &Gateway, file: &Path, run: usize) -> anyhow::Result<Value> {
     let urls: Vec<_> =
         (0..SENDERS).map(|sender| gateway.upload_url(&format!("crowd-{run}-{sender}.bin"))).collect();

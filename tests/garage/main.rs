@@ -51,7 +51,7 @@ async fn try_put(bucket: &Bucket, key: &str, bytes: &Bytes) -> bucket::Result<()
     bucket.put(key, "application/octet-stream", &Metadata::new(), &payload).await
 }
 
-/// Puts an object as a stranger's tool does, without one: nothing vouches for it.
+/// Puts an object as a third-party tool does, without a checksum.
 fn put_as_stranger(garage: &Garage, bucket: &str, key: &str, file: &Path) {
     let status = Command::new("curl")
         .args(["-sSf", "--max-time", "60", "--aws-sigv4", &format!("aws:amz:{}:s3", garage.region)])

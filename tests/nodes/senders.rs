@@ -1,4 +1,4 @@
-//! Who sends through the balancer: a program that asks for the offset and goes on, plain curl that knows no more than the
+//! Who sends through the balancer: a program that asks for the offset and resumes, plain curl that knows no more than the
 //! file's name, and `send.sh`. Each checks that no offset ever falls.
 
 use std::path::Path;
@@ -102,7 +102,7 @@ impl Progress {
 
     /// Sends the rest, piece by piece; answers the receipt, or nothing when the upload is gone.
     fn finish(mut self, bytes: &[u8], cuts: &[usize]) -> Option<Value> {
-        let patience = Patience::with("go on");
+        let patience = Patience::with("resume");
         while !self.look()? {
             if self.offset == bytes.len() {
                 // As a client of tus takes it: nothing is missing, so nothing more is sent.
@@ -151,7 +151,7 @@ fn in_pieces(link: &str, name: &str, bytes: &[u8], cuts: &[usize]) -> Value {
     }
 }
 
-/// One `PUT`; where it breaks off, whatever of that name has come furthest goes on.
+/// One `PUT`; where it breaks off, the upload of that name with the highest offset resumes.
 fn by_name(link: &str, name: &str, bytes: &[u8]) -> Value {
     let url = format!("{link}/{name}");
     let patience = Patience::with("PUT");

@@ -1,5 +1,5 @@
 //! Several gateways on one ledger in Postgres: any of them serves any link, each file is told of once, and what one leaves
-//! when it dies goes on at another, or is cleared there. `.ci/postgres` runs it.
+//! when it dies resumes on another, or is cleared there. `.ci/postgres` runs it.
 #![allow(clippy::unwrap_used, reason = "a test that fails has found something")]
 
 mod outage;
@@ -53,7 +53,7 @@ impl Pair {
     }
 }
 
-/// A sender that stops in the middle of its file, until it is told to go on.
+/// A sender that stops in the middle of its file, until it is told to resume.
 struct Stalled {
     curl: Child,
     body: ChildStdin,
@@ -230,7 +230,7 @@ async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first()
     let _ = older.curl.wait();
 }
 
-/// After a crash a gateway that is alone takes everything up at once: what its sender may go on with stays, and what nobody
+/// After a crash a gateway that is alone takes everything up at once: what its sender may resume stays, and what nobody
 /// can know of goes.
 #[tokio::test]
 async fn a_gateway_that_is_alone_keeps_what_may_go_on() {

@@ -1,4 +1,4 @@
-//! Postgres is down for half a minute: senders are told to go on, and nothing that was acknowledged is lost.
+//! Postgres is down for half a minute: senders are told to resume, and nothing acknowledged is lost.
 
 use std::time::{Duration, Instant};
 

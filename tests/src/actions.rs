@@ -1,5 +1,5 @@
-//! What the tests of the support side and of crashes have in common: files to send, the staff API, `wb`, what a ticket
-//! and a bucket hold, and cases that run side by side.
+//! What tests of support and crashes do: send files, call the staff API, run `wb`, read tickets and buckets, and run cases
+//! side by side.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};

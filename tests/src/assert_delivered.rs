@@ -1,4 +1,4 @@
-//! The whole promise for one file, looked at from outside: one upload, its bytes, one comment, and nothing beside it.
+//! Asserts the whole promise for one file from outside: one upload, its bytes, one comment, and nothing else.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Looks at what the programs left behind, and waits for it without sleeping longer than needed.
+//! Inspects what the programs left behind, and polls for it without long sleeps.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting until {what}");
         std::thread::sleep(pause(begun));
     }
 }
@@ -32,7 +32,7 @@ pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Opti
         if let Some(found) = look().await {
             return found;
         }
-        assert!(begun.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(begun.elapsed() < PATIENCE, "timed out waiting until {what}");
         tokio::time::sleep(pause(begun)).await;
     }
 }

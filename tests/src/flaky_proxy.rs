@@ -1,5 +1,5 @@
-//! A line between a client and a gateway, which breaks: a TCP proxy that cuts a connection, or falls silent on it, each time
-//! that so many bytes have gone through. When all that was planned has happened it is a good line.
+//! A TCP proxy between a client and a gateway that cuts a connection, or goes silent on it, each time a planned number of bytes
+//! has passed. When the plan is used up, everything passes.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};

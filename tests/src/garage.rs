@@ -1,6 +1,6 @@
-//! The same tests against a real S3 server: where `WEIGHBRIDGE_TEST_GARAGE` names the configuration of a running Garage
-//! (`.ci/garage` starts one), each sandbox gets two buckets of its own there instead of the embedded ones. The desk stays
-//! embedded. Only a sandbox that a test starts with `start_embedded` keeps the embedded store.
+//! Runs the same tests against a real S3 server: `WEIGHBRIDGE_TEST_GARAGE` names the configuration of a running Garage, which
+//! `.ci/garage` starts. Each sandbox gets two buckets there. The desk stays embedded. Sandboxes that a test starts with
+//! `start_embedded` keep the embedded store.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};

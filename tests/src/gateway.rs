@@ -1,4 +1,4 @@
-//! The gateway as a process of its own, which can be killed at any moment.
+//! The gateway as a process of its own, which a test can kill at any moment.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

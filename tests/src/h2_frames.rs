@@ -1,5 +1,5 @@
-//! HTTP/2 by hand, frame by frame (RFC 9113), for what no client library would send; and by the `h2` library, for what
-//! it would. Over TLS where the gateway speaks it.
+//! HTTP/2 by hand, frame by frame (RFC 9113), for what no client library would send; and by the `h2` library for the rest.
+//! Over TLS where the gateway uses it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -195,7 +195,7 @@ impl H2Connection {
         wire
     }
 
-    /// Sends bytes; false when the other side takes no more, be it that it closed or that it stopped reading.
+    /// Sends bytes; false when the other side has closed or stopped reading.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         let sent = async {
             self.0.write_all(bytes).await?;

@@ -1,5 +1,5 @@
-//! What the tests are made of: the real programs as processes of their own, real `curl`, and looks into what they left.
-//! A test starts its own world in its own folder; nothing is shared, so tests run side by side.
+//! Helpers for the tests: the real programs as processes, real `curl`, and ways to inspect the results.
+//! Each test starts its own world in its own folder. Nothing is shared, so tests run side by side.
 #![allow(clippy::missing_panics_doc, reason = "a test helper that fails has found something")]
 #![allow(clippy::unwrap_used, reason = "as above")]
 

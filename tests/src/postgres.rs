@@ -1,5 +1,5 @@
-//! The same tests with ledgers in a real Postgres: where `WEIGHBRIDGE_TEST_POSTGRES` names a server on which databases may be
-//! made (`.ci/postgres` starts one), each sandbox's configuration gets a database of its own there instead of a SQLite file.
+//! Runs the same tests with ledgers in a real Postgres: `WEIGHBRIDGE_TEST_POSTGRES` names a server where databases may be
+//! created, which `.ci/postgres` starts. Each sandbox gets a database there instead of a SQLite file.
 
 use std::process::Command;
 

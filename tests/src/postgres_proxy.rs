@@ -1,5 +1,5 @@
-//! A hop between a gateway and Postgres: a proxy that knows one statement from the next, and lets a test decide what becomes
-//! of it before it is passed on, and of its answer. What it does not decide on goes through unchanged.
+//! A proxy between a gateway and Postgres. It recognises each statement and lets the test decide what happens before it is
+//! forwarded, and to its answer. Everything else passes unchanged.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

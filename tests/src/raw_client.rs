@@ -1,5 +1,5 @@
-//! A client that does what curl cannot: write everything before it reads, stop in the middle, send what is not HTTP.
-//! It speaks HTTP/1.1, over TLS where the gateway does; never HTTP/2.
+//! A client for what curl cannot do: write everything before it reads, stop in the middle, send what is not HTTP. Speaks
+//! HTTP/1.1, over TLS where the gateway does.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -57,7 +57,7 @@ impl RawClient {
         self.send(&framed)
     }
 
-    /// Says that nothing more comes, and goes on reading.
+    /// Closes the sending side and keeps reading.
     pub fn half_close(&mut self) {
         // The other side may be gone already.
         let _ = self.stream.get_mut().half_close();
@@ -124,7 +124,7 @@ impl RawClient {
             Ok(0) => None,
             Ok(_) => Some(line.trim_end().to_owned()),
             Err(error) => {
-                assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "waited in vain for an answer");
+                assert_ne!(error.kind(), io::ErrorKind::WouldBlock, "timed out waiting for an answer");
                 None
             }
         }

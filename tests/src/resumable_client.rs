@@ -1,5 +1,5 @@
-//! Requests as a client that resumes makes them, and what is asked of their answers. Every check names its row, so that a
-//! table of sentences says which one is broken.
+//! Requests as a resuming client makes them, and assertions about their answers. Every check names its row, so that a table
+//! of sentences shows which one is broken.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -36,7 +36,7 @@ pub fn break_off(method: &str, url: &str, headers: &[&str], announced: usize, br
     raw.leave();
 }
 
-/// Asks for the offset until it is this: what came before a break is made durable after it.
+/// Polls until the offset is this. Bytes received before a disconnect become durable after it.
 pub fn until_offset(url: &str, headers: &[&str], offset: usize) -> Answer {
     eventually(&format!("offset {offset}"), || {
         let answer = ask("HEAD", url, headers, b"");

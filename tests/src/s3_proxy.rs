@@ -1,5 +1,5 @@
-//! A hop between a gateway and its store: a proxy that knows one S3 request from the next, writes each down, and does to it
-//! what the test decides, before it is passed on and after it was performed. The bytes themselves it leaves alone.
+//! A proxy between a gateway and its store. It recognises each S3 request, records it, and lets the test decide what happens
+//! before it is forwarded and after it was performed. Bytes pass unchanged.
 
 use std::error::Error;
 use std::fmt;
@@ -19,20 +19,20 @@ use crate::quirky_s3::operation;
 /// When a test decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// The head of the request has come; nothing was passed on.
+    /// The head of the request has arrived; nothing was forwarded.
     Arrived,
-    /// The store has answered; its answer was not passed on.
+    /// The store has answered; its answer was not forwarded.
     Performed,
 }
 
-/// What becomes of a request, or of its answer.
+/// What happens to a request or its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes on its way.
+    /// Forward it.
     Pass,
-    /// This status, with an S3 error of this code, instead.
+    /// Answer this status with an S3 error of this code instead.
     Refuse(u16, &'static str),
-    /// The connection ends without a word.
+    /// Close the connection without an answer.
     Drop,
 }
 
@@ -79,7 +79,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes it down and asks what becomes of it.
+    /// Records it and asks the test what happens to it.
     fn decide(&self, call: &Call, moment: Moment) -> Fate {
         let decide = {
             let mut state = self.state();
@@ -91,7 +91,7 @@ impl Shared {
 }
 
 impl S3Proxy {
-    /// One to the server of this URL, which lets everything pass.
+    /// Starts one in front of this URL that forwards everything.
     pub fn to(url: &str) -> Self {
         let target = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned();
         let decide: Arc<Decide> = Arc::new(|_, _| Fate::Pass);
@@ -114,23 +114,23 @@ impl S3Proxy {
         Self { url, shared, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// From now on this decides.
+    /// Lets this decide from now on.
     pub fn decide(&self, decide: impl Fn(&Call, Moment) -> Fate + Send + Sync + 'static) {
         self.shared.state().decide = Arc::new(decide);
     }
 
-    /// From now on everything passes.
+    /// Forwards everything from now on.
     pub fn pass_all(&self) {
         self.decide(|_, _| Fate::Pass);
     }
 
-    /// Everything so far that came so far, in order.
+    /// All calls that came this far, in order.
     pub fn calls(&self, moment: Moment) -> Vec<Call> {
         let state = self.shared.state();
         state.calls.iter().filter(|(_, at)| *at == moment).map(|(call, _)| call.clone()).collect()
     }
 
-    /// Forgets what came.
+    /// Clears the record.
     pub fn forget(&self) {
         self.shared.state().calls.clear();
     }

@@ -1,6 +1,6 @@
-//! Over what the tests speak to the gateway: HTTP/1.1 or HTTP/2, plain or TLS, chosen for a whole run by
-//! `WEIGHBRIDGE_TEST_TRANSPORT` or by a test for itself. Every helper finds the way to a gateway by its address, so a
-//! test says what it sends and not over what; other services of the sandbox are plain HTTP/1.1 as ever.
+//! The transport between tests and gateway: HTTP/1.1 or HTTP/2, plain or TLS, set for a whole run by
+//! `WEIGHBRIDGE_TEST_TRANSPORT` or by one test. Helpers look up a gateway's transport by its address, so a test does not
+//! mention it. Other services of the sandbox stay plain HTTP/1.1.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 use crate::faults::{self, Due, Faults, Harm, When};
 use crate::{corrupt, desk, s3, slack, unread};
 
-/// How long requests in flight may go on after a stop.
+/// How long requests in flight may run after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// Longer than any client keeps an idle connection, so that it is never us who closes one just as a request comes.

@@ -1,4 +1,4 @@
-//! A Slack sink: takes incoming webhooks, `chat.postMessage` and `views.open`, answers as Slack does, and shows what came.
+//! A Slack sink: accepts incoming webhooks, `chat.postMessage` and `views.open`, answers as Slack does, and lists messages.
 //!
 //! Invariant: at most [`KEPT`] messages are held, in memory only; nothing here is durable.
 

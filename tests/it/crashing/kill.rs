@@ -1,4 +1,4 @@
-//! `kill -9` of the gateway at every step from the first byte to the comment, while S3 and the desk live on.
+//! `kill -9` of the gateway at every step from the first byte to the comment, while S3 and the desk keep running.
 
 use std::collections::BTreeSet;
 use std::thread::JoinHandle;

@@ -1,5 +1,5 @@
-//! `kill -9` of the gateway at every call to the store, and at any time, while a file comes in several requests: its sender
-//! asks for the offset, goes on from there, and nothing that was acknowledged is sent again.
+//! `kill -9` of the gateway at every store call, and at any time, while a file arrives in several requests. Its sender asks for
+//! the offset and resumes there; acknowledged bytes are never sent again.
 
 use std::process::Command;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the ledger's disk and its other users do to an upload that may be resumed: no room, a lock that is held for longer than
-//! anybody waits. Nothing that was acknowledged is lost, the sender is told to go on, and going on is right.
+//! The ledger fails a resumable upload: a full disk, or a lock held longer than the timeout. Nothing acknowledged is lost,
+//! the sender is told to resume, and resuming works.
 
 mod full;
 
@@ -54,7 +54,7 @@ impl Setting {
         held
     }
 
-    /// Goes on; answers the receipt.
+    /// Resumes and returns the receipt.
     async fn finish(&self, own: &str, bytes: &[u8], at_least: usize) -> Value {
         let offset = eventually("the offset is told", || {
             let state = curl(&["-I", own]);

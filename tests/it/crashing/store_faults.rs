@@ -1,5 +1,5 @@
-//! What the store does to an upload that may be resumed: parts refused, answers lost, parts written by others, multipart
-//! uploads gone, no room. The offset never covers a gap, the object is what was sent, and no call is made in vain.
+//! The store fails a resumable upload: parts refused, answers lost, parts overwritten, multipart uploads gone, no space.
+//! The offset never covers a gap, the object is what was sent, and no call is wasted.
 
 mod again;
 mod away;
@@ -53,7 +53,7 @@ impl Setting {
         answer.headers["location"].clone()
     }
 
-    /// Sends these bytes of a longer file and hangs up; what came is durable.
+    /// Sends these bytes of a longer file and disconnects; they become durable.
     fn cut_off(&self, own: &str, bytes: &[u8], range: std::ops::Range<usize>) {
         let headers = [
             format!("Content-Length: {}", bytes.len() - range.start),
@@ -96,7 +96,7 @@ struct Loss {
     part: u32,
     moment: Moment,
     fate: Fate,
-    /// Whether another process goes on.
+    /// Whether another process resumes.
     restarted: bool,
 }
 
@@ -118,7 +118,7 @@ async fn lost(loss: &Loss) {
     assert_eq!(curl(&["-I", &own]).offset(), offset);
     setting.store_proxy.pass_all();
     if loss.restarted {
-        // Nothing of a process that is gone is on its way: the next one goes on at once.
+        // A dead process has nothing in flight: the next one continues at once.
         setting.gateway.kill();
         setting.gateway.restart();
     }
@@ -214,7 +214,7 @@ async fn taken(when: &Taken) {
                     let (taker, key, multipart_id) = (taker.clone(), key.clone(), multipart_id.clone());
                     let taken =
                         runtime.spawn(async move { taker.abort_multipart(&key, &multipart_id).await });
-                    // The request goes on when it is gone.
+                    // The request continues when it is gone.
                     while !taken.is_finished() {
                         std::thread::yield_now();
                     }
@@ -345,7 +345,7 @@ async fn identical_part_from_a_stale_writer_is_adopted() {
     setting.arrived(&done, &bytes).await;
 }
 
-/// A tail is read back when its sender goes on: what is not ours is found out then.
+/// A tail is read back when its sender resumes, which detects foreign bytes.
 #[tokio::test]
 async fn changed_tail_is_detected() {
     let setting = Setting::start();

@@ -1,4 +1,4 @@
-//! The desk fails in every way it can: the sender never notices, and in the end each file stands in exactly one comment.
+//! The desk fails in every way it can. The sender never notices, and each file ends up in exactly one comment.
 
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
         attached(vec![fault("*", "reset", 3)]),
         attached(vec![slow()]),
         noted(vec![slow()]),
-        // Nobody's affair but an operator's: it waits, and goes on when the credentials are right again.
+        // Only an operator can fix it: the job waits, and continues when the credentials are right again.
         Case { healed_after: Some(3), ..attached(vec![status("*", 401, 0)]) },
         Case { healed_after: Some(3), ..noted(vec![status("Token", 401, 0)]) },
         limited("ShowTicket"),

@@ -1,4 +1,4 @@
-//! Where a file belongs: by its size alone, at the exact limit, whatever the way it came.
+//! The destination of a file depends on its size alone, at the exact limit, however it was sent.
 
 use tests::{World, comments_naming, curl, eventually_async, noise, object, sha256};
 

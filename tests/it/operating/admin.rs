@@ -1,4 +1,4 @@
-//! What an operator does beside the running gateway: every subcommand, its exit status, and what it says of mistakes.
+//! The admin subcommands beside a running gateway: what each does, its exit status and its error messages.
 
 use serde_json::{Value, json};
 use tests::{Gateway, Sandbox, World, eventually, noise, object, objects, printed, unfinished};
@@ -210,7 +210,7 @@ fn one_gateway_per_sqlite_ledger() {
     assert_eq!(
         sandbox.sent(&sandbox.link("acme"), "a.log", b"a")["delivery"],
         "pending",
-        "the first one goes on"
+        "the first one keeps running"
     );
 }
 

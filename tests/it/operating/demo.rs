@@ -1,4 +1,4 @@
-//! `weighbridge demo`: everything in one process, kept between runs, and every command it prints works as printed.
+//! `weighbridge demo`: everything in one process, kept between runs, and every printed command works.
 
 use std::fs::File;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,4 @@
-//! What the environment may not change: nothing on this machine is asked through a proxy, and the cloud's metadata address
-//! is asked once by those who need it, by nobody else.
+//! The environment: loopback is never proxied, and only those who need the cloud's metadata address ask it, once.
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};

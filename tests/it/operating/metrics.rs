@@ -1,4 +1,4 @@
-//! What an operator watches: metrics on an address of their own, and whether the gateway lives and can work.
+//! What an operator watches: metrics on an address of their own, liveness and readiness.
 
 use serde_json::json;
 use tests::{Sandbox, World, curl, eventually, eventually_async, noise};
@@ -51,7 +51,7 @@ async fn gauges_return_to_zero() {
     for secret in [link.rsplit('/').next().unwrap(), "small.log"] {
         assert!(!answer.body.contains(secret), "{secret} in the metrics");
     }
-    // Health is there, too, whatever strangers do at the public address.
+    // Health is served here, too, whatever happens at the public address.
     for (path, body) in [("healthz", "ok\n"), ("readyz", "ready\n")] {
         let answer = curl(&[&sandbox.text("/metrics").replace("metrics", path)]);
         assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");

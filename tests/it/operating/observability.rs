@@ -1,5 +1,5 @@
-//! What an operator can see: every request has an id, every upload one span and one line at its end, and metrics say how
-//! it went and why not. No token is ever seen.
+//! What an operator can see: every request has an id, every upload one span and one final line, and metrics tell outcomes and
+//! reasons. No token appears anywhere.
 
 use serde_json::Value;
 use tests::{Gateway, RawClient, Sandbox, World, curl, curl_raw, eventually, noise, piped, side_by_side};
@@ -162,7 +162,7 @@ fn failures_are_counted_by_reason_and_logged_once() {
     slow.send(b"half");
     assert_eq!(slow.answer().unwrap().status, 408);
     for reason in ["digest-mismatch", "too-large", "interrupted", "too-slow"] {
-        // What its sender may go on with is kept.
+        // What its sender may resume is kept.
         let outcome = if matches!(reason, "interrupted" | "too-slow") { "kept" } else { "failed" };
         let series = format!("weighbridge_uploads_ended_total{{outcome=\"{outcome}\",reason=\"{reason}\"}}");
         eventually(&series, || (world.metric(&series) >= 1.0).then_some(()));

@@ -1,5 +1,5 @@
-//! The ledger is lost, or an old one is restored: files, receipts and tickets are still there, and `sweep --adopt` brings
-//! them together again, without a word to any ticket that has been told.
+//! The ledger is lost, or restored from an old backup. `sweep --adopt` rebuilds it from files, receipts and tickets, and adds
+//! no note to a ticket that already has one.
 
 use std::path::Path;
 use std::process::{Command, Output};

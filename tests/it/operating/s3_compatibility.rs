@@ -1,5 +1,5 @@
-//! Stores as they are in the world: some check less than AWS does, some are down, some give credentials for minutes. What
-//! the gateway promises holds on each, and it says what it has to do without.
+//! S3-compatible stores: some check less than AWS, some are down, some give credentials for minutes. The gateway keeps its
+//! promises on each, and says what the store lacks.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

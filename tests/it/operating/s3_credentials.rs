@@ -1,5 +1,5 @@
-//! As whom the gateway speaks to S3: what it really sends, for each way the AWS conventions know of giving credentials,
-//! region and endpoint. `weighbridge config check --online` is the program, a recording store the other side.
+//! The identity the gateway uses for S3: the requests it sends for each way that AWS tools configure credentials, region and
+//! endpoint. Runs `weighbridge config check --online` against a recording store.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! No secret in a log line, however much is logged: tokens in paths and headers, credentials of store and desk, signatures.
+//! No secret in the log at any level: tokens in paths and headers, credentials of store and desk, signatures.
 
 use serde_json::json;
 use tests::{RawClient, Sandbox, World, curl, eventually, noise};

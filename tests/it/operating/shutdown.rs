@@ -1,4 +1,4 @@
-//! SIGTERM: no new connection, what is under way ends if it can within the drain time, and the process is gone in time.
+//! SIGTERM: new connections are refused, running uploads finish within the drain time, and the process exits in time.
 
 use std::net::TcpStream;
 use std::thread::JoinHandle;

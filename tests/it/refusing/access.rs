@@ -1,4 +1,4 @@
-//! Who may do what: tokens in paths and headers, links that ended, rights, and other partners' uploads.
+//! Access: tokens in paths and headers, expired and revoked links, rights, and the uploads of other partners.
 
 use serde_json::json;
 use tests::{Answer, RawClient, Shared, World, ask, curl, eventually, noise};

@@ -1,5 +1,5 @@
-//! Every refusal of the interface's table: status, type, problem details with a sentence for a person, or a page where
-//! one is asked for; and no difference where none may be seen.
+//! Every refusal of the interface: status, problem type, and a detail or page for people. Answers that must not differ are
+//! compared.
 
 use std::process::Stdio;
 
@@ -440,7 +440,7 @@ async fn bound_link_works_without_the_desk() {
     assert_eq!(curl(&["-H", "Repr-Digest: sha-256=:AAAA:", "-T", &file, &format!("{bound}/")]).status, 400);
     assert_eq!(world.sandbox.faults().await["calls"]["desk"], Value::Null, "the desk was asked");
     assert_eq!(curl(&["-T", &file, &format!("{unbound}/a?ticket=1002")]).status, 201);
-    // Down altogether: what the ledger knows goes on, what it does not know waits.
+    // The desk is down: known tickets work, unknown ones wait.
     world
         .sandbox
         .fault(json!({"service": "desk", "operation": "*", "times": 0, "fault": "status", "status": 503}))

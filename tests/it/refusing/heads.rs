@@ -1,5 +1,5 @@
-//! Heads that say of a body what would make another file of it, or nothing: refused before the body, in every dialect. And
-//! headers that come as several lines.
+//! Request heads that contradict or change the meaning of the body: refused before the body, in every protocol. And headers
+//! split over several lines.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Clients that vanish, stall, lie or flood: others are served, memory stays bounded, and nothing of them is left.
+//! Clients that vanish, stall, lie or flood: others are served, memory stays bounded, and nothing is left behind.
 
 use std::process::{Command, Stdio};
 
@@ -206,7 +206,7 @@ async fn disconnect_in_the_middle_leaves_nothing() {
                         "{answer:?}"
                     );
                     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
-                    assert!(detail.contains("curl --fail-with-body"), "it says how to go on: {detail}");
+                    assert!(detail.contains("curl --fail-with-body"), "it says how to resume: {detail}");
                 }
             }
         }

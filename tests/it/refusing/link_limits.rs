@@ -1,5 +1,5 @@
-//! What a link may do and how much: its limits told before a byte is sent, kept, and lifted when there is room again;
-//! whose ticket it is; and its end at once.
+//! The limits of a link: reported before the body, enforced, and lifted when there is room again. Also its ticket, and its
+//! revocation.
 
 use serde_json::{Value, json};
 use tests::{Answer, RawClient, Shared, World, comments_naming, curl, eventually_async, noise, printed};
@@ -78,7 +78,7 @@ async fn unfinished_uploads_of_a_link_are_bounded() {
     let mut refused = RawClient::request("PUT", &url, &["Content-Length: 10000001", expect]);
     assert!(slowed_down(&refused.answer().unwrap()) > 0);
     assert!(!refused.continued, "it is told before the body");
-    // What is announced by nobody counts as it comes; the others go on.
+    // Bytes of undeclared length count as they arrive; the others continue.
     let mut unknown = RawClient::request("PUT", &url, &["Transfer-Encoding: chunked"]);
     let bytes = noise(11_000_000, 2);
     assert!(bytes.chunks(1_000_000).all(|chunk| unknown.chunk(chunk)), "the rest is taken");

@@ -1,4 +1,4 @@
-//! One upload, several dialects: begun by plain curl, gone on with in tus, ended by the IETF draft.
+//! One upload over several protocols: started by plain curl, resumed with tus, finished with the IETF draft.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use tests::{
 
 const TUS: &[&str] = &["Tus-Resumable: 1.0.0", "Content-Type: application/offset+octet-stream"];
 
-/// Goes on from where the upload says it is, as a client of this dialect does; answers the new offset.
+/// Resumes at the offset the upload reports, in this protocol. Returns the new offset.
 fn resume(url: &str, dialect: &[&str], bytes: &[u8], to: usize) -> Answer {
     eventually("the gateway takes the offset it has told", || {
         let told = ask("HEAD", url, &dialect[..1], b"");

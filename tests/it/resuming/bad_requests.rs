@@ -1,5 +1,4 @@
-//! Requests that say something wrong, or only of a piece, while a file is sent: each is taken for what it says, and what was
-//! durable stays.
+//! Requests that contradict themselves or carry only part of a file. Each is read literally, and durable bytes stay.
 
 use std::process::Command;
 

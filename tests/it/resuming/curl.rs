@@ -1,4 +1,4 @@
-//! Plain curl goes on: by upload, by name, after cuts, crashes and expired links; nothing is sent twice, nothing is lost.
+//! Resuming with plain curl: by upload, by name, after disconnects, crashes and expired links. Nothing is sent twice or lost.
 
 use serde_json::json;
 use tests::{

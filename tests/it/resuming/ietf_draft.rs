@@ -1,6 +1,6 @@
-//! Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload), sentence by sentence: a row for each that binds a
-//! server. `104` is left out: the server library cannot send it, and the draft excuses a server that cannot. Sections are
-//! numbered as in -12, the newest whose text this was compared with.
+//! Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload): one row for each sentence that binds a server. `104` is
+//! left out: the server library cannot send it, and the draft excuses a server that cannot. Sections are numbered as in -12,
+//! the newest version compared.
 
 mod rest;
 
@@ -368,7 +368,7 @@ const APPEND: &[Row] = &[
         let old = "Upload-Draft-Interop-Version: 5";
         is_receipt(ask("PATCH", &url, &[old, WHOLE, "Upload-Offset: 0"], TEN), TEN);
     }),
-    Row("4.4 append: past the length it is refused, and nothing goes on with it", |bench| {
+    Row("4.4 append: past the length it is refused, and cannot be resumed", |bench| {
         for (offset, complete) in [(0, OPEN), (0, WHOLE), (4, WHOLE)] {
             let url = bench.create(&["Upload-Length: 10"]);
             patch(&url, 0, &[OPEN], &TEN[..offset]).is(204);

@@ -1,4 +1,4 @@
-//! tus 1.0.0, sentence by sentence: a row for each that binds a server, named after the section it stands in.
+//! tus 1.0.0: one row for each sentence that binds a server, named after its section.
 
 mod extensions;
 

@@ -1,4 +1,4 @@
-//! Digests from the sender in every form: headers, trailers, and side files sent before or after.
+//! Digests from the sender: in headers, in trailers, and in side files sent before or after the file.
 
 use std::process::{Command, Stdio};
 

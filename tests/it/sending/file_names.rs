@@ -1,5 +1,5 @@
-//! File names: what can be used arrives as it is (NFC), in the receipt, the object's key and the note; what cannot is
-//! refused with the reason, before the body.
+//! File names. A usable name arrives unchanged (NFC) in the receipt, the object's key and the note. Others are refused with the
+//! reason, before the body.
 
 use std::process::Stdio;
 

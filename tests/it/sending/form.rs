@@ -1,5 +1,5 @@
-//! `POST multipart/form-data`: any number of files from curl or the page without JavaScript; what was stored is kept and
-//! named whatever comes after it.
+//! `POST multipart/form-data`: any number of files from curl or the page without JavaScript. Stored files are kept and named,
+//! whatever follows them.
 
 use std::process::Stdio;
 

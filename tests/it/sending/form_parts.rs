@@ -1,5 +1,5 @@
-//! What stands in a form: any bytes between any delimiters, and parts of every kind that senders make. Nothing of it is
-//! dropped in silence, and nothing that is cut off becomes a file.
+//! The parts of a form: any bytes between any delimiters, and every kind of part that senders make. Nothing is dropped
+//! silently, and no truncated file is stored.
 
 use serde_json::{Value, json};
 use tests::{Answer, RawClient, Shared, World, object, sha256};

@@ -272,7 +272,7 @@ async fn form_with_a_key_is_stored_once() {
     assert_eq!((objects(&world, "fa.log").await, objects(&world, "fb.log").await), (1, 1));
 }
 
-/// An upload that its sender goes on with is done when it is created: a retry finds it, as far as it has come.
+/// A resumable upload counts as done when it is created: a retry finds it with its offset.
 #[test]
 fn creation_with_a_key_happens_once() {
     let world = SHARED.world();

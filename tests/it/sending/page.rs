@@ -1,4 +1,4 @@
-//! The upload page: every command it prints runs as printed, with the placeholders it names as real files.
+//! The upload page: every command it prints works once its placeholders name real files.
 
 use std::process::{Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! `PUT`: every way curl and scripts send one file as the body, and the receipt in its three forms.
+//! `PUT`: every way curl and scripts send one file as the body, and the three forms of the receipt.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! The harness itself: a file goes in and comes back.
+//! The test harness itself: a file goes in and comes back.
 
 use tests::{Sandbox, curl, eventually_async, objects, sha256};
 

@@ -1,5 +1,5 @@
-//! `send.sh` under every shell that is here, as a partner runs it: many files, any name, lines that break, a script that is
-//! killed; and `send.ps1` as far as it can be looked at.
+//! `send.sh` in every installed shell, as a partner runs it: many files, any name, lost connections, a killed script. And
+//! `send.ps1`, as far as it can be checked without PowerShell.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,7 +100,7 @@ impl<'w> Sender<'w> {
         let state = fs::read_to_string(self.folder.join(format!(".{file}.weighbridge"))).unwrap();
         let id = state.split(' ').next().unwrap();
         let address = format!("{}/uploads/{id}", self.world.link("acme"));
-        eventually("what came is durable", || (offset(&address) > 0).then_some(()));
+        eventually("some bytes are durable", || (offset(&address) > 0).then_some(()));
         address
     }
 

@@ -1,4 +1,4 @@
-//! The support side's API: who may ask, what is listed, how bytes come out, and what is written down about it.
+//! The staff API: who may ask, what is listed, how bytes are downloaded, and what the audit log records.
 
 use serde_json::{Value, json};
 use tests::{

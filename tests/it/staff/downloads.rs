@@ -1,5 +1,4 @@
-//! Files fetched through the gateway by readers who take their time: what they hold is charged, they end, and a slow one gets
-//! the right bytes.
+//! Slow downloads through the gateway: their memory is charged, stalled ones are closed, and slow readers get the right bytes.
 
 use std::io::Read as _;
 use std::net::TcpStream;

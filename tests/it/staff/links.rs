@@ -1,5 +1,4 @@
-//! Links that support makes and revokes, what it asks wrongly, and what of all this stays behind: the audit without gaps,
-//! and nowhere a secret.
+//! Links that support creates and revokes, bad requests, and what remains: a complete audit log without secrets.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `wb` against the real gateway, as support runs it: what it prints, what it saves, and how it ends.
+//! `wb` against the real gateway, as support runs it: its output, the files it saves and its exit status.
 
 use std::io::Write as _;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! More connections than there are places: whoever does nothing gives way, and whoever has named a valid link stays. And what
-//! a stranger's connection costs.
+//! More connections than the limit: idle ones are closed first, and those that named a valid link stay. Also what an
+//! unauthenticated connection costs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -64,7 +64,7 @@ async fn silent_connections_make_room() {
             assert_eq!(answer.status, 200, "after {n}: {answer:?}");
         }
     }
-    // Whoever held more gave way first: one who is alone at its address is still served.
+    // The address with more connections lost one first: a single connection is still served.
     let mut alone = RawClient::connect(&gateway.url);
     assert!(alone.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
     assert_eq!(alone.answer().unwrap().status, 200);
@@ -130,7 +130,7 @@ fn listener_survives_descriptor_exhaustion() {
     let gateway = sandbox.gateway_after("ulimit -n 100", |_| {});
     let idle: Vec<_> = (0..300).map(|_| RawClient::connect(&gateway.url)).collect();
     let answer = curl(&["--max-time", "20", &format!("{}/healthz", gateway.url)]);
-    assert_eq!(answer.status, 200, "idle ones give way here, too: {answer:?}");
+    assert_eq!(answer.status, 200, "idle ones are closed here, too: {answer:?}");
     drop(idle);
     let log = gateway.log();
     let told = |what: &str| log.lines().filter(|line| line.contains(what)).count();
@@ -188,7 +188,7 @@ async fn stranger_gets_a_small_http2_window() {
                 let frame = wire.frame().await.expect("it is answered");
                 assert!(
                     (frame.kind, frame.stream) != (kind::WINDOW_UPDATE, 0),
-                    "no more for strangers: {frame:?}"
+                    "no more for unauthenticated clients: {frame:?}"
                 );
                 if frame.kind == kind::DATA {
                     break;

@@ -1,5 +1,5 @@
-//! HTTP/2 as a gateway in service must speak it: answers before the end of a body, a stop that lets uploads end, an end
-//! for connections that ask for nothing. And who is believed about the client.
+//! HTTP/2 in service: answers before the end of a body, a shutdown that lets uploads finish, and an end for idle connections.
+//! Also which proxies are trusted about the client.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ fn early_answer_ends_with_no_error() {
             let told = std::future::poll_fn(|cx| body.poll_reset(cx)).await;
             assert_eq!(told.unwrap(), Reason::NO_ERROR, "{url}");
         }
-        // The connection goes on.
+        // The connection stays open.
         let (answer, mut body) =
             client.send_request(request(Method::PUT, &format!("{}/a", world.link("acme"))), false).unwrap();
         send(&mut body, b"after").await;

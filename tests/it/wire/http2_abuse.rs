@@ -1,5 +1,5 @@
-//! Clients that abuse HTTP/2, one kind after the other, while somebody sends a file: the file arrives, memory stays within
-//! the budget and a stated allowance, and the abuser's connection ends in bounded time.
+//! Clients that abuse HTTP/2, one kind after the other, while somebody sends a file. The file arrives, memory stays within its
+//! bound, and the abuser's connection ends in bounded time.
 
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};

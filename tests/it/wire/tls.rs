@@ -1,4 +1,4 @@
-//! TLS as the gateway speaks it itself: what is refused and how, handshakes that never end, certificates that change.
+//! TLS in the gateway: what is refused and how, handshakes that never end, and certificates that change.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! The heart of the interface over every transport: HTTP/1.1 and HTTP/2, plain and TLS, in one table of answers. A run
-//! with `WEIGHBRIDGE_TEST_TRANSPORT` speaks to every other test's gateway over one of them; these speak all four.
+//! The core of the interface over every transport: HTTP/1.1 and HTTP/2, plain and TLS, in one table. A run with
+//! `WEIGHBRIDGE_TEST_TRANSPORT` uses one of them for every other test; these use all four.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -97,7 +97,7 @@ impl Desk {
         self.store.read()
     }
 
-    /// Changes the state durably. Goes on when the caller has gone: Zendesk, too, finishes what it has begun.
+    /// Changes the state durably. Continues when the caller has gone: Zendesk, too, finishes what it started.
     async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         change: impl FnOnce(&mut State) -> Result<T, Refusal> + Send + 'static,
@@ -112,7 +112,7 @@ impl Desk {
     async fn discard(self: &Arc<Self>, files: Vec<String>) {
         if !files.is_empty() {
             let desk = Arc::clone(self);
-            // A failure is told by the store itself and mended at the next start.
+            // The store logs a failure, and the next start removes what is left.
             let _ = tokio::task::spawn_blocking(move || desk.store.discard(&files)).await;
         }
     }

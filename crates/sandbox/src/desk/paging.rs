@@ -15,7 +15,7 @@ use super::answer::Refusal;
 /// Zendesk's largest page, and its default.
 const MOST: usize = 100;
 
-/// Which items to answer with, and the fields that say how to go on.
+/// Which items to answer with, and the fields that lead to the next page.
 #[derive(Debug)]
 pub(super) struct Page {
     pub range: Range<usize>,

@@ -1,4 +1,4 @@
-//! No room for the ledger: nothing that was acknowledged is lost, and the sender is told when to come back.
+//! A full disk under the ledger: nothing acknowledged is lost, and the sender is told when to retry.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! A sender that goes on as soon as it is told to, with the same gateway: nothing that failed before keeps it waiting, and
-//! nothing that was acknowledged is taken back.
+//! A sender that resumes as soon as it is told to, with the same gateway: earlier failures do not delay it, and nothing
+//! acknowledged is lost.
 
 use serde_json::json;
 use tests::{Fate, Moment, curl, noise, side_by_side};

@@ -1,5 +1,5 @@
-//! A store that is away for longer than its calls are made again, or that does not get what it is sent: the request waits, and
-//! when that does not help, it is refused for now. What was acknowledged is never taken back.
+//! A store that is down for longer than calls are retried, or that receives damaged bytes. The request waits; if that does not
+//! help, it gets a 503. Nothing acknowledged is lost.
 
 use serde_json::json;
 use tests::{RawClient, World, ask, curl, eventually, noise};

@@ -1,5 +1,5 @@
-//! A proxy between the gateway and its store answers for it while it has lost it. That is not S3's word: what was acknowledged
-//! stays, and what is to be removed is removed later.
+//! A proxy in front of the store answers for it while the store is down. Such answers prove nothing: acknowledged bytes stay,
+//! and deletions are retried later.
 
 use serde_json::json;
 use tests::{ask, curl, noise};

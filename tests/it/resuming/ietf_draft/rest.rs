@@ -1,5 +1,5 @@
-//! The rows of the sections after "Upload Append": cancellation, concurrency, statuses, types, codings, digests; and one for
-//! each draft whose clients are about.
+//! The rows after "Upload Append": cancellation, concurrency, statuses, media types, codings and digests; and one row for each
+//! draft version whose clients are in use.
 
 use serde_json::json;
 use tests::{RawClient, ask, curl, noise, repr_digest as digest, sha256, until_offset};

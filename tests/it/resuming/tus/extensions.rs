@@ -1,4 +1,4 @@
-//! The rows of tus' extensions beside creation: expiration, checksum, termination; and what is not offered.
+//! The rows of tus' extensions other than creation: expiration, checksum, termination; and those not offered.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
 //! Listings: objects by prefix and delimiter, uploads by prefix, in pages.
-//! Invariant: keys come in the order of their UTF-8 bytes, and each page goes on exactly where the one before it ended.
+//! Invariant: keys come in the order of their UTF-8 bytes, and each page starts exactly where the previous one ended.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -76,7 +76,7 @@ impl Store {
         self.tasks.wait().await;
     }
 
-    /// Runs file work on a blocking thread. It goes on to its end when the client has gone.
+    /// Runs file work on a blocking thread. It runs to its end when the client has gone.
     async fn blocking<T, F>(&self, work: F) -> S3Result<T>
     where
         T: Send + 'static,
