@@ -134,8 +134,6 @@ pub(super) struct Comment {
     pub id: u64,
     pub author_id: u64,
     pub body: String,
-    /// Given by the sender instead of `body`; else made from it.
-    pub html_body: Option<String>,
     pub public: bool,
     /// Content tokens.
     pub attachments: Vec<String>,

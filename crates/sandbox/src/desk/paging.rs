@@ -1,5 +1,4 @@
-//! Zendesk's two ways of paging: by number (`page`, `per_page`) and by cursor (`page[size]`, `page[after]`, `page[before]`).
-//!
+//! Zendesk's two ways of paging: by number (`page`, `per_page`) and by cursor (`page[size]`, `page[after]`).
 //! Invariant: a cursor names an item, not a position, so it stays right while items are added before it.
 
 use std::ops::Range;
@@ -57,33 +56,22 @@ fn by_number(total: usize, params: &Params, url: &str) -> Result<Page, Refusal> 
 
 fn by_cursor(ids: &[u64], params: &Params, url: &str) -> Result<Page, Refusal> {
     let size = number(params, "page[size]", MOST)?.clamp(1, MOST);
-    let position = |key: &str| {
-        let cursor = params.get(key).filter(|cursor| !cursor.is_empty());
-        let invalid = || Refusal::bad_request("InvalidPaginationParameter", &format!("{key} is not valid"));
-        cursor
-            .map(|cursor| ids.iter().position(|id| Some(*id) == open(cursor)).ok_or_else(invalid))
-            .transpose()
+    let after = match params.get("page[after]").filter(|cursor| !cursor.is_empty()) {
+        None => None,
+        Some(cursor) => Some(ids.iter().position(|id| Some(*id) == open(cursor)).ok_or_else(|| {
+            Refusal::bad_request("InvalidPaginationParameter", "page[after] is not valid")
+        })?),
     };
-    let range = match (position("page[after]")?, position("page[before]")?) {
-        (Some(after), _) => after + 1..(after + 1 + size).min(ids.len()),
-        (None, Some(before)) => before.saturating_sub(size)..before,
-        (None, None) => 0..size.min(ids.len()),
-    };
+    let start = after.map_or(0, |after| after + 1);
+    let range = start..(start + size).min(ids.len());
     let first = ids.get(range.start).filter(|_| !range.is_empty()).map(|id| seal(*id));
     let last = ids[range.clone()].last().map(|id| seal(*id));
     let more = range.end < ids.len();
-    let link = |key: &str, cursor: &Option<String>| {
-        cursor
-            .as_ref()
-            .map(|cursor| link(url, params, &[(key, cursor.clone())], &["page[after]", "page[before]"]))
-    };
+    let next = last.clone().filter(|_| more);
+    let next = next.map(|cursor| link(url, params, &[("page[after]", cursor)], &["page[after]"]));
     let fields = [
         ("meta", json!({"has_more": more, "after_cursor": last, "before_cursor": first})),
-        (
-            "links",
-            json!({"next": link("page[after]", &last.filter(|_| more)),
-                         "prev": link("page[before]", &first.filter(|_| range.start > 0))}),
-        ),
+        ("links", json!({"next": next, "prev": null})),
     ];
     Ok(Page { range, fields: owned(fields) })
 }

@@ -177,7 +177,6 @@ impl SeedTicket {
             id: comment_id,
             author_id: seed.requester_id,
             body: if seed.description.is_empty() { seed.subject.clone() } else { seed.description },
-            html_body: None,
             public: true,
             attachments: Vec::new(),
             created_at: now,

@@ -1,11 +1,10 @@
-//! `POST /api/v2/uploads` and its removal.
-//!
-//! Invariant: bytes stream to a file and are never collected; a token is given out once the file and the state are durable.
+//! `POST /api/v2/uploads`.
+//! Invariant: bytes stream to a file and are never collected; a token goes out once the file and the state are durable.
 
 use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{Query, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use futures_util::StreamExt;
@@ -127,22 +126,6 @@ async fn discard(mut body: BodyDataStream) {
         let Some(rest) = left.checked_sub(frame.len() as u64) else { return };
         left = rest;
     }
-}
-
-pub(super) async fn remove(
-    Shared(desk): Shared<Arc<Desk>>,
-    Path(token): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    let now = desk.now();
-    let files = desk
-        .change(move |state| {
-            let consumed = consume(state, &[token], now).map_err(|_| Refusal::not_found())?;
-            let files = consumed.iter().filter_map(|token| Some(state.attachments.remove(token)?.file));
-            Ok(files.collect::<Vec<_>>())
-        })
-        .await?;
-    desk.discard(files).await;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A token that can still be used.

@@ -1,13 +1,11 @@
 //! What a ticket request does to the state: pure decisions, in the order Zendesk takes them.
-//!
-//! Invariant: works on a copy that is dropped on refusal, so a refused update has consumed no upload token and left no comment.
+//! Invariant: works on a copy that a refusal drops, so a refused update consumes no upload token and leaves no comment.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Refusal;
 use super::model::{Comment, CustomField, Role, Seconds, State, Status, Ticket, User};
-use super::render::plain;
 use super::uploads::consume;
 
 /// Zendesk's limits on one comment and one ticket.
@@ -47,7 +45,6 @@ pub(super) struct TicketInput {
 #[derive(Default, Deserialize)]
 struct CommentInput {
     body: Option<String>,
-    html_body: Option<String>,
     /// Public unless told otherwise.
     public: Option<bool>,
     author_id: Option<u64>,
@@ -213,11 +210,7 @@ fn make_comment(
     author_id: u64,
     now: Seconds,
 ) -> Result<Comment, Refusal> {
-    let html_body = input.html_body.clone().filter(|html| !html.trim().is_empty());
-    let body = match (&html_body, &input.body) {
-        (Some(html), _) => plain(html),
-        (None, body) => body.clone().unwrap_or_default(),
-    };
+    let body = input.body.clone().unwrap_or_default();
     if body.trim().is_empty() {
         return Err(Refusal::invalid("comment", "BlankValue", "Comment: cannot be blank"));
     }
@@ -233,7 +226,6 @@ fn make_comment(
         id: state.next_id(),
         author_id: input.author_id.unwrap_or(author_id),
         body,
-        html_body,
         public: input.public.unwrap_or(true),
         attachments,
         created_at: now,

@@ -87,18 +87,6 @@ async fn an_unused_token_expires_after_an_hour_with_its_file() {
 }
 
 #[tokio::test]
-async fn an_upload_can_be_taken_back() {
-    let bench = bench();
-    let upload = bench.upload("a", "1").await;
-    let path = format!("/api/v2/uploads/{}.json", upload["token"].as_str().unwrap());
-    bench.json("DELETE", &path, &Value::Null, 204).await;
-    bench.json("DELETE", &path, &Value::Null, 404).await;
-    let url = upload["attachment"]["content_url"].as_str().unwrap();
-    assert_eq!(bench.send("GET", url, &[], "").await.status, 404);
-    assert_eq!(files(&bench), 0);
-}
-
-#[tokio::test]
 async fn uploads_are_refused_as_zendesk_does() {
     let refused_extensions = vec!["exe".to_owned()];
     let bench =
