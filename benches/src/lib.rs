@@ -11,9 +11,6 @@ pub mod senders;
 pub mod sink;
 
 /// What this process is to measure; none when it is the sink, which has ended by then, or no benchmark was asked for.
-///
-/// # Errors
-/// For an argument that is unknown, and when the sink fails.
 pub fn asked() -> anyhow::Result<Option<options::Options>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|argument| argument == sink::ROLE) {

@@ -17,10 +17,6 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let child = command.spawn().with_context(|| format!("start {}", command.get_program().display()))?;
         Ok(Self { child })
@@ -32,18 +28,12 @@ impl Process {
     }
 
     /// User and system seconds so far.
-    ///
-    /// # Errors
-    /// When the process is gone, or the system has no `/proc`.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let text = self.proc_file("stat")?;
         cpu_ticks(&text).map(|ticks| ticks / TICKS_PER_SECOND).context("read the CPU time")
     }
 
     /// The most memory it ever held, in bytes.
-    ///
-    /// # Errors
-    /// As [`Process::cpu_seconds`].
     pub fn peak_rss_bytes(&self) -> anyhow::Result<u64> {
         peak_bytes(&self.proc_file("status")?).context("read the peak memory")
     }

@@ -46,9 +46,6 @@ pub async fn serve(listener: TcpListener) {
 }
 
 /// The sink as a process of its own: says its address on standard output and ends with its standard input.
-///
-/// # Errors
-/// When it cannot listen.
 pub fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
@@ -61,9 +58,6 @@ pub fn main() -> anyhow::Result<()> {
 }
 
 /// Starts this very program as the sink. Returns it and its URL.
-///
-/// # Errors
-/// When it cannot be started.
 pub fn start() -> anyhow::Result<(Process, String)> {
     let mut command = Command::new(env::current_exe()?);
     let mut process = Process::start(command.arg(ROLE).stdin(Stdio::piped()).stdout(Stdio::piped()))?;
@@ -76,9 +70,6 @@ pub fn start() -> anyhow::Result<(Process, String)> {
 }
 
 /// Bytes of objects that were read from the sink at `url` so far.
-///
-/// # Errors
-/// When it does not answer.
 pub fn read_bytes(url: &str) -> anyhow::Result<u64> {
     let address = format!("{url}/{}", operations::READ_BYTES);
     let output = Command::new("curl").args(["--silent", "--noproxy", "*", &address]).output()?;

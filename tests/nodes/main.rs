@@ -16,7 +16,6 @@ use deaths::{Fatal, Life, deaths};
 use senders::{Sent, send_all, send_by_script};
 use tests::{Gateway, Postgres, PostgresProxy, S3Proxy, Sandbox, program};
 
-/// Gateways.
 const NODES: usize = 3;
 /// Programs that send, beside `send.sh`.
 const SENDERS: u64 = 6;

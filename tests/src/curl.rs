@@ -10,26 +10,21 @@ use crate::transport;
 /// curl's exit status for a stream of HTTP/2 that was not closed as it should be.
 const HTTP2_STREAM: i32 = 92;
 
-/// What curl got.
 #[derive(Debug)]
 pub struct Answer {
     /// Status of the last response; 0 when there was none.
     pub status: u16,
     /// Headers of the last response, names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Its body.
     pub body: String,
-    /// curl's own exit status.
     pub exit: i32,
 }
 
 impl Answer {
-    /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
-    /// The problem's type.
     pub fn problem(&self) -> String {
         self.json()["type"].as_str().unwrap_or_default().to_owned()
     }

@@ -19,7 +19,6 @@ pub enum Break {
 
 /// A running proxy; it ends with the process.
 pub struct FlakyProxy {
-    /// Its address and port.
     pub address: String,
     plan: Arc<Mutex<Plan>>,
 }

@@ -13,11 +13,9 @@ pub struct Garage {
     program: String,
     /// Access key id with every right on every bucket made here.
     pub key_id: String,
-    /// Its secret.
     pub secret: String,
     /// Where it serves S3.
     pub endpoint: String,
-    /// Its region.
     pub region: String,
 }
 

@@ -71,7 +71,6 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
-    /// Whether it is gone.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -93,7 +92,6 @@ impl Gateway {
         self.child.wait().unwrap()
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -114,7 +112,6 @@ impl Gateway {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// Everything it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.config.with_file_name("serve.log")).unwrap_or_default()
     }

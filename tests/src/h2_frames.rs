@@ -22,7 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames (RFC 9113 section 6).
-#[allow(missing_docs, reason = "they are what the standard names them")]
 pub mod kind {
     pub const DATA: u8 = 0;
     pub const HEADERS: u8 = 1;
@@ -34,24 +33,17 @@ pub mod kind {
     pub const CONTINUATION: u8 = 9;
 }
 
-/// Flags of frames.
-#[allow(missing_docs, reason = "they are what the standard names them")]
 pub mod flag {
     pub const END_STREAM: u8 = 1;
     pub const ACK: u8 = 1;
     pub const END_HEADERS: u8 = 4;
 }
 
-/// A frame.
 #[derive(Debug)]
 pub struct Frame {
-    /// Its type.
     pub kind: u8,
-    /// Its flags.
     pub flags: u8,
-    /// Its stream.
     pub stream: u32,
-    /// What it holds.
     pub payload: Vec<u8>,
 }
 
@@ -108,9 +100,7 @@ fn length(mut rest: usize, block: &mut Vec<u8>) {
 
 /// A connection to a gateway, plain or TLS.
 pub enum Socket {
-    /// Plain.
     Plain(TcpStream),
-    /// Over TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -206,9 +196,6 @@ impl H2Connection {
 
     /// Sends these bytes again and again, and reads what comes meanwhile. The `GOAWAY` that ends it, if any is seen
     /// before the connection is closed.
-    ///
-    /// # Panics
-    /// If the other side has taken `times` of them and closes nothing.
     pub async fn flood(self, bytes: &[u8], times: usize) -> Option<Frame> {
         let (read, mut write) = tokio::io::split(self.0);
         let mut sent = 0;
@@ -224,9 +211,6 @@ impl H2Connection {
     }
 
     /// Reads until the connection is closed. The last `GOAWAY`, if there was one.
-    ///
-    /// # Panics
-    /// If it stays open for long.
     pub async fn closed(self) -> Option<Frame> {
         timeout(PATIENCE, until_the_end(self.0)).await.expect("the connection stays open")
     }

@@ -14,7 +14,6 @@ use crate::{Fate, Moment};
 /// What is decided on: the text of a statement, or of a `COMMIT` the text of the last write before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// SQL.
     pub text: String,
     /// Whether it is the commit of what this text wrote.
     pub commits: bool,

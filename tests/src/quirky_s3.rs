@@ -30,14 +30,12 @@ pub enum Checking {
     Parts,
     /// Any `x-amz-checksum-…` is refused; `Content-MD5` is checked.
     Md5,
-    /// Everything is taken.
     Nothing,
 }
 
 /// What a store is like.
 #[derive(Debug, Clone)]
 pub struct Quirks {
-    /// Checksums.
     pub checking: Checking,
     /// Whether `If-None-Match: *` is obeyed.
     pub conditional: bool,
@@ -88,7 +86,6 @@ pub struct RecordedRequest {
     pub target: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: Bytes,
 }
 

@@ -14,7 +14,6 @@ use crate::{Answer, Authority, Transport};
 /// No answer takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection.
 pub struct RawClient {
     stream: BufReader<Stream>,
     /// Whether `100 Continue` came.
@@ -63,7 +62,6 @@ impl RawClient {
         let _ = self.stream.get_mut().half_close();
     }
 
-    /// Waits for `100 Continue`.
     pub fn until_continued(&mut self) {
         let (status, _) = self.head().unwrap();
         assert_eq!(status, 100);

@@ -50,7 +50,6 @@ impl Answer {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// It has this status.
     #[track_caller]
     pub fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{self:?}");

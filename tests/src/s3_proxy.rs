@@ -16,7 +16,6 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::quirky_s3::operation;
 
-/// When a test decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// The head of the request has arrived; nothing was forwarded.
@@ -36,7 +35,6 @@ pub enum Fate {
     Drop,
 }
 
-/// A request to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// S3's name of what is asked for.

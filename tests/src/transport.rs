@@ -20,18 +20,15 @@ const VARIABLE: &str = "WEIGHBRIDGE_TEST_TRANSPORT";
 /// Over what a gateway is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTP/1.1, plain.
     Http1,
     /// HTTP/2, plain, without being asked (prior knowledge).
     Http2,
-    /// HTTP/1.1 over TLS.
     Tls,
     /// HTTP/2 over TLS, agreed by ALPN.
     Http2Tls,
 }
 
 impl Transport {
-    /// Every one.
     pub const ALL: [Self; 4] = [Self::Http1, Self::Http2, Self::Tls, Self::Http2Tls];
 
     /// The one of this run.

@@ -10,7 +10,6 @@ use crate::{Gateway, Sandbox, Transport, eventually};
 pub struct World {
     /// The gateway; it ends first.
     pub gateway: Gateway,
-    /// What it runs against.
     pub sandbox: Sandbox,
 }
 

@@ -19,15 +19,11 @@ pub(crate) use control::router;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// The embedded S3 server.
     S3,
-    /// The embedded desk.
     Desk,
-    /// The Slack sink.
     Slack,
 }
 
-/// The kinds of harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -39,7 +35,6 @@ pub enum Kind {
     Delay,
     /// Performed, but no answer.
     LostAnswer,
-    /// Damaged bytes.
     Corrupt,
 }
 
@@ -76,7 +71,6 @@ pub enum When {
 /// all of it had arrived: so may a call to a real service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the table above explains the fields")]
 pub struct Rule {
     pub service: Service,
     pub operation: String,
@@ -175,7 +169,6 @@ struct State {
     calls: BTreeMap<Service, BTreeMap<&'static str, u64>>,
 }
 
-/// A rule in force.
 #[derive(Debug)]
 struct Active {
     rule: Rule,
@@ -196,7 +189,6 @@ impl Due {
         &self.active.harm
     }
 
-    /// The harm begins now.
     pub(crate) fn begins(&self) {
         self.active.hit.fetch_add(1, Ordering::Relaxed);
     }

@@ -38,15 +38,12 @@ use self::serve::{Server, Service};
 /// What there is to begin with. What is there already is left as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Seed {
-    /// Buckets by name.
     pub buckets: Vec<String>,
-    /// Organizations, users and tickets.
     pub desk: desk::Seed,
 }
 
 /// Where to listen, loopback addresses only; port 0 picks one.
 #[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "one address a service")]
 pub struct Listen {
     pub s3: SocketAddr,
     pub desk: SocketAddr,
@@ -91,7 +88,6 @@ pub struct DeskAccess {
     pub url: String,
     /// A ready `Authorization` header: `Basic …`.
     pub authorization: String,
-    /// The agent's address.
     pub email: String,
     /// For basic authentication as `EMAIL/token`.
     pub api_token: String,
@@ -112,9 +108,7 @@ impl fmt::Debug for DeskAccess {
 
 /// A running sandbox. Dropping it stops it without waiting; [`Sandbox::stop`] waits.
 pub struct Sandbox {
-    /// The S3 server.
     pub s3: S3Access,
-    /// The desk.
     pub desk: DeskAccess,
     /// `http://ADDRESS:PORT` of the Slack sink.
     pub slack_url: String,

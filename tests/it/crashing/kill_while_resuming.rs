@@ -15,7 +15,6 @@ const IN_FLIGHT: usize = 4;
 /// Where the requests of a file end: a tail, a part and a tail, the end.
 const CUTS: [usize; 4] = [3_000_000, 13_000_000, 14_000_000, 22_000_000];
 
-/// When the gateway dies.
 #[derive(Debug, Clone, Copy)]
 enum Death {
     /// At this call of the file to the store, from 0.

@@ -14,7 +14,6 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 struct Case {
     partner: &'static str,
     bytes: usize,
-    /// What goes wrong.
     rules: Vec<Value>,
     /// Whether the rules are cleared only after they were hit some times.
     healed_after: Option<u64>,

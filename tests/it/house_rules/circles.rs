@@ -57,7 +57,6 @@ struct Module {
     imports: Vec<(String, Names)>,
     /// The other paths it spells out.
     paths: Vec<Names>,
-    /// The modules it declares.
     children: BTreeSet<String>,
 }
 

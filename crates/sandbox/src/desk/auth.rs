@@ -29,11 +29,9 @@ const ACCESS_TOKEN_SECONDS: i64 = 30 * 60;
 /// The secrets of a desk's one API user and one OAuth client.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credentials {
-    /// The agent's address.
     pub email: String,
     /// For `Authorization: Basic base64("{email}/token:{api_token}")`.
     pub api_token: String,
-    /// The OAuth client's id.
     pub client_id: String,
     /// The OAuth client's secret, for the client credentials grant.
     pub client_secret: String,

@@ -10,16 +10,13 @@ use serde_json::Value;
 /// Seconds since the epoch: Zendesk shows no finer time anywhere.
 pub(super) type Seconds = i64;
 
-/// A user's role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Asks; sees public comments only.
     #[default]
     EndUser,
-    /// Answers.
     Agent,
-    /// Answers and configures.
     Admin,
 }
 
@@ -51,7 +48,6 @@ impl Status {
 /// A ticket's value for one custom field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CustomField {
-    /// The field.
     pub id: u64,
     /// Its value: text, number, flag, or null.
     pub value: Value,

@@ -43,7 +43,6 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-/// The desk's routes.
 pub fn router(desk: Arc<Desk>) -> Router {
     let mut router = Router::new();
     for (_, _, path, handler) in routes() {

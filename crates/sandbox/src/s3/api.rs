@@ -13,7 +13,6 @@ pub(super) struct Api {
     pub(super) store: Store,
 }
 
-/// Wraps an output.
 fn answer<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
 }

@@ -46,7 +46,6 @@ impl Start {
     }
 }
 
-/// A page of objects.
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) objects: Vec<Arc<Object>>,
@@ -55,7 +54,6 @@ pub(crate) struct Listing {
     pub(crate) next: Option<Start>,
 }
 
-/// A page of uploads.
 #[derive(Debug)]
 pub(crate) struct UploadListing {
     pub(crate) uploads: Vec<UploadRecord>,

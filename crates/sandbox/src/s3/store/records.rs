@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::s3::checksum::Checksum;
 
-/// A bucket's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Bucket {
     pub(crate) name: String,
@@ -64,7 +63,6 @@ pub(crate) struct UploadRecord {
     pub(crate) attributes: Attributes,
 }
 
-/// An uploaded part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) number: u16,

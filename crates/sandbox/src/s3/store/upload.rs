@@ -17,7 +17,6 @@ use crate::s3::checksum::{Algorithm, Checksum};
 /// S3's least size of every part but the last.
 const PART_MIN_BYTES: u64 = 5 << 20;
 
-/// An upload in progress.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) record: UploadRecord,
