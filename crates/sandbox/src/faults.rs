@@ -1,7 +1,7 @@
 //! Faults on demand: rules say which calls of which service go wrong, how, and how often.
 //! Invariant: a rule acts on exactly the calls it says, in the order they arrive, and `hit` counts it when the harm begins.
 
-mod control;
+pub(crate) mod control;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,8 +12,6 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-
-pub(crate) use control::router;
 
 /// The services that can be harmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

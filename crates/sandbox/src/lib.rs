@@ -148,7 +148,7 @@ impl Sandbox {
             ),
             (listen.desk, Service::Desk(desk::router(desk_state.clone()))),
             (listen.slack, Service::Slack(slack::router(Arc::default()))),
-            (listen.faults, Service::Control(faults::router(faults.clone()))),
+            (listen.faults, Service::Control(faults::control::router(faults.clone()))),
         ];
         let start = services.map(|(address, service)| {
             let faults = faults.clone();

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_messages_go_first() {
+    fn oldest_messages_are_dropped_first() {
         let sink = Sink::default();
         for n in 0..KEPT + 5 {
             sink.keep("webhook", "x", &json!({ "n": n }));

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::utf8_percent_encode;
 use tokio_util::io::ReaderStream;
 
-use super::Desk;
 use super::answer::Refusal;
+use super::instance::Desk;
 use super::render::UNRESERVED;
 
 /// Read size; larger gains little on loopback.

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded::Serializer;
 
-use super::Params;
 use super::answer::Refusal;
+use super::instance::Params;
 
 /// Zendesk's largest page, and its default.
 const MOST: usize = 100;
@@ -56,12 +56,13 @@ fn by_number(total: usize, params: &Params, url: &str) -> Result<Page, Refusal> 
 
 fn by_cursor(ids: &[u64], params: &Params, url: &str) -> Result<Page, Refusal> {
     let size = number(params, "page[size]", MOST)?.clamp(1, MOST);
-    let after = match params.get("page[after]").filter(|cursor| !cursor.is_empty()) {
-        None => None,
-        Some(cursor) => Some(ids.iter().position(|id| Some(*id) == open(cursor)).ok_or_else(|| {
-            Refusal::bad_request("InvalidPaginationParameter", "page[after] is not valid")
-        })?),
-    };
+    let after =
+        match params.get("page[after]").filter(|cursor| !cursor.is_empty()) {
+            None => None,
+            Some(cursor) => Some(ids.iter().position(|id| Some(*id) == open(cursor)).ok_or_else(|| {
+                Refusal::bad_request("InvalidPaginationParameter", "page[after] is not valid")
+            })?),
+        };
     let start = after.map_or(0, |after| after + 1);
     let range = start..(start + size).min(ids.len());
     let first = ids.get(range.start).filter(|_| !range.is_empty()).map(|id| seal(*id));
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_by_cursor_though_items_come_in_front() {
+    fn cursor_survives_new_items_in_front() {
         let first = cut(&[5, 4, 3, 2, 1], &params(&[("page[size]", "2")]), "http://d/x").unwrap();
         assert_eq!((first.range.clone(), &first.fields["meta"]["has_more"]), (0..2, &json!(true)));
         let cursor = first.fields["meta"]["after_cursor"].as_str().unwrap();
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_has_one_empty_page() {
+    fn empty_list_has_one_empty_page() {
         let page = cut(&[], &params(&[("page[size]", "2")]), "http://d/x").unwrap();
         assert_eq!((page.range, &page.fields["meta"]["has_more"]), (0..0, &json!(false)));
     }

@@ -7,10 +7,10 @@ use axum::response::Json;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::instance::{Desk, Params};
 use super::model::{Organization, User};
 use super::paging::cut;
 use super::render::Base;
-use super::{Desk, Params};
 
 fn id(text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::not_found())

@@ -11,7 +11,8 @@ use axum::routing::{MethodRouter, delete, get, post, put};
 use tower::ServiceExt;
 
 use super::answer::Refusal;
-use super::{Desk, auth, content, limits, people, search, tickets, uploads};
+use super::instance::Desk;
+use super::{auth, content, people, rate_limit, search, tickets, uploads};
 
 /// The largest JSON body; uploads are not JSON.
 const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
@@ -53,7 +54,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .method_not_allowed_fallback(async || Refusal::no_endpoint())
         .layer(from_fn_with_state(Arc::clone(&desk), auth::authenticate))
         .route("/oauth/tokens", post(auth::token))
-        .layer(from_fn_with_state(Arc::clone(&desk), limits::account))
+        .layer(from_fn_with_state(Arc::clone(&desk), rate_limit::account))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .with_state(desk);
     // A layer of the router itself would run after the route is chosen.

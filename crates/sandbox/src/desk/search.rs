@@ -8,10 +8,10 @@ use axum::response::Json;
 use serde_json::Value;
 
 use super::answer::Refusal;
+use super::instance::{Desk, Params};
 use super::model::{Status, Ticket};
 use super::paging::{cut, number};
 use super::render::Base;
-use super::{Desk, Params};
 
 /// Zendesk shows the first 1,000 results and answers 422 beyond.
 const MOST: usize = 1_000;
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn queries_fall_into_terms() {
+    fn queries_are_parsed_into_terms() {
         let term = |negated, field: &str, comparison, value: &str| Term {
             negated,
             field: field.to_owned(),

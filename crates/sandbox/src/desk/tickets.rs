@@ -12,12 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
-use super::auth::sha256_hex;
+use super::credentials::sha256_hex;
+use super::instance::{Desk, Params};
 use super::model::{Comment, Replay, Seconds, State, Status};
 use super::paging::cut;
 use super::render::Base;
 use super::write::{self, Act, TicketBody};
-use super::{Desk, Params};
 
 /// How long an `Idempotency-Key` is remembered: two hours.
 const REPLAY_SECONDS: Seconds = 2 * 60 * 60;

@@ -12,10 +12,10 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
 use super::answer::Refusal;
-use super::auth::random_hex;
+use super::credentials::random_hex;
+use super::instance::{Desk, Params};
 use super::model::{Attachment, Seconds, State, Upload};
 use super::render::Base;
-use super::{Desk, Params};
 
 /// An unused token's life: 60 minutes, as Zendesk documents.
 const TOKEN_SECONDS: Seconds = 60 * 60;

@@ -9,7 +9,6 @@ use http::HeaderMap;
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::api::timestamp;
 use super::checksum::{Algorithm, Declared, crc64_base64};
 use super::store::{self, Attributes, Condition, Object as Stored, Start, Store};
 
@@ -309,4 +308,10 @@ pub(super) fn url_encode(key: &str) -> String {
     const KEPT: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
     utf8_percent_encode(key, KEPT).to_string()
+}
+
+/// Milliseconds since 1970 as S3's time.
+pub(super) fn timestamp(ms: i64) -> Timestamp {
+    let since = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+    Timestamp::from(std::time::UNIX_EPOCH + since)
 }

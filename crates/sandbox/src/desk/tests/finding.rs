@@ -42,7 +42,7 @@ async fn search_terms() {
 }
 
 #[tokio::test]
-async fn people_are_found() {
+async fn users_and_organizations() {
     let bench = bench();
     let me = bench.get("/api/v2/users/me.json").await;
     assert_eq!(

@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::S3Result;
 
-use super::object::Object;
+use super::index::{BucketIndex, Object};
 use super::records::UploadRecord;
-use super::{BucketIndex, Store};
+use super::state::Store;
 
 /// S3's limit for the entries of one page.
 pub(crate) const PAGE_MAX: usize = 1000;

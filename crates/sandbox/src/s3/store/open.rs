@@ -12,11 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
 
 use super::files::{self, Files};
-use super::object::Object;
+use super::index::{BucketIndex, Index, Object, Upload};
 use super::records::{Bucket, Manifest, Part, UploadRecord};
-use super::upload::Upload;
-use super::{BucketIndex, Index, Inner, PUBLISH_LOCKS, Store, now_ms};
-use crate::s3::ABORT_AFTER_DAYS;
+use super::state::{ABORT_AFTER_DAYS, Inner, PUBLISH_LOCKS, Store, now_ms};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
