@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_is_found_in_text_and_in_json() {
+    fn link_is_found_in_text_and_json() {
         for answer in [
             "http://h:1/u/AB_c-9\n",
             "{\"url\":\"http://h:1/u/AB_c-9\",\"id\":1}",

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{Answer, Gateway, Sandbox, curl, program};
 
-/// Bytes that do not compress, the same for the same seed.
+/// Incompressible bytes, reproducible by seed.
 pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -27,15 +27,14 @@ pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
     std::iter::repeat_with(&mut next).flatten().take(bytes).collect()
 }
 
-/// `sha-256=:…:`, as `Repr-Digest` and `Content-Digest` have it.
+/// `sha-256=:…:` for `Repr-Digest` and `Content-Digest`.
 pub fn repr_digest(bytes: &[u8]) -> String {
     let hex = crate::sha256(bytes);
     let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
     format!("sha-256=:{}:", STANDARD.encode((0..64).step_by(2).map(byte).collect::<Vec<_>>()))
 }
 
-/// Runs `check` for every case on a thread of its own, `at_once` at a time: most of a case is waiting. Names every case
-/// that fails.
+/// Runs `check` for each case on its own thread, `at_once` at a time, since a case mostly waits. Reports all that fail.
 pub fn side_by_side<C: Debug + Sync>(at_once: usize, cases: &[C], check: impl AsyncFn(&C) + Sync) {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|threads| {
@@ -55,7 +54,7 @@ pub fn side_by_side<C: Debug + Sync>(at_once: usize, cases: &[C], check: impl As
 }
 
 impl Sandbox {
-    /// Writes a file into a folder of its own, so that cases side by side do not share names.
+    /// Writes a file into a folder of its own, so that parallel cases do not share names.
     pub fn file(&self, folder: &str, name: &str, bytes: &[u8]) -> PathBuf {
         let folder = self.scratch().join(folder);
         std::fs::create_dir_all(&folder).unwrap();
@@ -63,7 +62,7 @@ impl Sandbox {
         folder.join(name)
     }
 
-    /// Sends these bytes under this name with `curl -T`, receipt as JSON.
+    /// Sends these bytes under this name with `curl -T`.
     pub fn send(&self, link: &str, name: &str, bytes: &[u8]) -> Answer {
         let folder = tempfile::tempdir_in(self.scratch()).unwrap();
         std::fs::write(folder.path().join("file"), bytes).unwrap();
@@ -71,33 +70,33 @@ impl Sandbox {
         curl(&["-T", folder.path().join("file").to_str().unwrap(), &format!("{link}/{name}")])
     }
 
-    /// The same; it must be stored. Answers the receipt.
+    /// Sends a file that must be stored; returns the receipt.
     pub fn sent(&self, link: &str, name: &str, bytes: &[u8]) -> Value {
         let answer = self.send(link, name, bytes);
         assert_eq!(answer.status, 201, "{name}: {answer:?}");
         answer.json()
     }
 
-    /// A request to the staff API, below `/api/v1`, with the sandbox's staff token.
+    /// Calls the staff API below `/api/v1` with the sandbox's staff token.
     pub fn staff(&self, path: &str, arguments: &[&str]) -> Answer {
         self.staff_as(&self.text("/staff_token"), path, arguments)
     }
 
-    /// The same with another token.
+    /// Calls the staff API with another token.
     pub fn staff_as(&self, token: &str, path: &str, arguments: &[&str]) -> Answer {
         let (url, header) =
             (format!("{}/api/v1{path}", self.text("/url")), format!("Authorization: Bearer {token}"));
         curl(&[&["-H", &header, &url], arguments].concat())
     }
 
-    /// Uploads that support sees on a ticket.
+    /// The uploads that support sees on a ticket.
     pub fn listed(&self, ticket: &str) -> Vec<Value> {
         let answer = self.staff(&format!("/uploads?ticket={ticket}"), &[]);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["uploads"].as_array().unwrap().clone()
     }
 
-    /// Cancels what is unfinished, of a ticket (`ticket=NUMBER`) or of all: it would wait for its sender.
+    /// Cancels unfinished uploads, of one ticket (`ticket=NUMBER`) or all, which would wait for their senders.
     pub fn give_up_unfinished(&self, of: &str) {
         let open = self.staff(&format!("/uploads?state=open&{of}"), &[]);
         for upload in open.json()["uploads"].as_array().unwrap_or(&Vec::new()) {
@@ -106,12 +105,12 @@ impl Sandbox {
         }
     }
 
-    /// `wb ARGUMENTS` as one of the staff runs it, in this folder.
+    /// Runs `wb ARGUMENTS` as support does.
     pub fn wb(&self, arguments: &[&str]) -> Output {
         self.shell_environment(Command::new(program("wb")).args(arguments)).output().unwrap()
     }
 
-    /// The environment a person of support has: the programs on the path, the gateway's address and the token.
+    /// Support's environment: the programs on the path, the gateway's address and the token.
     pub fn shell_environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let programs = program("wb").parent().unwrap().to_owned();
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -126,7 +125,7 @@ impl Sandbox {
             .current_dir(self.scratch())
     }
 
-    /// Opens a ticket of `acme` or `globex`; answers its number.
+    /// Opens a ticket of `acme` or `globex`; returns its number.
     pub async fn open_ticket(&self, partner: &str) -> String {
         let requester = if partner == "acme" { 1010 } else { 1020 };
         let ticket = json!({"ticket": {"subject": "s", "comment": {"body": "b"}, "requester_id": requester}});
@@ -134,14 +133,14 @@ impl Sandbox {
         answer["ticket"]["id"].as_u64().unwrap_or_else(|| panic!("{answer}")).to_string()
     }
 
-    /// A ticket of its own with a link bound to it. Works also while the gateway is down.
+    /// Opens a ticket with a link bound to it. Works while the gateway is down, too.
     pub async fn open_ticket_and_link(&self, gateway: &Gateway, partner: &str) -> (String, String) {
         let ticket = self.open_ticket(partner).await;
         let link = gateway.make_link(&["--partner", partner, "--ticket", &ticket]);
         (ticket, link)
     }
 
-    /// A ticket that has closed since a link was bound to it, which the gateway does not know yet.
+    /// Opens a ticket, binds a link to it, and closes the ticket without the gateway's knowledge.
     pub async fn closed_ticket_and_link(&self, gateway: &Gateway, partner: &str) -> (String, String) {
         let (ticket, link) = self.open_ticket_and_link(gateway, partner).await;
         let closed = json!({"ticket": {"status": "closed"}});
@@ -150,7 +149,7 @@ impl Sandbox {
         (ticket, link)
     }
 
-    /// Names and bytes of everything attached to a ticket, by its `content_url`.
+    /// Names and bytes of a ticket's attachments.
     pub async fn attachments(&self, ticket: &str) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         for comment in self.comments(ticket).await {
@@ -166,7 +165,6 @@ impl Sandbox {
     }
 }
 
-/// The bytes of an object.
 pub async fn object(bucket: &bucket::Bucket, key: &str) -> Vec<u8> {
     let mut frames = Box::pin(bucket.read(key, None).await.unwrap().stream());
     let mut bytes = Vec::new();
@@ -176,7 +174,7 @@ pub async fn object(bucket: &bucket::Bucket, key: &str) -> Vec<u8> {
     bytes
 }
 
-/// Everything a program printed, for messages of failed tests.
+/// Everything a program printed, for failure messages.
 pub fn printed(output: &Output) -> String {
     format!(
         "{}\n{}{}",

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{Answer, Gateway, Sandbox, comments_naming, curl, eventually_async, object, objects, unfinished};
 
 impl Sandbox {
-    /// The upload of this receipt rests whole in its bucket, is the only one of its name on its ticket, and stands in one
+    /// Asserts that the upload of this receipt is whole in its bucket, is the only one of its name on its ticket, and is in one
     /// comment.
     pub async fn arrived_once(&self, receipt: &Value, bytes: &[u8]) {
         let text =
@@ -29,8 +29,8 @@ impl Sandbox {
         assert_eq!(comments_naming(&self.comments(&ticket).await, &id), 1, "{id}");
     }
 
-    /// After a sweep the shared bucket holds the files of these receipts, what delivery writes beside them, and nothing
-    /// else: no part, no tail.
+    /// Asserts that after a sweep the shared bucket holds only the files of these receipts and what delivery writes beside
+    /// them: no parts, no tails.
     pub async fn holds_only(&self, gateway: &Gateway, receipts: &[&Value]) {
         let bucket = self.bucket(None).await;
         let mut expected: Vec<_> = receipts
@@ -52,7 +52,7 @@ impl Sandbox {
         .await;
     }
 
-    /// Sends the bytes of a file from its offset on to the upload's own address; the file ends with them.
+    /// Resumes at the upload's own address: sends the rest of the file, which completes it.
     pub fn resume(&self, url: &str, bytes: &[u8], offset: usize) -> Answer {
         let folder = tempfile::tempdir_in(self.scratch()).unwrap();
         let rest = folder.path().join("rest");
@@ -62,7 +62,7 @@ impl Sandbox {
 }
 
 impl Answer {
-    /// The durable offset that it names.
+    /// The durable offset in the answer.
     pub fn offset(&self) -> usize {
         self.headers.get("upload-offset").and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("{self:?}"))
     }

@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// Nothing that a test waits for takes longer, even on a loaded machine.
+/// Longer than anything a test waits for, even on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to wait before the next look: the longer it has taken, the rarer. A look often costs a process.
+/// The time between two polls grows, because a poll often starts a process.
 fn pause(begun: Instant) -> Duration {
     (begun.elapsed() / 8).clamp(Duration::from_millis(10), Duration::from_millis(250))
 }
 
-/// Waits until `look` finds something.
+/// Polls until `look` returns something.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -25,7 +25,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The same, for looks that wait themselves.
+/// [`eventually`] for async closures.
 pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -37,7 +37,7 @@ pub async fn eventually_async<T>(what: &str, mut look: impl AsyncFnMut() -> Opti
     }
 }
 
-/// SHA-256, lower-case hex.
+/// In lower-case hex.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -60,7 +60,7 @@ pub async fn unfinished(bucket: &bucket::Bucket) -> Vec<String> {
     bucket.multiparts("").await.unwrap().into_iter().map(|(key, _)| key).collect()
 }
 
-/// How many of these comments name the upload by its marker line.
+/// How many of these comments have the upload's marker line.
 pub fn comments_naming(comments: &[Value], id: &str) -> usize {
     let marker = format!("ref: {id}");
     let names = |comment: &&Value| {

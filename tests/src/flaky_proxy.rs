@@ -8,16 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What happens on a connection.
+/// How a connection breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
-    /// Both ends see it closed.
+    /// Both ends see the connection closed.
     Cut,
-    /// Nothing arrives any more; the sender is not told.
+    /// Nothing arrives any more, and the sender does not notice.
     Silence,
 }
 
-/// A running proxy; it ends with the process.
+/// Runs until the process ends.
 pub struct FlakyProxy {
     pub address: String,
     plan: Arc<Mutex<Plan>>,
@@ -25,13 +25,13 @@ pub struct FlakyProxy {
 
 struct Plan {
     how: Break,
-    /// Bytes of all connections, in both directions, until each break.
+    /// Bytes, of all connections in both directions, before each break.
     after: VecDeque<usize>,
     broken: usize,
 }
 
 impl Plan {
-    /// How many of these bytes go through; fewer than all when the connection breaks on them.
+    /// How many of these bytes pass; fewer than all if the connection breaks here.
     fn spend(&mut self, count: usize) -> usize {
         let Some(left) = self.after.front_mut() else { return count };
         if count <= *left {
@@ -44,7 +44,7 @@ impl Plan {
 }
 
 impl FlakyProxy {
-    /// One to this address, which breaks each time that so many bytes have gone through.
+    /// Starts one in front of this address that breaks after each of these numbers of bytes.
     pub fn to(target: &str, how: Break, after: Vec<usize>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -64,7 +64,7 @@ impl FlakyProxy {
         Self { address, plan }
     }
 
-    /// Connections that were broken so far.
+    /// Connections broken so far.
     pub fn broken(&self) -> usize {
         self.plan.lock().unwrap().broken
     }

@@ -15,10 +15,9 @@ use tokio_rustls::client::TlsStream;
 use crate::transport::authority;
 use crate::{Authority, Transport};
 
-/// Nothing here takes longer.
+/// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What an HTTP/2 connection begins with.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Types of frames (RFC 9113 section 6).
@@ -55,7 +54,6 @@ impl Frame {
     }
 }
 
-/// The bytes of a frame.
 pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut bytes = length[1..].to_vec();
@@ -98,14 +96,13 @@ fn length(mut rest: usize, block: &mut Vec<u8>) {
     block.push(u8::try_from(rest).unwrap());
 }
 
-/// A connection to a gateway, plain or TLS.
 pub enum Socket {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Socket {
-    /// Connects to the gateway of this URL, over TLS if it speaks it; says by ALPN that HTTP/2 and HTTP/1.1 will do.
+    /// Connects to the gateway of this URL, over TLS if it uses it, and offers HTTP/2 and HTTP/1.1 by ALPN.
     pub async fn connect(url: &str) -> Self {
         let stream = TcpStream::connect(authority(url)).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -117,7 +114,7 @@ impl Socket {
         Self::Tls(Box::new(connector.connect(name, stream).await.unwrap()))
     }
 
-    /// What was agreed on by ALPN.
+    /// The protocol that ALPN chose.
     pub fn protocol(&self) -> Option<&[u8]> {
         match self {
             Self::Plain(_) => None,
@@ -168,12 +165,12 @@ impl AsyncWrite for Socket {
 pub struct H2Connection(Socket);
 
 impl H2Connection {
-    /// One on which nothing has been said yet.
+    /// A connection on which nothing has been sent yet.
     pub fn over(socket: Socket) -> Self {
         Self(socket)
     }
 
-    /// Connects and says the preface and these settings.
+    /// Connects and sends the preface and these settings.
     pub async fn connect(url: &str, settings: &[(u16, u32)]) -> Self {
         let mut wire = Self::over(Socket::connect(url).await);
         let mut payload = Vec::new();
@@ -194,8 +191,8 @@ impl H2Connection {
         matches!(timeout(PATIENCE, sent).await, Ok(Ok(())))
     }
 
-    /// Sends these bytes again and again, and reads what comes meanwhile. The `GOAWAY` that ends it, if any is seen
-    /// before the connection is closed.
+    /// Sends these bytes over and over while reading. Returns the `GOAWAY` that ends it, if one is seen before the
+    /// connection closes.
     pub async fn flood(self, bytes: &[u8], times: usize) -> Option<Frame> {
         let (read, mut write) = tokio::io::split(self.0);
         let mut sent = 0;
@@ -210,7 +207,7 @@ impl H2Connection {
         end.unwrap_or_else(|_| panic!("still open; everything was taken: {}", sent_all.is_ok()))
     }
 
-    /// Reads until the connection is closed. The last `GOAWAY`, if there was one.
+    /// Reads until the connection is closed. Returns the last `GOAWAY`.
     pub async fn closed(self) -> Option<Frame> {
         timeout(PATIENCE, until_the_end(self.0)).await.expect("the connection stays open")
     }
@@ -220,7 +217,7 @@ impl H2Connection {
         timeout(PATIENCE, next_frame(&mut self.0)).await.expect("no frame comes")
     }
 
-    /// The next frame of this type; panics where the connection ends before.
+    /// The next frame of this type; panics if the connection ends first.
     pub async fn frame_of(&mut self, kind: u8) -> Frame {
         loop {
             let frame = self.frame().await.expect("a frame before the end");
@@ -254,7 +251,7 @@ async fn next_frame(read: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
 /// An HTTP/2 connection by the library, served in the background.
 pub async fn h2_client(url: &str) -> SendRequest<Bytes> {
     let (client, connection) = h2::client::handshake(Socket::connect(url).await).await.unwrap();
-    // Its end is seen by whoever sends a request.
+    // Whoever sends a request sees its end.
     tokio::spawn(async move { drop(connection.await) });
     client
 }

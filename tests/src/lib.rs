@@ -29,7 +29,7 @@ pub use garage::Garage;
 pub use gateway::Gateway;
 pub use postgres::Postgres;
 pub use postgres_proxy::{PostgresProxy, Statement};
-pub use quirky_s3::{Checking, Quirks, QuirkyS3, RecordedRequest, abort_after};
+pub use quirky_s3::{Checking, Quirks, QuirkyS3, READ_BYTES, RecordedRequest, abort_after, serve_discarding};
 pub use raw_client::RawClient;
 pub use resumable_client::{ask, break_off, until_offset};
 pub use s3_proxy::{Call, Fate, Moment, S3Proxy};
@@ -51,7 +51,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Writes a file that its owner alone may read, as secrets in it ask for.
+/// Writes a file that only its owner may read, as required for secrets.
 pub fn write_private(path: impl AsRef<std::path::Path>, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(&path, text).unwrap();

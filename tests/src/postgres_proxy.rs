@@ -11,17 +11,17 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Fate, Moment};
 
-/// What is decided on: the text of a statement, or of a `COMMIT` the text of the last write before it.
+/// A statement, or the `COMMIT` of the last write before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     pub text: String,
-    /// Whether it is the commit of what this text wrote.
+    /// Whether this is the commit of the write in `text`.
     pub commits: bool,
 }
 
 type Decide = dyn Fn(&Statement, Moment) -> Fate + Send + Sync;
 
-/// A running proxy; dropping it ends it.
+/// Dropping it stops it.
 pub struct PostgresProxy {
     /// `127.0.0.1:PORT`.
     pub address: String,
@@ -30,11 +30,11 @@ pub struct PostgresProxy {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// A request to be encrypted, which is declined here; and one for another way of it.
+/// Requests for TLS and for GSSAPI encryption; both are declined here.
 const WANTS_ENCRYPTION: [u32; 2] = [80_877_103, 80_877_104];
 
 impl PostgresProxy {
-    /// One to the server at this address and port, which lets everything pass.
+    /// Starts one in front of the server at this address that forwards everything.
     pub fn to(target: &str) -> Self {
         let (target, pass): (_, Arc<Decide>) = (target.to_owned(), Arc::new(|_, _| Fate::Pass));
         let decide = Arc::new(Mutex::new(pass));
@@ -60,7 +60,7 @@ impl PostgresProxy {
         Self { address: told.recv().unwrap(), decide, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// From now on this decides. A refusal is a connection that ends.
+    /// Lets this decide from now on. A refusal closes the connection.
     pub fn decide(&self, decide: impl Fn(&Statement, Moment) -> Fate + Send + Sync + 'static) {
         *self.decide.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(decide);
     }
@@ -75,7 +75,7 @@ impl Drop for PostgresProxy {
     }
 }
 
-/// Statements of one connection that were passed on and are not answered.
+/// Forwarded statements of one connection that have no answer yet.
 type Asked = Arc<Mutex<VecDeque<Statement>>>;
 type Shared = Arc<Mutex<Arc<Decide>>>;
 
@@ -93,14 +93,14 @@ async fn connection(client: TcpStream, target: String, decide: Shared) {
         return;
     }
     let asked = Asked::default();
-    // Whichever ends takes the connection with it.
+    // Whichever ends first closes the connection.
     tokio::select! {
         _ = requests(from_client, to_server, decide.clone(), asked.clone()) => {}
         _ = answers(from_server, to_client, decide, asked) => {}
     }
 }
 
-/// The messages before a session, which have no type.
+/// The messages before a session have no type.
 async fn begin(
     client: &mut OwnedReadHalf,
     answer: &mut OwnedWriteHalf,

@@ -1,5 +1,5 @@
-//! A small S3 server of our own with habits: it knows less than AWS does, where a test wants that, and writes down every
-//! request. On the same port it plays STS, the instance's and the container's credentials and SSO.
+//! A small S3 server in memory. It knows less than AWS does, where a test wants that, and records every request. On the same
+//! port it plays STS, the credentials of instances and containers, and SSO. For benchmarks it throws large bodies away.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,36 +23,44 @@ mod operations;
 
 pub(crate) use operations::operation;
 
-/// What a store makes of checksums.
+/// The path where a store that discards reports how many bytes of objects were read.
+pub const READ_BYTES: &str = "/read-bytes";
+/// A store that discards keeps bodies up to this size: receipts and probes, never content that is measured.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+const TAIL_BYTES_MAX: usize = 64 << 20;
+
+/// Which checksums a store checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checking {
     /// CRC-64/NVME of parts and of the whole, as AWS.
     Whole,
-    /// CRC-64/NVME of parts; what a completion claims is ignored, and none is kept.
+    /// CRC-64/NVME of parts. Ignores the claims of a completion, and keeps none.
     Parts,
-    /// Any `x-amz-checksum-…` is refused; `Content-MD5` is checked.
+    /// `Content-MD5`. Refuses any `x-amz-checksum-…`.
     Md5,
     Nothing,
 }
 
-/// What a store is like.
+/// How a store differs from AWS.
 #[derive(Debug, Clone)]
 pub struct Quirks {
     pub checking: Checking,
-    /// Whether `If-None-Match: *` is obeyed.
+    /// Whether `If-None-Match: *` works.
     pub conditional: bool,
     /// The lifecycle configuration as XML; none: 404.
     pub lifecycle: Option<String>,
     /// Whether versions are kept.
     pub versioned: bool,
-    /// The region the bucket is in, if not the one asked.
+    /// The bucket's region, if it is another than the one asked.
     pub elsewhere: Option<&'static str>,
     /// Operations that are answered 403.
     pub denied: &'static [&'static str],
-    /// STS gives credentials for so long, one after the other; the last one again and again.
+    /// The lifetimes of the credentials that STS gives, in turn; the last one repeats.
     pub sessions: Vec<Duration>,
     /// STS wants this external id.
     pub external_id: Option<&'static str>,
+    /// Drops large bodies as they arrive, believes their checksums and records no request: it costs as little as it can.
+    pub discards: bool,
 }
 
 impl Default for Quirks {
@@ -64,6 +74,7 @@ impl Default for Quirks {
             denied: &[],
             sessions: vec![Duration::from_secs(3600)],
             external_id: None,
+            discards: false,
         }
     }
 }
@@ -77,25 +88,27 @@ pub fn abort_after(days: u32) -> String {
     )
 }
 
-/// A request as it came.
+/// A request as it arrived.
 #[derive(Debug, Clone)]
 pub struct RecordedRequest {
-    /// S3's or STS's name of what was asked for.
+    /// The operation, by S3's or STS's name.
     pub operation: String,
     /// Path with query.
     pub target: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
     pub body: Bytes,
+    /// Bytes of the body, including dropped ones.
+    size: u64,
 }
 
 impl RecordedRequest {
-    /// A header, or nothing.
+    /// Empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    /// The access key id that it is signed with.
+    /// The access key ID in the signature.
     pub fn key_id(&self) -> &str {
         let signed = self.header("authorization");
         signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default()
@@ -132,11 +145,16 @@ struct State {
     uploads: BTreeMap<String, Unfinished>,
     counter: u64,
     sessions: usize,
+    /// Bytes of objects that were read.
+    read_bytes: u64,
 }
 
+/// An object or a part.
 #[derive(Clone)]
 struct Kept {
+    /// Empty where they were dropped.
     bytes: Bytes,
+    size: u64,
     etag: String,
     crc64: Option<String>,
     metadata: Vec<(String, String)>,
@@ -144,7 +162,7 @@ struct Kept {
 
 struct Unfinished {
     path: String,
-    parts: BTreeMap<u32, Bytes>,
+    parts: BTreeMap<u32, Kept>,
     metadata: Vec<(String, String)>,
 }
 
@@ -160,7 +178,7 @@ impl QuirkyS3 {
         Self::start_with(quirks, None)
     }
 
-    /// Starts one with TLS for `localhost`; answers also the certificate of its authority, as PEM.
+    /// Starts one with TLS for `localhost`; also returns the PEM certificate of its authority.
     pub fn start_tls(quirks: Quirks) -> (Self, String) {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -197,17 +215,17 @@ impl QuirkyS3 {
         Self { url, shared, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Everything that was asked so far.
+    /// All requests so far.
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.state().asked.clone()
     }
 
-    /// Everything of this name that was asked so far.
+    /// All requests for this operation so far.
     pub fn requests_for(&self, operation: &str) -> Vec<RecordedRequest> {
         self.requests().into_iter().filter(|asked| asked.operation == operation).collect()
     }
 
-    /// Paths of what lies there, whole or not: `/BUCKET/KEY`, `unfinished /BUCKET/KEY`.
+    /// The paths of objects and unfinished uploads: `/BUCKET/KEY`, `unfinished /BUCKET/KEY`.
     pub fn left(&self) -> Vec<String> {
         let state = self.shared.state();
         let unfinished = state.uploads.values().map(|upload| format!("unfinished {}", upload.path));
@@ -218,6 +236,12 @@ impl QuirkyS3 {
     pub fn object(&self, path: &str) -> Option<Bytes> {
         self.shared.state().objects.get(path).map(|kept| kept.bytes.clone())
     }
+}
+
+/// Serves a store that discards until the task ends.
+pub async fn serve_discarding(listener: TcpListener) {
+    let quirks = Quirks { lifecycle: None, discards: true, ..Quirks::default() };
+    accept(listener, Arc::new(Shared { quirks, state: Mutex::default() }), None).await;
 }
 
 impl Drop for QuirkyS3 {
@@ -246,19 +270,48 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAccep
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
-    let answered = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+    let answered = service_fn(move |request: http::Request<Incoming>| {
         let shared = Arc::clone(&shared);
         async move {
             let (head, body) = request.into_parts();
-            let Ok(body) = body.collect().await else { return Ok(plain(400, "")) };
-            Ok::<_, Infallible>(answer(&shared, &head, body.to_bytes()))
+            let Ok((body, size)) = receive(&shared.quirks, &head, body).await else {
+                return Ok(plain(400, ""));
+            };
+            Ok::<_, Infallible>(answer(&shared, &head, body, size))
         }
     });
-    // A connection that breaks off is its client's matter.
+    // Clients may disconnect.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answered).await;
 }
 
-fn answer(shared: &Shared, head: &http::request::Parts, body: Bytes) -> Response<Full<Bytes>> {
+/// The body and its size. Where the store discards, only a small body is kept.
+async fn receive(quirks: &Quirks, head: &Parts, mut body: Incoming) -> Result<(Bytes, u64), hyper::Error> {
+    if !quirks.discards || head.method == Method::POST {
+        let bytes = body.collect().await?.to_bytes();
+        let size = bytes.len() as u64;
+        return Ok((bytes, size));
+    }
+    // Pieces of tails are read back.
+    let is_tail = head.uri.path().contains("/.weighbridge/");
+    let kept_bytes_max = if is_tail { TAIL_BYTES_MAX } else { KEPT_BYTES_MAX };
+    let (mut kept, mut size) = (Some(Vec::new()), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        size += data.len() as u64;
+        kept = kept.filter(|kept| kept.len() + data.len() <= kept_bytes_max).map(|mut kept: Vec<u8>| {
+            kept.extend_from_slice(&data);
+            kept
+        });
+    }
+    // An aws-chunked body carries signatures between its bytes, so its length differs, and it cannot be kept as it is.
+    let decoded = head.headers.get("x-amz-decoded-content-length");
+    match decoded.and_then(|length| length.to_str().ok()?.parse().ok()) {
+        Some(decoded) => Ok((Bytes::new(), decoded)),
+        None => Ok((kept.unwrap_or_default().into(), size)),
+    }
+}
+
+fn answer(shared: &Shared, head: &Parts, body: Bytes, size: u64) -> Response<Full<Bytes>> {
     let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_owned();
     let headers: BTreeMap<_, _> = head
         .headers
@@ -267,14 +320,19 @@ fn answer(shared: &Shared, head: &http::request::Parts, body: Bytes) -> Response
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect();
-    let mut asked = RecordedRequest { operation: String::new(), target, headers, body };
+    let mut asked = RecordedRequest { operation: String::new(), target, headers, body, size };
     let convention = credentials::operation(&head.method, &asked);
     asked.operation = match &convention {
         Some(name) => name.clone(),
         None => operation(&head.method, &asked.target).to_owned(),
     };
     let mut state = shared.state();
-    state.asked.push(asked.clone());
+    if shared.quirks.discards && asked.target == READ_BYTES {
+        return plain(200, &state.read_bytes.to_string());
+    }
+    if !shared.quirks.discards {
+        state.asked.push(asked.clone());
+    }
     match convention {
         Some(_) => credentials::answer(&shared.quirks, &mut state, &asked),
         None => operations::answer(&shared.quirks, &mut state, &asked),
@@ -287,7 +345,7 @@ fn plain(status: u16, body: &str) -> Response<Full<Bytes>> {
     response
 }
 
-/// A time as AWS writes it, so long from now.
+/// The time from now in AWS's format.
 fn after(time: Duration) -> String {
     let at = SystemTime::now() + time;
     let seconds = at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();

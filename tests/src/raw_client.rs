@@ -11,7 +11,7 @@ use rustls::{ClientConnection, StreamOwned};
 use crate::transport::authority;
 use crate::{Answer, Authority, Transport};
 
-/// No answer takes longer.
+/// Longer than any answer takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct RawClient {
@@ -45,7 +45,7 @@ impl RawClient {
         raw
     }
 
-    /// Sends bytes; false when the other side takes no more.
+    /// Sends bytes; false if the other side has stopped reading.
     pub fn send(&mut self, bytes: &[u8]) -> bool {
         self.stream.get_mut().write_all(bytes).is_ok()
     }
@@ -58,7 +58,7 @@ impl RawClient {
 
     /// Closes the sending side and keeps reading.
     pub fn half_close(&mut self) {
-        // The other side may be gone already.
+        // The other side may have disconnected.
         let _ = self.stream.get_mut().half_close();
     }
 
@@ -68,7 +68,7 @@ impl RawClient {
         self.continued = true;
     }
 
-    /// The answer; none when the connection ended without one.
+    /// The answer; none if the connection ended without one.
     pub fn answer(&mut self) -> Option<Answer> {
         loop {
             let (status, headers) = self.head()?;
@@ -84,8 +84,8 @@ impl RawClient {
         }
     }
 
-    /// Goes away. What was sent arrives: TLS first reads the tickets that a server sends for a next time, since a socket
-    /// that is closed with something unread takes back what is on its way.
+    /// Disconnects without losing sent bytes. Reads the TLS session tickets first, because closing a socket with unread data
+    /// drops what is still in flight.
     pub fn leave(mut self) {
         if let Stream::Tls(stream) = self.stream.get_mut() {
             while stream.conn.tls13_tickets_received() < 2 {
@@ -99,10 +99,10 @@ impl RawClient {
     pub fn closed(&mut self) {
         let mut rest = Vec::new();
         let end = self.stream.read_to_end(&mut rest);
-        let waited_in_vain = end
+        let timed_out = end
             .as_ref()
             .is_err_and(|error| matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut));
-        assert!(!waited_in_vain, "the connection stays open after {:?}", String::from_utf8_lossy(&rest));
+        assert!(!timed_out, "the connection stays open after {:?}", String::from_utf8_lossy(&rest));
     }
 
     fn head(&mut self) -> Option<(u16, BTreeMap<String, String>)> {
@@ -129,7 +129,7 @@ impl RawClient {
     }
 }
 
-/// What bytes go through. TLS begins with the first of them.
+/// The TLS handshake starts with the first bytes.
 enum Stream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
@@ -163,8 +163,7 @@ impl Read for Stream {
     }
 }
 
-/// Reads what has come even where the other side takes no more of what is still to be written, which `StreamOwned` does
-/// not: a plain connection does so, too.
+/// Reads even if the other side has stopped reading, like a plain connection. `StreamOwned` would not.
 fn read_tls(stream: &mut StreamOwned<ClientConnection, TcpStream>, buffer: &mut [u8]) -> io::Result<usize> {
     let StreamOwned { conn, sock } = stream;
     loop {

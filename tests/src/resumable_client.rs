@@ -12,7 +12,7 @@ pub fn ask(method: &str, url: &str, headers: &[&str], body: &[u8]) -> Answer {
     file.write_all(body).unwrap();
     let data = format!("@{}", file.path().display());
     let mut arguments = vec!["-H", "Expect:"];
-    // curl would name types of its own.
+    // curl would add types of its own.
     for (name, default) in [("accept", "Accept: application/json"), ("content-type", "Content-Type:")] {
         if !headers.iter().any(|line| line.to_ascii_lowercase().starts_with(name)) {
             arguments.extend(["-H", default]);
@@ -28,7 +28,7 @@ pub fn ask(method: &str, url: &str, headers: &[&str], body: &[u8]) -> Answer {
     curl_raw(&arguments, Stdio::null())
 }
 
-/// Begins a request whose body says to have `announced` bytes, brings only these, and goes away.
+/// Starts a request that declares `announced` bytes, sends only these, and disconnects.
 pub fn break_off(method: &str, url: &str, headers: &[&str], announced: usize, brought: &[u8]) {
     let length = format!("Content-Length: {announced}");
     let mut raw = RawClient::request(method, url, &[headers, &[length.as_str()]].concat());
@@ -45,7 +45,7 @@ pub fn until_offset(url: &str, headers: &[&str], offset: usize) -> Answer {
 }
 
 impl Answer {
-    /// A header of the answer; empty when it is missing.
+    /// A header of the answer; empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
@@ -56,28 +56,28 @@ impl Answer {
         self
     }
 
-    /// It has this header with this value.
+    /// Asserts a header's value.
     #[track_caller]
     pub fn has(self, name: &str, value: &str) -> Self {
         assert_eq!(self.headers.get(name).map(String::as_str), Some(value), "{name}: {self:?}");
         self
     }
 
-    /// It has this header, and this is somewhere in it.
+    /// Asserts that a header contains this.
     #[track_caller]
     pub fn names(self, name: &str, piece: &str) -> Self {
         assert!(self.header(name).contains(piece), "{name}: {self:?}");
         self
     }
 
-    /// It does not have this header.
+    /// Asserts that a header is missing.
     #[track_caller]
     pub fn lacks(self, name: &str) -> Self {
         assert!(!self.headers.contains_key(name), "{name}: {self:?}");
         self
     }
 
-    /// It is a problem of the type that ends so, and says what to do.
+    /// Asserts a problem of this type with a detail that says what to do.
     #[track_caller]
     pub fn refuses(self, status: u16, kind: &str) -> Self {
         assert_eq!(self.status, status, "{self:?}");

@@ -37,14 +37,14 @@ pub enum Fate {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// S3's name of what is asked for.
+    /// S3's name of the operation.
     pub operation: &'static str,
     /// Path with query.
     pub target: String,
 }
 
 impl Call {
-    /// The number of the part that is sent; 0 if none is.
+    /// The number of the part being sent; 0 for other calls.
     pub fn part(&self) -> u32 {
         let number = self.target.split(['?', '&']).find_map(|pair| pair.strip_prefix("partNumber="));
         number.and_then(|number| number.parse().ok()).unwrap_or(0)
@@ -53,7 +53,7 @@ impl Call {
 
 type Decide = dyn Fn(&Call, Moment) -> Fate + Send + Sync;
 
-/// A running proxy; dropping it ends it.
+/// Dropping it stops it.
 pub struct S3Proxy {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
@@ -149,13 +149,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
             let answered = service_fn(move |request| answer(Arc::clone(&shared), request));
-            // A connection that breaks off is its client's matter.
+            // Clients may disconnect.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answered).await;
         });
     }
 }
 
-/// The connection ends without an answer.
 #[derive(Debug)]
 struct Dropped;
 
@@ -176,7 +175,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Answe
         Fate::Pass => {}
         Fate::Drop => return Err(Dropped),
         Fate::Refuse(status, code) => {
-            // Read to its end, so that the sender sees the answer rather than a broken pipe.
+            // Read to the end, so that the sender sees the answer rather than a broken pipe.
             let mut unread = request.into_body();
             while let Some(Ok(_)) = unread.frame().await {}
             return Ok(refusal(status, code));

@@ -8,7 +8,7 @@ use http_body_util::Full;
 
 use super::{Quirks, RecordedRequest, State, after, plain};
 
-/// What is asked for, if it is not S3.
+/// The operation of a request for credentials; none for S3.
 pub(super) fn operation(method: &Method, asked: &RecordedRequest) -> Option<String> {
     let path = asked.target.split('?').next().unwrap_or_default();
     match (method.as_str(), path) {

@@ -1,4 +1,4 @@
-//! The S3 operations, path-style, as far as the gateway uses them. Signatures are not checked: tests look at them.
+//! The S3 operations that the gateway uses, path-style. Signatures are not checked: tests look at them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,10 +6,14 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue, Method, Response};
 use http_body_util::Full;
 use md5::Digest as _;
+use percent_encoding::percent_decode_str;
 
 use super::{Checking, Kept, Quirks, RecordedRequest, State, Unfinished, plain};
 
-/// S3's name of what a request asks for.
+/// Nobody compares times.
+const MODIFIED: &str = "2026-11-22T10:00:00.000Z";
+
+/// S3's name for what a request asks for.
 pub(crate) fn operation(method: &Method, target: &str) -> &'static str {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let has_key = path.trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
@@ -58,13 +62,9 @@ pub(super) fn answer(quirks: &Quirks, state: &mut State, asked: &RecordedRequest
             plain(200, &format!("<VersioningConfiguration>{status}</VersioningConfiguration>"))
         }
         "GetObjectTagging" => plain(200, "<Tagging><TagSet></TagSet></Tagging>"),
-        "ListMultipartUploads" => plain(
-            200,
-            "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>",
-        ),
-        "ListObjectsV2" => {
-            plain(200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
-        }
+        "ListMultipartUploads" => list_uploads(state, asked, &path),
+        "ListObjectsV2" => list_objects(state, asked, &path),
+        "GetObject" if asked.fields().contains_key("uploadId") => list_parts(state, asked),
         "PutObject" => put(quirks, state, asked, path),
         "GetObject" | "HeadObject" => get(state, asked, &path),
         "CreateMultipartUpload" => create(state, asked, path),
@@ -89,22 +89,34 @@ fn put(quirks: &Quirks, state: &mut State, asked: &RecordedRequest, path: String
     if quirks.conditional && asked.header("if-none-match") == "*" && state.objects.contains_key(&path) {
         return refused(412, "PreconditionFailed");
     }
-    let etag = next(state);
-    let kept = Kept {
-        crc64: kept_checksum(quirks, &asked.body),
-        bytes: asked.body.clone(),
-        etag: etag.clone(),
-        metadata: metadata(asked),
-    };
+    let kept = kept(quirks, state, asked);
+    let etag = kept.etag.clone();
     state.objects.insert(path, kept);
     with(plain(200, ""), "etag", &etag)
 }
 
-fn get(state: &State, asked: &RecordedRequest, path: &str) -> Response<Full<Bytes>> {
-    let Some(kept) = state.objects.get(path) else { return refused(404, "NoSuchKey") };
+/// The body of a request, as an object or a part.
+fn kept(quirks: &Quirks, state: &mut State, asked: &RecordedRequest) -> Kept {
+    Kept {
+        crc64: checksum(quirks, asked, &asked.body),
+        bytes: asked.body.clone(),
+        size: asked.size,
+        etag: next(state),
+        metadata: metadata(asked),
+    }
+}
+
+fn get(state: &mut State, asked: &RecordedRequest, path: &str) -> Response<Full<Bytes>> {
+    let Some(kept) = state.objects.get(path).cloned() else { return refused(404, "NoSuchKey") };
+    if asked.operation == "GetObject" {
+        if kept.bytes.len() as u64 != kept.size {
+            return refused(501, "NotImplemented");
+        }
+        state.read_bytes += kept.size;
+    }
     let span = range(asked.header("range"), kept.bytes.len());
     let bytes = span.map_or_else(|| kept.bytes.clone(), |(first, end)| kept.bytes.slice(first..end));
-    let length = bytes.len();
+    let length = if span.is_some() { bytes.len() as u64 } else { kept.size };
     let body = if asked.operation == "GetObject" { bytes } else { Bytes::new() };
     let mut response = with(Response::new(Full::new(body)), "etag", &kept.etag);
     if let Some((first, end)) = span {
@@ -126,7 +138,7 @@ fn get(state: &State, asked: &RecordedRequest, path: &str) -> Response<Full<Byte
     }
 }
 
-/// The first byte and the one after the last of `bytes=FIRST-LAST`.
+/// The range of bytes in `bytes=FIRST-LAST`.
 fn range(asked: &str, length: usize) -> Option<(usize, usize)> {
     let (first, last) = asked.strip_prefix("bytes=")?.split_once('-')?;
     let last = last.parse().unwrap_or(length - 1);
@@ -151,9 +163,10 @@ fn part(quirks: &Quirks, state: &mut State, asked: &RecordedRequest) -> Response
     if !is_undamaged(quirks, asked) {
         return refused(400, "BadDigest");
     }
-    let etag = next(state);
+    let part = kept(quirks, state, asked);
+    let etag = part.etag.clone();
     let Some(upload) = state.uploads.get_mut(&field("uploadId")) else { return refused(404, "NoSuchUpload") };
-    upload.parts.insert(field("partNumber").parse().unwrap(), asked.body.clone());
+    upload.parts.insert(field("partNumber").parse().unwrap(), part);
     with(plain(200, ""), "etag", &etag)
 }
 
@@ -161,51 +174,127 @@ fn complete(quirks: &Quirks, state: &mut State, asked: &RecordedRequest) -> Resp
     let id =
         asked.target.split("uploadId=").nth(1).and_then(|rest| rest.split('&').next()).unwrap_or_default();
     let Some(upload) = state.uploads.get(id) else { return refused(404, "NoSuchUpload") };
-    let mut bytes = BytesMut::new();
+    let (mut bytes, mut size) = (BytesMut::new(), 0);
     let list = String::from_utf8_lossy(&asked.body).into_owned();
     for number in list.split("<PartNumber>").skip(1) {
         let number = number.split('<').next().unwrap().parse().unwrap();
         let Some(part) = upload.parts.get(&number) else { return refused(400, "InvalidPart") };
-        bytes.extend_from_slice(part);
+        bytes.extend_from_slice(&part.bytes);
+        size += part.size;
     }
-    let bytes = bytes.freeze();
+    let bytes = if quirks.discards { Bytes::new() } else { bytes.freeze() };
+    let crc64 = checksum(quirks, asked, &bytes);
     if quirks.checking == Checking::Whole {
         let claimed = asked.header("x-amz-checksum-crc64nvme");
-        let size = asked.header("x-amz-mp-object-size");
-        if (!claimed.is_empty() && claimed != crc64(&bytes))
-            || (!size.is_empty() && size != bytes.len().to_string())
+        let claimed_size = asked.header("x-amz-mp-object-size");
+        if (!claimed.is_empty() && crc64.as_deref() != Some(claimed))
+            || (!claimed_size.is_empty() && claimed_size != size.to_string())
         {
             return refused(400, "BadDigest");
         }
     }
     let upload = state.uploads.remove(id).unwrap();
     let etag = next(state);
-    let kept =
-        Kept { crc64: kept_checksum(quirks, &bytes), bytes, etag: etag.clone(), metadata: upload.metadata };
+    let kept = Kept { bytes, size, etag: etag.clone(), crc64, metadata: upload.metadata };
     state.objects.insert(upload.path, kept);
     plain(200, &format!("<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>"))
 }
 
-/// Whether the body is what its checksum says, as far as this store looks.
+/// The bucket of a path, and the prefix that a listing asks for.
+fn listed(asked: &RecordedRequest, path: &str) -> (String, String) {
+    let bucket = format!("/{}/", path.trim_matches('/'));
+    let prefix = asked.fields().remove("prefix").unwrap_or_default();
+    (bucket, prefix)
+}
+
+/// The key of a path in this bucket, if it has the prefix.
+fn key(path: &str, (bucket, prefix): &(String, String)) -> Option<String> {
+    let key = percent_decode_str(path.strip_prefix(bucket.as_str())?).decode_utf8_lossy().into_owned();
+    key.starts_with(prefix.as_str()).then(|| escape(&key))
+}
+
+fn list_objects(state: &State, asked: &RecordedRequest, path: &str) -> Response<Full<Bytes>> {
+    let listed = listed(asked, path);
+    let items: String = state
+        .objects
+        .iter()
+        .filter_map(|(path, kept)| Some((key(path, &listed)?, kept)))
+        .map(|(key, Kept { size, etag, .. })| {
+            format!(
+                "<Contents><Key>{key}</Key><LastModified>{MODIFIED}</LastModified><ETag>{etag}</ETag>\
+                 <Size>{size}</Size></Contents>"
+            )
+        })
+        .collect();
+    plain(200, &format!("<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>"))
+}
+
+fn list_uploads(state: &State, asked: &RecordedRequest, path: &str) -> Response<Full<Bytes>> {
+    let listed = listed(asked, path);
+    let items: String = state
+        .uploads
+        .iter()
+        .filter_map(|(id, upload)| Some((id, key(&upload.path, &listed)?)))
+        .map(|(id, key)| {
+            format!(
+                "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{MODIFIED}</Initiated></Upload>"
+            )
+        })
+        .collect();
+    let answer = format!("<IsTruncated>false</IsTruncated>{items}");
+    plain(200, &format!("<ListMultipartUploadsResult>{answer}</ListMultipartUploadsResult>"))
+}
+
+fn list_parts(state: &State, asked: &RecordedRequest) -> Response<Full<Bytes>> {
+    let Some(upload) = state.uploads.get(&asked.fields()["uploadId"]) else {
+        return refused(404, "NoSuchUpload");
+    };
+    let items: String = upload
+        .parts
+        .iter()
+        .map(|(number, Kept { size, etag, crc64, .. })| {
+            let crc64 = crc64
+                .as_deref()
+                .map_or(String::new(), |crc64| format!("<ChecksumCRC64NVME>{crc64}</ChecksumCRC64NVME>"));
+            format!(
+                "<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag><Size>{size}</Size>{crc64}</Part>"
+            )
+        })
+        .collect();
+    plain(200, &format!("<ListPartsResult><IsTruncated>false</IsTruncated>{items}</ListPartsResult>"))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Whether the body matches its checksum, as far as this store checks.
 fn is_undamaged(quirks: &Quirks, asked: &RecordedRequest) -> bool {
+    quirks.discards
+        || match quirks.checking {
+            Checking::Whole | Checking::Parts => {
+                let claimed = asked.header("x-amz-checksum-crc64nvme");
+                claimed.is_empty() || claimed == crc64(&asked.body)
+            }
+            Checking::Md5 => {
+                let claimed = asked.header("content-md5");
+                claimed.is_empty() || claimed == STANDARD.encode(md5::Md5::digest(&asked.body))
+            }
+            Checking::Nothing => true,
+        }
+}
+
+/// The CRC-64/NVME that the store keeps with these bytes.
+fn checksum(quirks: &Quirks, asked: &RecordedRequest, bytes: &[u8]) -> Option<String> {
+    let claimed = asked.header("x-amz-checksum-crc64nvme");
     match quirks.checking {
-        Checking::Whole | Checking::Parts => {
-            let claimed = asked.header("x-amz-checksum-crc64nvme");
-            claimed.is_empty() || claimed == crc64(&asked.body)
-        }
-        Checking::Md5 => {
-            let claimed = asked.header("content-md5");
-            claimed.is_empty() || claimed == STANDARD.encode(md5::Md5::digest(&asked.body))
-        }
-        Checking::Nothing => true,
+        Checking::Whole if quirks.discards => (!claimed.is_empty()).then(|| claimed.to_owned()),
+        Checking::Whole => Some(crc64(bytes)),
+        _ => None,
     }
 }
 
-fn kept_checksum(quirks: &Quirks, bytes: &[u8]) -> Option<String> {
-    (quirks.checking == Checking::Whole).then(|| crc64(bytes))
-}
-
-/// CRC-64/NVME as S3 writes it.
+/// CRC-64/NVME in S3's form.
 fn crc64(bytes: &[u8]) -> String {
     let mut hasher = bucket::Crc64Hasher::new();
     hasher.update(bytes);
