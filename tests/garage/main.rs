@@ -90,7 +90,7 @@ fn text(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn what_the_suite_sends_rests_in_garage() {
+async fn files_are_stored_in_garage() {
     let garage = garage();
     let world = World::start();
     assert_eq!(world.sandbox.text("/s3/endpoint"), garage.endpoint);
@@ -118,7 +118,7 @@ async fn what_the_suite_sends_rests_in_garage() {
 
 /// A presigned URL that has expired is refused with a status on which `wb get` asks for a new one.
 #[tokio::test]
-async fn an_expired_url_is_refused_with_a_status_that_wb_knows() {
+async fn expired_url_gets_a_status_that_wb_knows() {
     let garage = garage();
     let bucket = bucket(&garage, &garage.make_bucket("expired")).await;
     put(&bucket, "a", &Bytes::from_static(b"content")).await;
@@ -132,7 +132,7 @@ async fn an_expired_url_is_refused_with_a_status_that_wb_knows() {
 
 /// What deploy/README.md says that Garage does not do. When this fails, it may have learnt it.
 #[tokio::test]
-async fn what_garage_does_not_do() {
+async fn missing_features_of_garage() {
     let garage = garage();
     let name = garage.make_bucket("gaps");
     let content = Bytes::from_static(b"content");

@@ -134,7 +134,7 @@ fn send_under_deaths(
 }
 
 #[tokio::test]
-async fn killed_at_every_step_each_file_arrives_once() {
+async fn kill_at_every_step_delivers_each_file_once() {
     let mut sandbox = Sandbox::start();
     assert!(sandbox.postgres().is_some(), "say where Postgres is: `.ci/nodes` does");
     let (tell, told) = std::sync::mpsc::channel();

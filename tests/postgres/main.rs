@@ -84,7 +84,7 @@ impl Stalled {
 }
 
 #[tokio::test]
-async fn a_file_sent_through_one_is_there_at_the_other_and_told_of_once() {
+async fn file_is_visible_on_the_other_gateway_with_one_note() {
     let pair = Pair::start();
     let links = [pair.sandbox.link("acme"), pair.link_at_two()];
     let mut ids = BTreeSet::new();
@@ -117,7 +117,7 @@ async fn a_file_sent_through_one_is_there_at_the_other_and_told_of_once() {
 }
 
 #[tokio::test]
-async fn what_a_dead_gateway_left_goes_on_at_another() {
+async fn upload_of_a_dead_gateway_resumes_on_another() {
     let mut pair = Pair::start();
     // More than a part, so that something of it is in the bucket.
     let begun = noise(9_000_000, 2);
@@ -152,7 +152,7 @@ async fn what_a_dead_gateway_left_goes_on_at_another() {
 
 /// A gateway that runs says so of each upload, so that no other takes it for abandoned; and it looks whether it was ended.
 #[tokio::test]
-async fn what_is_worked_on_is_kept_and_what_another_ended_stops() {
+async fn active_uploads_are_kept_and_ended_ones_stop() {
     let pair = Pair::start();
     let stalled = Stalled::begin(&pair.sandbox.link("acme"), "stalled.bin", b"some bytes, and then nothing");
     pair.until_state("stalled.bin", "open");
@@ -168,7 +168,7 @@ async fn what_is_worked_on_is_kept_and_what_another_ended_stops() {
 /// Where a link has room for one, a newer upload of the name waits for one that another gateway is receiving, and takes the
 /// place of one that nobody receives any more.
 #[tokio::test]
-async fn an_upload_gives_way_only_when_no_gateway_receives_it() {
+async fn upload_is_replaced_only_when_no_gateway_receives_it() {
     let mut pair = Pair::start();
     let link = pair.one.make_link(&["--partner", "acme", "--ticket", "1001", "--max-open", "1"]);
     let at_two = format!("{}/same.bin", link.replace(&pair.sandbox.text("/url"), &pair.two.url));
@@ -188,7 +188,7 @@ async fn an_upload_gives_way_only_when_no_gateway_receives_it() {
 
 /// Within seconds: the older gateway sees that the upload is no longer its own.
 #[tokio::test]
-async fn a_newer_request_takes_over_from_a_half_dead_one_at_another_gateway() {
+async fn newer_request_takes_over_from_a_half_dead_one() {
     let pair = Pair::start();
     let bytes = noise(30_000_000, 4);
     // 20 MB have come, the connection stands, and its sender is gone.
@@ -210,7 +210,7 @@ async fn a_newer_request_takes_over_from_a_half_dead_one_at_another_gateway() {
 
 /// The offset that the second tells stays, though the first still gets bytes.
 #[tokio::test]
-async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first() {
+async fn asking_another_gateway_for_the_offset_ends_the_older_request() {
     let pair = Pair::start();
     let bytes = noise(40_000_000, 5);
     let mut older = Stalled::begin(&pair.sandbox.link("acme"), "asked.bin", &bytes[..20_000_000]);
@@ -233,7 +233,7 @@ async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first()
 /// After a crash a gateway that is alone takes everything up at once: what its sender may resume stays, and what nobody
 /// can know of goes.
 #[tokio::test]
-async fn a_gateway_that_is_alone_keeps_what_may_go_on() {
+async fn single_gateway_keeps_resumable_uploads() {
     let mut pair = Pair::start();
     pair.two.kill();
     let link = pair.sandbox.link("acme");

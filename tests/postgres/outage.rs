@@ -17,7 +17,7 @@ fn offset(url: &str) -> Option<usize> {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_down_for_half_a_minute_loses_nothing_that_was_acknowledged() {
+async fn half_a_minute_of_outage_loses_nothing_acknowledged() {
     let sandbox = Sandbox::start_embedded();
     let url = sandbox.postgres().unwrap().url();
     let (user, rest) = url.rsplit_once('@').unwrap();

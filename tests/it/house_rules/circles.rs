@@ -23,10 +23,10 @@ pub(super) fn circles(sources: &Sources) -> Vec<Vec<String>> {
             continue;
         }
         let circle: BTreeSet<_> = to.iter().filter(|other| reached[other].contains(*from)).collect();
-        let names = |at: &Names| modules[at].file.clone();
+        let file = |at: &Names| modules[at].file.clone();
         let inside = circle.iter().flat_map(|a| arrows[*a].iter().map(move |b| (*a, b)));
         let inside = inside.filter(|(_, b)| circle.contains(b));
-        found.push(inside.map(|(a, b)| format!("{} -> {}", names(a), names(b))).collect());
+        found.push(inside.map(|(a, b)| format!("{} -> {}", file(a), file(b))).collect());
         seen.extend(modules.keys().filter(|at| circle.contains(at)));
     }
     found
@@ -127,9 +127,8 @@ fn resolve(at: &Names, path: &[String], modules: &BTreeMap<Names, Module>, depth
 /// `a::{b, c as d}` is `(b, a::b)` and `(d, a::c)`.
 fn expand(before: &[String], tree: &str, found: &mut Vec<(String, Names)>) {
     let tree = tree.trim();
-    let names = |path: &str| path.split("::").map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned);
     if let Some((head, inner)) = tree.split_once('{') {
-        let before: Names = before.iter().cloned().chain(names(head)).collect();
+        let before: Names = [before, &names(head)].concat();
         let mut depth = 0;
         let outer_comma = |char| {
             depth += i32::from(char == '{') - i32::from(char == '}');
@@ -141,7 +140,7 @@ fn expand(before: &[String], tree: &str, found: &mut Vec<(String, Names)>) {
         return;
     }
     let (path, alias) = tree.split_once(" as ").unwrap_or((tree, ""));
-    let mut path: Names = before.iter().cloned().chain(names(path)).collect();
+    let mut path: Names = [before, &names(path)].concat();
     if path.len() > 1 {
         path.pop_if(|last| last == "self");
     }
@@ -150,13 +149,16 @@ fn expand(before: &[String], tree: &str, found: &mut Vec<(String, Names)>) {
     }
 }
 
+fn names(path: &str) -> Names {
+    path.split("::").map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 /// Every path of two names and more in code without `use` lines.
 fn spelled(code: &str) -> Vec<Names> {
     let mut found = Vec::new();
     let is_name = |char: char| char.is_alphanumeric() || char == '_';
     for word in code.split(|char: char| !is_name(char) && char != ':') {
-        let names: Names =
-            word.split("::").take_while(|name| !name.is_empty()).map(str::to_owned).collect();
+        let names: Names = word.split("::").take_while(|name| !name.is_empty()).map(str::to_owned).collect();
         if names.len() > 1 && !names.iter().any(|name| name.contains(':')) {
             found.push(names);
         }
@@ -206,11 +208,17 @@ fn circles_are_found_in_use_lines_and_paths() {
         (&[("a.rs", "use crate::b::B;"), ("b.rs", "pub struct B;")], &[]),
         (&[("a.rs", "use crate::b::B;"), ("b.rs", "use super::a::A;")], &["a.rs -> b.rs", "b.rs -> a.rs"]),
         // A path in code counts, one in a comment, in quotes or in a test does not.
-        (&[("a.rs", "use crate::b;"), ("b.rs", "fn f() { crate::a::f() }")], &["a.rs -> b.rs", "b.rs -> a.rs"]),
+        (
+            &[("a.rs", "use crate::b;"), ("b.rs", "fn f() { crate::a::f() }")],
+            &["a.rs -> b.rs", "b.rs -> a.rs"],
+        ),
         (
             &[
                 ("a.rs", "use crate::b;"),
-                ("b.rs", "// crate::a\nconst B: &str = \"crate::a::A\";\n#[cfg(test)]\nmod tests {\n use crate::a; }"),
+                (
+                    "b.rs",
+                    "// crate::a\nconst B: &str = \"crate::a::A\";\n#[cfg(test)]\nmod tests {\n use crate::a; }",
+                ),
             ],
             &[],
         ),

@@ -110,9 +110,9 @@ async fn lost_ledger_is_rebuilt_from_receipts() {
     let listed = |ticket: &str| sandbox.staff_as(&token, &format!("/uploads?ticket={ticket}"), &[]).json();
     for arguments in [&["--adopt", "--dry-run"][..], &["--adopt"]] {
         assert_eq!(listed("1001")["uploads"], json!([]), "before {arguments:?}");
-        let before = asked(&sandbox).await;
+        let before = requests(&sandbox).await;
         let mut found = gateway.sweep_with(arguments);
-        assert_eq!(asked(&sandbox).await - before, 3, "of each ticket in a partner's own bucket once");
+        assert_eq!(requests(&sandbox).await - before, 3, "of each ticket in a partner's own bucket once");
         let sum = found.pop().unwrap();
         assert_eq!(
             (&sum["adopted"], &sum["known"], &sum["failed"]),

@@ -83,7 +83,7 @@ async fn filters_by_ticket_partner_time_and_state() {
     let (_, closed) = sandbox.closed_ticket_and_link(&gateway, "acme").await;
     let fourth = id(&sandbox.sent(&closed, "d.log", b"fourth"));
     assert_eq!(delivered(&sandbox, &fourth).await["delivery"], "undeliverable");
-    let store_proxy =
+    let between =
         sandbox.staff(&format!("/uploads/{second}"), &[]).json()["received_at"].as_str().unwrap().to_owned();
     let (all, none) = (vec![&fourth, &third, &second, &first], vec![]);
     for (query, expected) in [
