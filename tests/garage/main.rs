@@ -17,7 +17,7 @@ fn garage() -> Garage {
     Garage::from_environment().expect("run `.ci/garage`: it starts a Garage and says where it is")
 }
 
-/// How the gateway would be told of a bucket of Garage.
+/// A bucket of Garage in the gateway's configuration.
 fn config(garage: &Garage, name: &str) -> Config {
     Config {
         bucket: name.to_owned(),

@@ -53,7 +53,7 @@ struct State {
     dead: Option<usize>,
 }
 
-/// What is known of one gateway.
+/// The state of one gateway.
 #[derive(Clone, Default)]
 pub(crate) struct Life {
     pub(crate) pid: Arc<AtomicU32>,
@@ -61,7 +61,7 @@ pub(crate) struct Life {
 }
 
 impl Fatal {
-    /// The next gateway that comes to this step dies there; answers which one.
+    /// The next gateway to reach this step dies there; returns which one.
     pub(crate) fn next(&self, death: Death) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).armed = Some(death);
         eventually(&format!("a gateway dies at {death:?}"), || {
@@ -69,7 +69,7 @@ impl Fatal {
         })
     }
 
-    /// Dies if it is armed for this step. A gateway that is down gets no answer any more.
+    /// Dies if it is armed for this step. A dead gateway gets no more answers.
     fn strike(&self, node: usize, life: &Life, is_it: impl Fn(Death) -> bool) -> Fate {
         if life.is_down.load(Ordering::SeqCst) {
             return Fate::Drop;

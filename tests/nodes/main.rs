@@ -83,7 +83,7 @@ async fn link(sandbox: &Sandbox) -> String {
     String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
-/// As if the minute had gone by after which what nobody works on any more is ended by another gateway.
+/// Skips the minute after which another gateway ends uploads that nobody works on.
 fn hasten(postgres: &Postgres, stop: &AtomicBool) {
     let ms = SILENCE.as_millis();
     while !stop.load(Ordering::SeqCst) {

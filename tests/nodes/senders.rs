@@ -47,7 +47,7 @@ pub(crate) fn send_all(link: &str, sender: u64, stop: &AtomicBool) -> Vec<Sent> 
     sent
 }
 
-/// Something that is tried until it works.
+/// Retries until it works.
 struct Patience(&'static str, Instant);
 
 impl Patience {
@@ -60,12 +60,12 @@ impl Patience {
         assert!(self.1.elapsed() < PATIENCE, "{}: {answer:?}", self.0);
         let retried = matches!(answer.status, 0 | 100 | 409 | 500.. | 404) || answer.exit != 0;
         assert!(retried, "{}: {answer:?}", self.0);
-        // A sender waits before it comes again.
+        // A sender waits before it retries.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// Where an upload stands; the offset never falls.
+/// The offset of an upload, which must never fall.
 struct Progress {
     own: String,
     offset: usize,
@@ -83,7 +83,7 @@ impl Progress {
         self.offset = now;
     }
 
-    /// Asks until it is told; answers whether the upload is complete, or nothing when it is gone.
+    /// Asks until there is an answer; returns whether the upload is complete, or none if it is gone.
     fn look(&mut self) -> Option<bool> {
         let patience = Patience::with("HEAD");
         loop {

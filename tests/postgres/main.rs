@@ -99,7 +99,7 @@ async fn file_is_visible_on_the_other_gateway_with_one_note() {
         let id = receipt["id"].as_str().unwrap();
         let seen = pair.json(&format!("{}/uploads/{id}", links[(number + 1) % 2]));
         assert_eq!((&seen["sha256"], &seen["name"]), (&sha256(&bytes).into(), &receipt["name"]));
-        // The same file again, at the other one: it is known.
+        // The same file at the other gateway: it is known.
         let again = format!("{}/", links[(number + 1) % 2]);
         let answer = curl(&["-sS", "-T", path.to_str().unwrap(), &again]);
         assert_eq!(answer.json()["id"], id);
@@ -129,7 +129,7 @@ async fn upload_of_a_dead_gateway_resumes_on_another() {
     pair.until_state("alive.bin", "open");
     pair.one.kill();
     assert!(!dead.finish(b"the rest"));
-    // Its numbers may still be on their way; as if their time had gone by.
+    // Its parts may still be in flight; skip their deadline.
     pair.postgres().sql("UPDATE parts SET deadline = 0");
     let at_two = format!("{}/dead.bin", pair.link_at_two());
     let offset: usize = curl(&["-I", &at_two]).headers["upload-offset"].parse().unwrap();
@@ -191,7 +191,7 @@ async fn upload_is_replaced_only_when_no_gateway_receives_it() {
 async fn newer_request_takes_over_from_a_half_dead_one() {
     let pair = Pair::start();
     let bytes = noise(30_000_000, 4);
-    // 20 MB have come, the connection stands, and its sender is gone.
+    // 20 MB have arrived, the connection is open, and its sender is gone.
     let half_dead = Stalled::begin(&pair.sandbox.link("acme"), "half.bin", &bytes[..20_000_000]);
     let at_two = format!("{}/half.bin", pair.link_at_two());
     let offset = eventually("two parts are committed", || {
@@ -220,7 +220,7 @@ async fn asking_another_gateway_for_the_offset_ends_the_older_request() {
     };
     eventually("two parts are committed", || offset_of(&[]).filter(|offset| *offset >= 16_000_000));
     let offset = offset_of(&["-H", "Upload-Draft-Interop-Version: 8"]).unwrap();
-    // curl ends when it is told.
+    // curl exits when it is told.
     let _ = older.body.write_all(&bytes[20_000_000..38_000_000]);
     let rest = pair.sandbox.file("rest", "rest", &bytes[offset..]);
     let header = format!("Upload-Offset: {offset}");

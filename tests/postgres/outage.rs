@@ -11,7 +11,7 @@ fn is_unavailable(answer: &Answer) {
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
-/// The durable offset, where it is told.
+/// The durable offset, if the answer has one.
 fn offset(url: &str) -> Option<usize> {
     curl(&["-I", url]).headers.get("upload-offset").map(|offset| offset.parse().unwrap())
 }
@@ -45,7 +45,7 @@ async fn half_a_minute_of_outage_loses_nothing_acknowledged() {
     tokio::time::sleep(OUTAGE.saturating_sub(down.elapsed())).await;
     ledger_proxy.decide(|_, _| Fate::Pass);
 
-    let at = eventually("the offset is told", || offset(&own));
+    let at = eventually("the offset is reported", || offset(&own));
     assert!(at >= acknowledged, "{acknowledged} bytes were acknowledged, {at} are left");
     let done = curl(&["-C", &at.to_string(), "-T", &path, &own]);
     assert_eq!(done.status, 201, "{done:?}");

@@ -17,7 +17,7 @@ impl Sandbox {
         assert!(of_name.len() == 1 && of_name[0]["id"] == id.as_str(), "{of_name:#?}");
         let bucket = self.bucket(None).await;
         assert!(object(&bucket, &format!("{ticket}/{id}/{name}")).await == bytes, "other bytes in {name}");
-        eventually_async("the ticket is told", async || {
+        eventually_async("the note is on the ticket", async || {
             (comments_naming(&self.comments(&ticket).await, &id) > 0).then_some(())
         })
         .await;

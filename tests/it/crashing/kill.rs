@@ -77,7 +77,7 @@ impl Sending {
 
     /// Nothing of a half file is anywhere: neither on the list nor in the bucket.
     async fn no_half_file(&self, sandbox: &Sandbox, bucket: &bucket::Bucket) {
-        // What was kept for a sender that never comes back.
+        // Kept for a sender that never returns.
         sandbox.give_up_unfinished(&format!("ticket={}", self.ticket));
         let whole: BTreeSet<_> = sandbox.listed(&self.ticket).iter().flat_map(keys).collect();
         let prefix = format!("{}/", self.ticket);

@@ -64,7 +64,7 @@ impl Mortal {
         dead
     }
 
-    /// It dies at this write to the file of its ledger, counted from now on, of which a transaction makes a few.
+    /// Dies at this write to the ledger's file, counted from now. A transaction makes several.
     fn dies_at_write(&self, write: usize) -> std::thread::JoinHandle<bool> {
         let (pid, wal) = (self.gateway.pid(), self.sandbox.data().join("ledger.db-wal"));
         let size = move || std::fs::metadata(&wal).map_or(0, |file| file.len());
@@ -80,7 +80,7 @@ impl Mortal {
                         return true;
                     }
                 }
-                // As often as may be: writes follow each other within microseconds.
+                // Poll without pause: writes follow each other within microseconds.
                 std::thread::yield_now();
             }
             false
@@ -130,7 +130,7 @@ impl Mortal {
         self.complete(&own)
     }
 
-    /// Every byte has come: it is published even when nobody asks.
+    /// All bytes have arrived, so it is completed without a request.
     fn complete(&mut self, own: &str) -> Value {
         eventually("the upload is complete", || {
             if self.gateway.has_ended() {
@@ -216,7 +216,7 @@ fn kill_at_any_time_resumes_from_the_offset() {
     side_by_side(4, &deaths, dies);
 }
 
-/// What is sent again is no more than what was on its way.
+/// Only what was in flight is sent again.
 #[tokio::test]
 async fn at_most_the_parts_in_flight_are_resent() {
     let mut mortal = Mortal::start();

@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tests::{Answer, Gateway, RawClient, Sandbox, ask, curl, eventually, noise};
 
-/// A gateway whose ledger is a file that the test may harm.
+/// A gateway whose ledger is a file that the test may damage.
 struct Setting {
     gateway: Gateway,
     sandbox: Sandbox,
@@ -28,7 +28,7 @@ impl Setting {
         self.sandbox.data().join("ledger.db")
     }
 
-    /// Begins an upload and brings it so far; answers its own address.
+    /// Starts an upload and sends this much of it; returns its own address.
     fn begin(&self, name: &str, bytes: &[u8], until: usize) -> String {
         let disposition = format!("Content-Disposition: attachment; filename=\"{name}\"");
         let length = format!("Upload-Length: {}", bytes.len());
@@ -56,7 +56,7 @@ impl Setting {
 
     /// Resumes and returns the receipt.
     async fn finish(&self, own: &str, bytes: &[u8], at_least: usize) -> Value {
-        let offset = eventually("the offset is told", || {
+        let offset = eventually("the offset is reported", || {
             let state = curl(&["-I", own]);
             (state.status == 204).then(|| state.offset())
         });

@@ -81,7 +81,7 @@ impl Setting {
     }
 }
 
-/// Storage is down: the sender is told when to come back and where it stands.
+/// The store is down: asserts that the sender is told when to retry, and returns the offset.
 #[track_caller]
 fn assert_resumable(answer: &Answer) -> usize {
     assert_eq!((answer.status, answer.problem().as_str()), (503, "/problems/unavailable"), "{answer:?}");
@@ -225,7 +225,7 @@ async fn taken(when: &Taken) {
             tokio::task::block_in_place(|| sandbox.resume(&own, bytes, 39_000_000))
         }
     };
-    // A store may fail at what is taken from it in the middle of a call: who tries again is told.
+    // A store may fail in the middle of a call; the retry is told.
     let answer = match answer.status {
         503 => setting.sandbox.resume(&own, &bytes, answer.offset()),
         _ => answer,
@@ -313,7 +313,7 @@ async fn resuming_reads_back_only_the_tail() {
         assert_eq!((state.status, state.offset()), (204, cut), "{state:?}");
     }
     assert_eq!(curl(&[&own]).json()["offset"], cut, "the state so far");
-    // Nor does one that is wrong.
+    // Nor does a wrong one.
     let wrong = setting.sandbox.resume(&own, &bytes, PART);
     assert_eq!((wrong.status, wrong.offset()), (409, cut), "{wrong:?}");
     assert_eq!(setting.store_proxy.calls(Moment::Arrived), [], "a HEAD asked the store");
@@ -330,7 +330,7 @@ async fn resuming_reads_back_only_the_tail() {
     setting.arrived(&done, &bytes).await;
 }
 
-/// The same bytes under another tag, as an older sender's attempt leaves them that arrives late.
+/// The same bytes under another ETag, as a late attempt of an older sender leaves them.
 #[tokio::test]
 async fn identical_part_from_a_stale_writer_is_adopted() {
     let setting = Setting::start();

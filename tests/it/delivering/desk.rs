@@ -25,7 +25,7 @@ struct Case {
 const SMALL: usize = 40_000;
 const LARGE: usize = 20_000_001;
 
-/// A small file of `acme` that ends up on the ticket whatever goes wrong.
+/// A small file of `acme`, which is attached to the ticket whatever fails.
 fn attached(rules: Vec<Value>) -> Case {
     Case {
         partner: "acme",
@@ -37,7 +37,7 @@ fn attached(rules: Vec<Value>) -> Case {
     }
 }
 
-/// A large file of `acme` that is noted whatever goes wrong.
+/// A large file of `acme`, which gets a note whatever fails.
 fn noted(rules: Vec<Value>) -> Case {
     Case { bytes: LARGE, destination: "support-uploader", ..attached(rules) }
 }
@@ -81,7 +81,7 @@ fn cases() -> Vec<Case> {
         cases.push(attached(vec![fault(operation, "lost-answer", 1)]));
         cases.push(attached(vec![fault(operation, "corrupt", 1)]));
     }
-    // The desk refuses the file itself: the note says where it lies instead.
+    // The desk refuses the file itself, so the note says where it is.
     for refusal in [413, 422] {
         cases.push(Case {
             destination: "support-uploader",
@@ -95,7 +95,7 @@ fn cases() -> Vec<Case> {
 
 /// Waits until the ticket was told, or never will be; answers the upload as support sees it.
 async fn settled(sandbox: &Sandbox, id: &str) -> Value {
-    eventually_async("the delivery is settled", async || {
+    eventually_async("the delivery is finished", async || {
         let upload = sandbox.staff(&format!("/uploads/{id}"), &[]).json();
         (upload["delivery"] != "pending").then_some(upload)
     })
@@ -172,7 +172,7 @@ async fn closed_ticket_refuses_the_next_file() {
     let close = json!({"ticket": {"status": "closed"}});
     let closed = sandbox.desk("PUT", &format!("/tickets/{ticket}"), Some(close)).await;
     assert_eq!(closed["ticket"]["status"], "closed");
-    // A bound link does not ask the desk: the first file comes in.
+    // A bound link does not ask the desk, so the first file is accepted.
     let bytes = noise(SMALL, 4);
     let id = sandbox.sent(&link, "late.log", &bytes)["id"].as_str().unwrap().to_owned();
     let upload = settled(&sandbox, &id).await;
@@ -295,7 +295,7 @@ async fn note_is_complete_and_its_commands_work() {
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(saved.len(), 1, "{saved:?}");
         assert!(std::fs::read(&saved[0]).unwrap() == bytes, "other bytes in {saved:?}");
-        // The address works, too, for whoever has a token.
+        // The address works, too, for anyone with a token.
         let url = body.split_whitespace().find(|word| word.contains("/api/v1/uploads/")).unwrap();
         let header = format!("Authorization: Bearer {}", sandbox.text("/staff_token"));
         let fetched = tests::curl_command(&["-sSfL", "-H", &header, url]).output().unwrap();

@@ -24,7 +24,7 @@ async fn check_one(world: &World, partner: &str, (size, destination): (usize, &s
     let id = receipt["id"].as_str().unwrap();
     let key = format!("{ticket}/{id}/{name}");
     assert!(object(&bucket, &key).await == bytes, "{key} holds other bytes");
-    let comments = eventually_async("the ticket is told", async || {
+    let comments = eventually_async("the note is on the ticket", async || {
         Some(world.sandbox.comments(&ticket).await).filter(|comments| comments_naming(comments, id) == 1)
     })
     .await;

@@ -166,7 +166,7 @@ fn spelled(code: &str) -> Vec<Names> {
     found
 }
 
-/// The text without comments and without what stands in quotes.
+/// The text without comments and string literals.
 fn code(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -237,7 +237,7 @@ fn circles_are_found_in_use_lines_and_paths() {
             &[("a.rs", "mod b;\nfn f() { b::f() }"), ("a/b.rs", "use super::A;")],
             &["a.rs -> a/b.rs", "a/b.rs -> a.rs"],
         ),
-        // What a parent only passes on leads to where it comes from.
+        // A re-export of a parent leads to the child that defines it.
         (&[("a/mod.rs", "mod b;\nmod c;\npub use b::B;"), ("a/b.rs", ""), ("a/c.rs", "use super::B;")], &[]),
         // The root does not count, but what it passes on does.
         (

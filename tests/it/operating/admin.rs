@@ -135,7 +135,7 @@ async fn sweep_clears_ours_and_reports_the_rest() {
         let payload = bucket::Payload::new(vec![], bucket::Crc64Hasher::new().value());
         bucket.put(key, "text/plain", &vec![], &payload).await.unwrap();
     }
-    // The sender goes away in the middle, and the store refuses to forget its parts just then.
+    // The sender disconnects in the middle, and the store fails to delete its parts.
     let refuse = json!({"service": "s3", "operation": "AbortMultipartUpload", "fault": "status", "status": 403, "times": 0});
     sandbox.fault(refuse).await;
     let path = sandbox.file("gone", "gone.bin", &noise(30_000_000, 2));
@@ -152,7 +152,7 @@ async fn sweep_clears_ours_and_reports_the_rest() {
     sender.kill().unwrap();
     sender.wait().unwrap();
     sandbox.give_up_unfinished("");
-    tests::eventually_async("the upload is given up", async || {
+    tests::eventually_async("the upload is cancelled", async || {
         let given_up =
             sandbox.staff("/uploads?state=cancelled", &[]).json()["uploads"].as_array().unwrap().len();
         (given_up == 1).then_some(())
@@ -189,7 +189,7 @@ fn one_gateway_per_sqlite_ledger() {
     let World { gateway, sandbox } = World::start_with_file();
     let output = gateway.admin(&["serve"]);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
-    // The same address is the first thing it meets; on another one, the ledger is.
+    // The address conflicts first; on another address, the ledger does.
     let config = sandbox.data().join("serve.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();

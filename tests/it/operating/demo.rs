@@ -108,7 +108,7 @@ fn demo_json_is_complete_and_usable() {
         let ticket = sample["ticket"].as_str().unwrap();
         let url = format!("{}/api/v2/tickets/{ticket}/comments", text("/desk/url"));
         let header = format!("Authorization: {}", text("/desk/authorization"));
-        eventually("the ticket is told", || {
+        eventually("the note is on the ticket", || {
             let comments = curl(&["-H", &header, &url]).json()["comments"].as_array().unwrap().clone();
             (tests::comments_naming(&comments, sample["id"].as_str().unwrap()) == 1).then_some(())
         });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tests::{Quirks, QuirkyS3, Sandbox, abort_after, curl, eventually, printed, program, write_private};
 
-/// Stands where an environment says that a proxy, or the metadata address, is. It counts who comes, and sends them away.
+/// Listens where the environment names a proxy or the metadata address. Counts connections and closes them.
 struct Trap {
     url: String,
     seen: Arc<AtomicUsize>,
@@ -65,7 +65,7 @@ fn demo_uses_no_proxy_and_no_metadata_address() {
         data.join("demo.json").exists().then_some(())
     });
     let log = || std::fs::read_to_string(data.join("weighbridge.log")).unwrap();
-    eventually("both tickets are told", || (log().matches("wrote a note").count() == 2).then_some(()));
+    eventually("both tickets have notes", || (log().matches("wrote a note").count() == 2).then_some(()));
     assert!(Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap().success());
     assert_eq!(demo.wait().unwrap().code(), Some(0));
     assert_eq!(trap.seen(), 0, "{}", log());
@@ -89,7 +89,7 @@ fn loopback_is_never_proxied() {
         let sent = curl(&["-T", path.to_str().unwrap(), &format!("{}/", sandbox.link(partner))]);
         assert_eq!(sent.status, 201, "{sent:?}\n{}", gateway.log());
     }
-    eventually("both tickets are told", || {
+    eventually("both tickets have notes", || {
         (gateway.log().matches("wrote a note").count() == 2).then_some(())
     });
     assert_eq!(trap.seen(), 0, "{}", gateway.log());
@@ -145,7 +145,7 @@ fn other_hosts_are_proxied() {
     let trap = Trap::set();
     let output = check(&[], &elsewhere, &trap.environment());
     assert!(trap.seen() > 0, "{}", printed(&output));
-    // The same proxy, and a store that is here.
+    // The same proxy, and a local store.
     let store = QuirkyS3::start(Quirks { lifecycle: Some(abort_after(7)), ..Quirks::default() });
     let here = format!("[support_uploader]\nbucket = \"shared\"\nendpoint = \"{}\"\n{keys}", store.url);
     let trap = Trap::set();

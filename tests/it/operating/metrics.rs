@@ -19,7 +19,7 @@ async fn gauges_return_to_zero() {
         (world.metric("weighbridge_delivery_failures_total{reason=\"unavailable\"}") >= 2.0).then_some(())
     });
     sandbox.clear_faults().await;
-    eventually("both tickets are told", || {
+    eventually("both tickets have notes", || {
         (world.metric("weighbridge_uploads{state=\"complete\",delivery=\"done\"}") == 2.0).then_some(())
     });
     eventually("nothing waits any more", || (world.metric("weighbridge_jobs_waiting") == 0.0).then_some(()));
@@ -75,7 +75,7 @@ async fn unknown_objects_are_reported_with_their_size() {
     let world = World::on(sandbox, &[]);
     let of = |bucket: &str, kind: &str| format!("{{bucket=\"{bucket}\",kind=\"{kind}\"}}");
     let (tail, multipart) = (of("globex", "tail"), of("globex", "multipart"));
-    eventually("it is told of", || {
+    eventually("it is reported", || {
         (world.metric(&format!("weighbridge_leaked_bytes{tail}")) == 6.0).then_some(())
     });
     assert_eq!(world.metric(&format!("weighbridge_leaked_objects{tail}")), 1.0);

@@ -108,7 +108,7 @@ fn one_span_and_one_final_line_per_upload() {
     let name = "a \"b\"; c=d.log";
     let receipt = world.sandbox.sent(&world.link("acme"), name, &noise(2_000_000, 1));
     let id = receipt["id"].as_str().unwrap();
-    eventually("the ticket is told", || {
+    eventually("the note is on the ticket", || {
         (world.metric("weighbridge_uploads{state=\"complete\",delivery=\"done\"}") >= 1.0).then_some(())
     });
     let found = ends(&world, id);
@@ -131,7 +131,7 @@ fn one_span_and_one_final_line_per_upload() {
         }
         assert!(upload[0]["link.id"].as_str().is_some_and(|id| id.len() == 26), "{line}");
     }
-    // The same again is told apart.
+    // The same file again is distinguishable.
     let again = curl_again(&world, name);
     assert_eq!(again["id"], id);
     eventually("the repeat is logged", || {
@@ -172,7 +172,7 @@ fn failures_are_counted_by_reason_and_logged_once() {
         assert_eq!(spans(&found[0], "upload").len(), 1, "{found:#?}");
         assert_eq!(found[0]["outcome"], outcome);
     }
-    // A body that breaks off has no answer, or one that nobody reads.
+    // An interrupted body gets no answer, or one that is never read.
     for (series, at_least) in [
         ("weighbridge_requests_total{method=\"PUT\",route=\"/u/{link}/{name}\",status=\"4xx\"}", 3.0),
         ("weighbridge_received_bytes_total", 1_000_000.0),
@@ -189,7 +189,7 @@ async fn metrics_report_speed_and_upstream_answers() {
     world.sandbox.fault(down).await;
     world.sandbox.sent(&world.link("globex"), "large.bin", &noise(20_500_000, 4));
     world.sandbox.sent(&world.link("acme"), "small.bin", &noise(1_500_000, 5));
-    eventually("both tickets are told", || {
+    eventually("both tickets have notes", || {
         (world.metric("weighbridge_delivery_seconds_count") >= 2.0).then_some(())
     });
     for (series, value) in [

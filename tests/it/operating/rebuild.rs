@@ -79,7 +79,7 @@ async fn lost_ledger_is_rebuilt_from_receipts() {
             sent.push((now, bytes));
         }
     }
-    // What nobody vouches for, and what is not to be believed.
+    // Objects without a receipt, and receipts that must not be believed.
     let another = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let mut forged = sent[2].0.clone();
     forged["id"] = another.into();
@@ -223,7 +223,7 @@ async fn restored_ledger_catches_up_with_the_buckets() {
         assert!(!sandbox.data().join(log).exists(), "a log of another ledger");
     }
     gateway.restart();
-    // Even told to give it up, it keeps what a receipt stands beside.
+    // Even when told to delete it, it keeps an object with a receipt.
     sandbox.give_up_unfinished("");
     assert_eq!(gateway.admin(&["sweep"]).status.code(), Some(1));
     assert!(object(&bucket, &key(&done)).await == bytes);

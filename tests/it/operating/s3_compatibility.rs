@@ -44,7 +44,7 @@ impl Running {
     }
 }
 
-/// A kind of store, what is said of it, and what goes with a completion.
+/// A kind of store, what is reported about it, and what a completion sends to it.
 #[derive(Debug)]
 struct Kind {
     checking: Checking,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tests::{Quirks, QuirkyS3, abort_after, printed, program, write_private};
 
-/// A configuration in a folder of its own, which is also the home of whoever runs the program.
+/// A configuration in a folder of its own, which is also the home of the program's user.
 struct Operator {
     folder: tempfile::TempDir,
 }
@@ -51,7 +51,7 @@ impl Operator {
             .arg(self.path("weighbridge.toml"))
             .env_clear()
             .env("HOME", self.folder.path())
-            // Nobody waits for an instance that this machine is not.
+            // Do not wait for an instance metadata service that does not exist here.
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .envs(environment.iter().cloned())
             .output()
@@ -370,7 +370,7 @@ fn doomed_settings_are_configuration_errors() {
         assert!(error.contains(part), "{part} in {error}");
         assert!(!said.contains("The configuration is good"), "{said}");
     }
-    // A lack that is only worth knowing is no mistake.
+    // A missing feature that matters little is not an error.
     let store = QuirkyS3::start(Quirks { lifecycle: None, conditional: false, ..Quirks::default() });
     let operator = Operator::new(&KEYS.replace("URL", &store.url));
     let output = operator.check(&[]);
@@ -382,7 +382,7 @@ fn doomed_settings_are_configuration_errors() {
     );
 }
 
-/// Without `--online`: what may be resumed is not removed, and whoever cannot be asked is no mistake.
+/// Without `--online`, resumable uploads are kept, and an unreachable store is no error.
 #[test]
 fn lifecycle_rules_are_checked() {
     let rules = |xml: String| Quirks { lifecycle: Some(xml), ..Quirks::default() };

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{RawClient, Sandbox, World, curl, eventually, noise};
 
-/// What stands in the log where something was looked for that should not.
+/// What the log shows in place of a secret.
 fn lines_with<'l>(log: &'l str, secret: &str) -> Vec<&'l str> {
     log.lines().filter(|line| line.contains(secret)).collect()
 }
@@ -29,7 +29,7 @@ async fn everything(world: &World) -> Vec<String> {
             assert_eq!(answer.status, 201, "{arguments:?}: {answer:?}");
             assert_eq!(curl(&["-u", &user, &answer.headers["location"]]).status, 200);
         }
-        // The same token where it does not belong, and requests that fail.
+        // The same token in a wrong place, and requests that fail.
         for (arguments, status) in [
             (&["-T", &small, &format!("{link}x/")][..], 404),
             (&["-H", &format!("{bearer}x"), "-T", &small, &open], 401),
@@ -72,7 +72,7 @@ async fn everything(world: &World) -> Vec<String> {
     secrets
 }
 
-/// Answers of store and desk that are errors: what is logged of those must not quote a request.
+/// Errors from store and desk: their log lines must not quote a request.
 async fn trouble(world: &World) {
     let World { sandbox, .. } = world;
     sandbox.clear_faults().await;
@@ -89,7 +89,7 @@ async fn trouble(world: &World) {
     let refused = sandbox.send(&sandbox.link("acme"), "refused.log", b"refused");
     assert_eq!(refused.status, 503, "{refused:?}");
     let id = sandbox.sent(&sandbox.link("acme"), "trouble.log", b"trouble")["id"].clone();
-    eventually("the ticket is told after all", || {
+    eventually("the ticket has its note after all", || {
         let upload = sandbox.staff(&format!("/uploads/{}", id.as_str().unwrap()), &[]).json();
         (upload["delivery"] == "done").then_some(())
     });
@@ -102,7 +102,7 @@ async fn no_secret_at_any_log_level() {
     let mut gateway = sandbox.gateway_with(|config| {
         config.insert("log".into(), toml::Table::from_iter([("level".into(), "trace".into())]).into());
     });
-    // A second start meets a ledger that is up to date.
+    // The second start finds the ledger migrated.
     gateway.kill();
     gateway.restart();
     let mut world = World { gateway, sandbox };

@@ -52,7 +52,7 @@ async fn running_uploads_finish_with_receipts() {
     for (answer, (name, bytes)) in receipts.iter().zip([("small.bin", &small), ("large.bin", &large)]) {
         let id = answer.json()["id"].as_str().unwrap().to_owned();
         assert!(object(&bucket, &format!("1001/{id}/{name}")).await == *bytes, "{name}");
-        eventually_async("the ticket is told once", async || {
+        eventually_async("the ticket has one note", async || {
             (comments_naming(&world.sandbox.comments("1001").await, &id) == 1).then_some(())
         })
         .await;

@@ -252,7 +252,7 @@ async fn tickets_of_other_partners_look_missing() {
     let [acme, globex] = ["acme", "globex"].map(|partner| world.gateway.make_link(&["--partner", partner]));
     let send = |link: &str, ticket: &str| curl(&["-T", &path, &format!("{link}/a.log?ticket={ticket}")]);
     assert_eq!(send(&globex, "2001").status, 201, "seen now");
-    // Asked for just before: one of another partner, one that nobody has.
+    // Just looked up: a ticket of another partner, and one that does not exist.
     for ticket in ["2002", "777777"] {
         refused(&send(&acme, ticket), 404, "/problems/unknown-ticket");
     }
@@ -275,7 +275,7 @@ async fn tickets_of_other_partners_look_missing() {
     assert_eq!(send(&globex, "2001").status, 201, "it is its own partner's all the time");
 }
 
-/// The first look at another partner's ticket costs what one at nobody's does: as many calls to the desk, and no write.
+/// The first lookup of another partner's ticket costs as much as one that does not exist: as many desk calls, and no write.
 #[tokio::test]
 async fn lookup_time_reveals_no_ticket() {
     let world = World::start_with_file();
@@ -320,7 +320,7 @@ fn cors_preflight_allows_the_token_header() {
         }
         let answer = answer.lacks("upload-limit").lacks("tus-max-size");
         assert_eq!(answer.body, "", "nothing of any link");
-        // Anything else needs the token, and a wrong one is told so.
+        // Anything else needs the token; a wrong one is reported.
         ask("OPTIONS", &url, &ahead[..1], b"").refuses(401, "/unauthorized");
         ask("OPTIONS", &url, &[ahead[1], "Authorization: Bearer wrong"], b"").refuses(401, "/unauthorized");
     }

@@ -8,7 +8,7 @@ use tests::{Answer, RawClient, Shared, World, curl, curl_raw, eventually_async, 
 
 static SHARED: Shared = Shared::with(&["max_upload_bytes = 5000000"]);
 
-/// Text as it stands in a page.
+/// Text as a page shows it.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -42,7 +42,7 @@ fn check(arguments: &[&str], status: u16, kind: &str) -> Answer {
     assert_eq!(problem(&person, status, kind), body);
     let browser = || curl_raw(&[&["-H", "Accept: text/html,*/*;q=0.8"], arguments].concat(), Stdio::null());
     let mut page = browser();
-    // curl 7.88 may lose the body of an answer that comes before its own is sent, over HTTP/2.
+    // Over HTTP/2, curl 7.88 may lose the body of an answer that arrives while it is still sending.
     for _ in 0..3 {
         if page.body.is_empty() {
             page = browser();
@@ -281,7 +281,7 @@ fn bad_names_and_unknown_requests() {
     check(&["-F", "note=x", &world.link("acme")], 400, "/problems/bad-request");
 }
 
-/// What is sent over HTTP/1.1 as it is, and the problem that comes back.
+/// Sends raw bytes over HTTP/1.1 and returns the problem.
 fn raw_problem(url: &str, bytes: &[u8], status: u16) -> Value {
     let mut raw = RawClient::connect(url);
     raw.send(bytes);
@@ -324,7 +324,7 @@ fn heads_that_are_not_http() {
         raw_problem(&url, head.as_bytes(), status);
         // A client that writes everything before it reads gets it too.
         raw_problem(&url, &[head.as_bytes(), &noise(3_000_000, 9)].concat(), status);
-        // So does one whose connection has served before: what goes out is of that request alone.
+        // So does a connection that has served before: the answer is about this request alone.
         let mut raw = RawClient::request("GET", &format!("{}/healthz", world.gateway.url), &[]);
         assert_eq!(raw.answer().unwrap().body, "ok\n");
         raw.send(head.as_bytes());
@@ -452,7 +452,7 @@ async fn bound_link_works_without_the_desk() {
     assert!(answer.headers["retry-after"].parse::<u32>().unwrap() > 0);
     world.sandbox.clear_faults().await;
     let id = receipt.json()["id"].as_str().unwrap().to_owned();
-    eventually_async("the ticket is told once the desk is back", async || {
+    eventually_async("the ticket has its note once the desk is back", async || {
         (tests::comments_naming(&world.sandbox.comments("1001").await, &id) == 1).then_some(())
     })
     .await;

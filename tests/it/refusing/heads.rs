@@ -165,7 +165,7 @@ fn empty_file_is_reported_as_empty() {
     let world = SHARED.world();
     let link = link(&world);
     for (method, url, headers) in ways(&link) {
-        // A creation says by its dialect that the file comes later.
+        // In this protocol, a creation announces that the file comes later.
         if url.ends_with("/uploads") {
             RawClient::request(method, &url, &headers).answer().unwrap().is(201).has("upload-offset", "0");
             continue;
@@ -230,7 +230,7 @@ fn request_target_is_never_truncated() {
     assert!(answer.json()["detail"].as_str().unwrap().contains("two slashes"), "{answer:?}");
 }
 
-/// One list, however many lines it comes in (RFC 9110 section 5.3).
+/// One list, however many lines it is split into (RFC 9110 section 5.3).
 #[test]
 fn list_headers_may_span_lines() {
     let world = SHARED.world();
@@ -300,7 +300,7 @@ fn contradicting_headers_are_refused() {
     ];
     ask("PATCH", &own, &tus, b"four").refuses(400, "/bad-request");
     ask("HEAD", &own, &[], b"").has("upload-offset", "0");
-    // The same words twice are one.
+    // The same value twice counts once.
     ask("PUT", &named, &["Content-Type: text/plain", "Content-Type: text/plain"], b"four").is(201);
 }
 

@@ -29,7 +29,7 @@ fn refusal_precedes_the_body_on_expect() {
         let answer = raw.answer().unwrap();
         assert_eq!(answer.status, status, "{url}: {answer:?}");
         assert!(!raw.continued, "{url}: not one byte is asked for");
-        // The same by curl, which says how much it sent. HTTP/2 has no such wait (RFC 9113 section 8.1).
+        // The same with curl, which reports how much it sent. HTTP/2 has no such wait (RFC 9113 section 8.1).
         let heads = [
             "--http1.1",
             "--expect100-timeout",
@@ -148,7 +148,7 @@ async fn disconnect_after_the_last_byte_completes() {
     for ticket in tickets {
         let upload = eventually("it arrives", || world.sandbox.listed(&ticket).pop());
         let id = upload["id"].as_str().unwrap().to_owned();
-        eventually_async("the ticket is told", async || {
+        eventually_async("the note is on the ticket", async || {
             (comments_naming(&world.sandbox.comments(&ticket).await, &id) == 1).then_some(())
         })
         .await;
@@ -325,13 +325,13 @@ fn oversized_heads_are_refused() {
         let mut raw = RawClient::connect(&url);
         let head = format!("PUT /u/x/bomb HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n{lines}\r\n");
         raw.send(head.as_bytes());
-        // Where the answer met bytes that nobody read, the connection may be reset before it is seen.
+        // If the answer meets unread bytes, the connection may be reset before the client sees it.
         if let Some(answer) = raw.answer() {
             assert!([400, 404, 431].contains(&answer.status), "{answer:?}");
         }
         drop(raw);
     }
-    // The bound is what `listen.rs` says, to the byte, however the head comes.
+    // The bound in `listen.rs` holds to the byte, however the head arrives.
     for (bytes, status) in [(32_768, 200), (32_769, 431), (100_000, 431)] {
         let begin = "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ";
         let head = format!("{begin}{}\r\n\r\n", "x".repeat(bytes - begin.len() - 4));
@@ -341,7 +341,7 @@ fn oversized_heads_are_refused() {
                 raw.send(piece);
             }
             let answered = raw.answer().map(|answer| answer.status);
-            // As above: a refusal may be lost on its way.
+            // As above: a refusal may be lost in transit.
             assert!(answered == Some(status) || answered.is_none() && status == 431, "{bytes} in {pieces}");
         }
     }
@@ -445,7 +445,7 @@ async fn slow_senders_leave_room_for_others() {
     assert_eq!(world.stored().await.len(), 47);
 }
 
-/// Nothing that is on its way to the bucket arrives: its partner has spent its share.
+/// Nothing reaches the bucket: its partner has used up its share.
 #[tokio::test]
 async fn exhausted_memory_is_503_before_the_body() {
     let world = World::embedded_with(&TIGHT);

@@ -127,7 +127,7 @@ fn rate_limit_says_when_to_retry() {
     }
     let token = format!("any:{}", slow.rsplit_once('/').unwrap().1);
     slowed_down(&curl(&["-u", &token, &format!("{}/u/-/", world.gateway.url)]));
-    // Whoever waits as told is served: curl does by itself.
+    // A client that waits as told is served; curl does so by itself.
     let refused = (0..1000).map(|_| curl(&[&quick])).find(|answer| answer.status == 429);
     let told = slowed_down(&refused.expect("the minute's requests are spent"));
     assert!((1..=3).contains(&told), "a twentieth of a minute, not {told} s");
@@ -174,14 +174,14 @@ async fn ticket_numbers_cannot_be_guessed() {
     let before = asked().await;
     for (ticket, calls) in [("424242", 1), ("424242", 1), ("424242", 1), ("2001", 2)] {
         assert_eq!(send(ticket).problem(), "/problems/unknown-ticket", "{ticket}");
-        // The note on 1002 may ask for its own ticket at the same time.
+        // The note on 1002 may look up its own ticket at the same time.
         let made = asked().await - before;
         assert!(
             (calls..=calls + 2).contains(&made),
             "a loop does not reach the desk: {made} calls after {ticket}"
         );
     }
-    // Another partner's ticket, known to the gateway by now, and one that nobody has are refused alike.
+    // Another partner's ticket, which the gateway knows by now, and a missing one get the same refusal.
     for ticket in ["424242", "2001", "777777"] {
         let wait = slowed_down(&send(ticket));
         assert!((1..=12).contains(&wait), "a fifth of a minute, not {wait} s");
@@ -212,7 +212,7 @@ async fn link_needs_an_open_ticket_of_its_partner() {
             "{shown}"
         );
     }
-    // A desk that is down keeps nobody from making one.
+    // While the desk is down, links can be created.
     let world = World::start();
     world
         .sandbox
@@ -301,7 +301,7 @@ async fn finished_key_is_answered_after_the_ticket_closed() {
     .await;
     let close = json!({"ticket": {"status": "closed"}});
     world.sandbox.desk("PUT", &format!("/tickets/{ticket}"), Some(close)).await;
-    // Whoever makes a link for it finds out.
+    // Creating a link for it fails.
     make(&world, &json!({"partner": "acme", "ticket": ticket}));
     let late = curl(&["-T", &world.path("late.log", b"late"), &format!("{link}/late.log")]);
     assert_eq!((late.status, late.problem().as_str()), (409, "/problems/ticket-closed"), "{late:?}");

@@ -15,7 +15,7 @@ fn resume(url: &str, dialect: &[&str], bytes: &[u8], to: usize) -> Answer {
         let offset: usize = told.header("upload-offset").parse().unwrap_or_else(|_| panic!("{told:?}"));
         let line = format!("Upload-Offset: {offset}");
         let answer = ask("PATCH", url, &[dialect, &[line.as_str()]].concat(), &bytes[offset..to]);
-        // What was cut may still be on its way to rest.
+        // Interrupted bytes may still be on their way to the store.
         (answer.status != 409).then_some(answer)
     })
 }
@@ -60,7 +60,7 @@ async fn curl_then_tus_then_ietf_draft() {
     // Each dialect says the same of it.
     ask("HEAD", &url, TUS, b"").is(200).has("upload-offset", "26000000");
     ask("HEAD", &named, &[], b"").is(204).has("upload-complete", "?1").has("upload-offset", "26000000");
-    eventually_async("the ticket is told", async || {
+    eventually_async("the note is on the ticket", async || {
         (comments_naming(&world.sandbox.comments(&ticket).await, id) > 0).then_some(())
     })
     .await;

@@ -59,7 +59,7 @@ fn digest_of_a_range_is_not_the_files() {
     ask("PUT", &url, &[last, &wrong], &bytes[12..]).refuses(422, "/problems/digest-mismatch");
     let done = ask("PUT", &url, &[last, &content_digest(&bytes[12..])], &bytes[12..]).is(201).json();
     assert_eq!(done["sha256"], sha256(&bytes));
-    // The same in trailers, where nothing is computed of a piece.
+    // The same in trailers, where no digest of a range is computed.
     let url = format!("{link}/trailers.bin");
     let digest = |bytes: &[u8]| format!("{}\r\n", content_digest(bytes));
     let open = chunked(&url, &[first], &bytes[..12], &digest(&bytes[..12]));

@@ -194,7 +194,7 @@ async fn committed_bytes_survive_and_one_note_is_written() {
     let done = resume(&world, &url, &bytes, at);
     assert_eq!((done.status, &done.json()["sha256"]), (201, &json!(sha256(&bytes))), "{done:?}");
     let id = done.json()["id"].as_str().unwrap().to_owned();
-    eventually_async("the ticket is told once", async || {
+    eventually_async("the ticket has one note", async || {
         (comments_naming(&world.sandbox.comments("1001").await, &id) == 1).then_some(())
     })
     .await;

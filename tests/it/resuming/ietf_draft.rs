@@ -16,7 +16,7 @@ static SHARED: Shared =
     Shared::with(&["link_open_uploads = 1000", "max_upload_bytes = 50000000", "memory_bytes = 1073741824"]);
 
 const PART: &str = "Content-Type: application/partial-upload";
-/// Makes the gateway say when it has begun to take a body, so that what comes next comes later.
+/// Makes the gateway announce that it reads the body, so that the next request comes later.
 const AWAITED: &str = "Expect: 100-continue";
 const WHOLE: &str = "Upload-Complete: ?1";
 const OPEN: &str = "Upload-Complete: ?0";
@@ -265,7 +265,7 @@ const CREATION: &[Row] = &[
         ] {
             ask(method, url, headers, TEN).is(status).has("upload-complete", "?0");
         }
-        // What is no creation and no append is not signed so, nor what speaks another protocol.
+        // Answers to anything but a creation or an append carry no such header, nor do other protocols'.
         ask("GET", &format!("{url}x"), &["Upload-Draft-Interop-Version: 8"], b"")
             .is(404)
             .lacks("upload-complete");

@@ -17,7 +17,7 @@ static SHARED: Shared =
 static SHORT: Shared = Shared::with(&["resume_window = \"2s\"", "link_open_uploads = 1000"]);
 
 const TUS: &str = "Tus-Resumable: 1.0.0";
-/// Makes the gateway say when it has begun to take a body, so that what comes next comes later.
+/// Makes the gateway announce that it reads the body, so that the next request comes later.
 const AWAITED: &str = "Expect: 100-continue";
 const BYTES: &str = "Content-Type: application/offset+octet-stream";
 
@@ -264,7 +264,7 @@ const CORE: &[Row] = &[
         let url = bench.ten();
         patch(&url, 0, &[], b"0123456789x").refuses(400, "inconsistent-upload-length");
         head(&url).is(200).has("upload-offset", "0");
-        // Also where nobody can know it before.
+        // Also if the length is unknown.
         let mut raw = RawClient::request(
             "PATCH",
             &url,

@@ -83,7 +83,7 @@ fn trailer_is_compared() {
     for (trailer, status, said) in [
         (format!("Repr-Digest: sha-256=:{right}:"), 201, json!(["sha-256"])),
         (format!("Content-Digest: sha-256=:{right}:"), 201, json!(["sha-256"])),
-        // Nothing was computed but SHA-256: what is not compared is not said to be.
+        // Only SHA-256 was computed; nothing else is reported as checked.
         ("Repr-Digest: md5=:AAAAAAAAAAAAAAAAAAAAAA==:".to_owned(), 201, json!([])),
         ("X-Other: 1".to_owned(), 201, json!([])),
         (format!("Repr-Digest: sha-256=:{wrong}:"), 422, json!("/problems/digest-mismatch")),
@@ -156,7 +156,7 @@ async fn side_file_sent_after_is_compared() {
             (422, "/problems/digest-mismatch"),
             "{refused:?}"
         );
-        // The file stays; support is told once, and its note stands alone.
+        // The file stays; support gets one note about it.
         let id = file["id"].as_str().unwrap();
         eventually_async("the mismatch is on the ticket", async || {
             let comments = world.sandbox.comments(&ticket).await;
@@ -176,7 +176,7 @@ async fn side_file_sent_after_is_compared() {
         let taken = send(&world, &link, &format!("dump.bin.{suffix}"), right.as_bytes(), &[]);
         assert_eq!(taken.status, 201, "{taken:?}");
         assert_eq!(state_of(&link, &file)["checked"], json!([algorithm]));
-        eventually_async("everything is told", async || {
+        eventually_async("all notes are written", async || {
             (world.metric("weighbridge_jobs_waiting") == 0.0).then_some(())
         })
         .await;
@@ -204,7 +204,7 @@ async fn side_file_sent_meanwhile_is_compared() {
         assert_eq!(send(&world, &link, &format!("mid.bin.{suffix}"), wrong.as_bytes(), &[]).status, 201);
         let done = curl(&["-H", "Content-Range: bytes 100000-299999/300000", "-T", &rest, &url]);
         if suffix == "sha256" {
-            // It was computed as the file came: nothing of it rests yet.
+            // Computed while the file arrived: none of it is durable yet.
             assert_eq!(
                 (done.status, done.problem().as_str()),
                 (422, "/problems/digest-mismatch"),
@@ -221,7 +221,7 @@ async fn side_file_sent_meanwhile_is_compared() {
             (marks.count() == 1).then_some(())
         })
         .await;
-        // Who sends it again for a terminal or a page is told, too; the next file of the name is free.
+        // A retry that asks for text or a page gets the mismatch, too; the next file of the name is free.
         let (file, url) = (world.path("mid.bin", &bytes), format!("{link}/"));
         for accept in ["Accept: */*", "Accept: text/html"] {
             let again = curl_raw(&["-H", accept, "-T", &file, &url], Stdio::null());
@@ -282,7 +282,7 @@ fn windows_side_files_are_compared() {
         );
         let taken = send(&world, &on, "a.log", &right, &[]);
         assert_eq!((taken.status, &taken.json()["checked"]), (201, &json!(["sha-256"])), "{shown}");
-        // The same sent after its file.
+        // The same digest, sent after its file.
         let on = link(&world);
         assert_eq!(send(&world, &on, "a.log", &right, &[]).status, 201);
         assert_eq!(send(&world, &on, "a.log.sha256", &bad, &[]).status, 422, "{shown}");
@@ -290,7 +290,7 @@ fn windows_side_files_are_compared() {
     }
 }
 
-/// A digest that is cut off, or of another hash: the sender means it to be compared, and hears that it is not.
+/// A truncated digest, or one of another algorithm: the sender wants it compared and is told that it is not.
 #[test]
 fn unusable_side_file_is_refused() {
     let world = SHARED.world();

@@ -65,7 +65,7 @@ fn unusable_names_are_refused_before_the_body() {
     let world = SHARED.world();
     let long = encoded(&"x".repeat(256));
     let long_in_bytes = encoded(&"é".repeat(128));
-    // 3 bytes as sent, 6 after normalisation: the limit is on what is kept.
+    // 3 bytes as sent, 6 after normalization: the limit is on the stored name.
     let grows = encoded(&"\u{0958}".repeat(80));
     let file = world.path("big", &vec![7; 3_000_000]);
     for segment in [

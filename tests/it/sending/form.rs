@@ -16,7 +16,7 @@ fn part(disposition: &str, bytes: &[u8]) -> Vec<u8> {
     [head.as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// Posts these bytes as a form of unknown length; `end` says that nothing more comes.
+/// Posts these bytes as a form of unknown length; `end` ends the body.
 fn post(url: &str, boundary: &str, bytes: &[u8], end: bool) -> Answer {
     let content_type = format!("Content-Type: multipart/form-data; boundary={boundary}");
     let mut raw = RawClient::request("POST", url, &[&content_type, "Transfer-Encoding: chunked"]);
@@ -217,7 +217,7 @@ fn too_many_fields_keep_earlier_files() {
     assert!(uploads[..50].iter().all(|upload| upload["size"] == 1), "{answer:?}");
 }
 
-/// What is not read behind it makes no second file of it.
+/// Unread data behind it makes no second file.
 #[test]
 fn refused_large_file_gets_its_own_problem() {
     let world = SHARED.world();
@@ -246,7 +246,7 @@ fn refused_form_is_drained() {
     }
 }
 
-/// What is kept of a form's fields does not grow with what is sent: names above all, which are said again in the answer.
+/// The memory for a form's fields does not grow with the request, above all for names, which the answer repeats.
 #[test]
 fn overlong_names_are_shortened_in_errors() {
     let world = SHARED.world();
@@ -280,7 +280,7 @@ fn overlong_names_are_shortened_in_errors() {
             (&"first.log".into(), &5.into()),
             "{answer:?}"
         );
-        // What stands before headers that cannot be read may not be all of its file.
+        // Bytes before unreadable headers may not be the whole file.
         assert_eq!(
             (&uploads[1]["name"], &uploads[1]["status"]),
             (&"last.log".into(), &400.into()),

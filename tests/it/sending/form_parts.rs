@@ -104,7 +104,7 @@ fn data_after_the_form_is_reported() {
     assert!(uploads[1]["detail"].as_str().unwrap().contains("was not stored"), "{answer:?}");
 }
 
-/// What became of a part that stands beside a good file.
+/// The outcome of a part beside a good file.
 #[derive(Debug)]
 enum Fate {
     /// Stored under a name that begins so.

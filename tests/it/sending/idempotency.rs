@@ -9,9 +9,9 @@ use tests::{
 
 static SHARED: Shared = Shared::with(&[]);
 
-/// How often the ticket is told of the upload, once it is told at all.
+/// How many comments name the upload, once there is one.
 async fn told(world: &World, ticket: &str, id: &str) -> usize {
-    eventually_async("the ticket is told", async || {
+    eventually_async("the note is on the ticket", async || {
         Some(comments_naming(&world.sandbox.comments(ticket).await, id)).filter(|times| *times > 0)
     })
     .await
@@ -118,7 +118,7 @@ async fn dropped_copy_answers_with_the_first_receipt() {
         world.gateway.sweep();
         assert_eq!(objects(&world, name).await, 1);
         ask("GET", url, &[], b"").is(200);
-        // With the first its receipt goes, whichever address is deleted.
+        // Deleting either address deletes the receipt of the first.
         ask("DELETE", if name == "copy.log" { url } else { &own }, &[], b"").is(204);
         for gone in [url, &own] {
             ask("GET", gone, &[], b"").refuses(410, "/upload-gone");
@@ -160,7 +160,7 @@ fn finished_key_is_answered_without_the_body() {
     let again = send(&[]);
     assert_eq!((again.status, again.json()["id"].clone()), (201, first.json()["id"].clone()));
     assert_eq!(again.headers["location"], first.headers["location"]);
-    // The length alone is announced, and no byte follows: the answer comes all the same.
+    // Only the length is declared and no byte follows: the answer arrives anyway.
     for expect in [&["Expect: 100-continue"][..], &[]] {
         let headers = [&["Idempotency-Key: k-1", "Content-Length: 2000000"], expect].concat();
         let mut raw = RawClient::request("PUT", &url, &headers);
@@ -294,7 +294,7 @@ fn creation_with_a_key_happens_once() {
         ask("PUT", &own, &["Upload-Offset: 4"], b"456789").is(201);
         ask("POST", &url, creation, b"").is(201).has("location", &own).has("upload-offset", "10");
     }
-    // One that brings the whole file is not done before it has come.
+    // A request with the whole file is not done before the file has arrived.
     let (whole, bytes) = (["Upload-Complete: ?1", "Idempotency-Key: whole"], noise(1000, 8));
     break_off("PUT", &format!("{}/whole.bin", world.link("acme")), &whole, 1000, &bytes[..500]);
     let done = ask("PUT", &format!("{}/whole.bin", world.link("acme")), &whole, &bytes).is(201);

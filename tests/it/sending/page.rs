@@ -48,7 +48,7 @@ fn works_under_any_address() {
         };
         let page = ask(&[], &opened);
         assert_eq!(leads(&page.body, "action", &opened), [own.as_str()], "{opened}: {page:?}");
-        // A form may be sent to the address without a slash, too.
+        // A form may be posted to the address without a slash, too.
         for target in [own.as_str(), own.trim_end_matches('/')] {
             let file = format!("file=@{}", world.path("a.log", target.as_bytes()));
             let answer = ask(&["-F", &file], target);
@@ -82,7 +82,7 @@ fn printed_commands_work() {
         let commands = commands(&link);
         assert_eq!(commands.len(), 4, "{commands:?}");
         for command in commands {
-            // A link that is not bound asks for the number of the ticket. On Windows it is curl, too.
+            // An unbound link asks for the ticket number. On Windows it is curl, too.
             let command = command.replace("NUMBER", ticket).replace("curl.exe ", "curl ");
             let ran = world
                 .sandbox
@@ -102,7 +102,7 @@ fn printed_commands_work() {
     }
 }
 
-/// The page of an upload that is not complete says how far it is, until when it may be resumed, and how: what it prints does.
+/// The page of an incomplete upload shows its progress, its expiry and how to resume it; the printed command works.
 #[test]
 fn unfinished_upload_page_shows_how_to_resume() {
     let world = World::start();
@@ -139,7 +139,7 @@ fn unfinished_upload_page_shows_how_to_resume() {
         assert!(!page.body.contains("Status 200"), "{}", page.body);
         run(&commands(&location)[at], name);
     }
-    // Nobody has said how long it will be, and nothing of it has come.
+    // Its length is unknown, and nothing has arrived.
     let url = format!("{}/uploads", world.link("acme"));
     let headers = [
         "Upload-Complete: ?0",

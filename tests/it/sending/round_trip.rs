@@ -15,7 +15,7 @@ async fn file_goes_in_and_support_gets_it() {
     let id = receipt["id"].as_str().unwrap();
     let bucket = sandbox.bucket(None).await;
     assert!(objects(&bucket).await.contains(&format!("1001/{id}/a b.log")));
-    eventually_async("the ticket is told", async || {
+    eventually_async("the note is on the ticket", async || {
         let comments = sandbox.comments("1001").await;
         (tests::comments_naming(&comments, id) == 1).then_some(())
     })

@@ -50,7 +50,7 @@ impl<'w> Sender<'w> {
         Self { world, shell, folder, script: text }
     }
 
-    /// What it says to the gateway goes over this line.
+    /// Sends its requests through this proxy.
     fn over(mut self, line: &FlakyProxy) -> Self {
         self.script = self.script.replace(self.world.gateway.address(), &line.address);
         self
@@ -95,7 +95,7 @@ impl<'w> Sender<'w> {
     /// Runs it until the line has fallen silent, then kills it and everything it started. Answers the upload's address.
     fn run_and_kill(&self, line: &FlakyProxy, file: &str) -> String {
         let mut child = self.command(&[file]).process_group(0).stderr(Stdio::null()).spawn().unwrap();
-        eventually("the line is silent", || (line.broken() == 1).then_some(()));
+        eventually("the connection is silent", || (line.broken() == 1).then_some(()));
         kill_group(&mut child);
         let state = fs::read_to_string(self.folder.join(format!(".{file}.weighbridge"))).unwrap();
         let id = state.split(' ').next().unwrap();
@@ -104,7 +104,7 @@ impl<'w> Sender<'w> {
         address
     }
 
-    /// What lies in its folder.
+    /// The content of its folder.
     fn left(&self) -> Vec<String> {
         let entries = fs::read_dir(&self.folder).unwrap();
         let mut names: Vec<_> =
@@ -207,7 +207,7 @@ fn ten_disconnects_lose_nothing() {
         let id = check(&world, &output, &name, &bytes).await;
         assert_eq!(line.broken(), 10, "{shell} {after:?}: {}", printed(&output));
         assert_eq!(sender.left(), [name.as_str()]);
-        eventually_async("the ticket is told once", async || {
+        eventually_async("the ticket has one note", async || {
             (comments_naming(&world.sandbox.comments("1001").await, &id) == 1).then_some(())
         })
         .await;
@@ -246,7 +246,7 @@ async fn stopped_script_says_how_to_resume() {
         fs::create_dir(&notes).unwrap();
         let mut command = sender.command(&["stopped.bin"]);
         let child = command.env("TMPDIR", &notes).stderr(Stdio::piped()).spawn().unwrap();
-        eventually("the line is silent", || (line.broken() == 1).then_some(()));
+        eventually("the connection is silent", || (line.broken() == 1).then_some(()));
         assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
         // Standard error ends only when curl has ended, too.
         let output = child.wait_with_output().unwrap();
@@ -313,7 +313,7 @@ async fn waits_for_an_unreachable_gateway() {
     world.gateway.restart();
     let output = child.wait_with_output().unwrap();
     check(&world, &output, "waits.log", &bytes).await;
-    // One that never comes is not waited for without end.
+    // It does not wait forever for one that never answers.
     world.gateway.kill();
     let output = command.env("WEIGHBRIDGE_PATIENCE", "0").stderr(Stdio::piped()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));

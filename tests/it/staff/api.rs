@@ -26,7 +26,7 @@ fn id(receipt: &Value) -> String {
 }
 
 async fn delivered(sandbox: &Sandbox, id: &str) -> Value {
-    eventually_async("the delivery is settled", async || {
+    eventually_async("the delivery is finished", async || {
         let upload = sandbox.staff(&format!("/uploads/{id}"), &[]).json();
         (upload["delivery"] != "pending").then_some(upload)
     })
@@ -331,7 +331,7 @@ async fn content_is_always_an_attachment() {
     }
 }
 
-/// Whoever ends an upload that is on its way is in the audit, and its sender hears that it is gone.
+/// Ending a running upload is audited, and its sender is told.
 #[tokio::test]
 async fn deleting_a_running_upload_ends_it() {
     let World { gateway, sandbox } = World::start();
@@ -401,7 +401,7 @@ async fn removed_upload_is_gone_everywhere() {
     let removal = audit.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let removal = removal.into_iter().find(|entry| entry["action"] == "upload.remove").unwrap();
     assert!(removal["actor"].as_str().unwrap().starts_with("staff:"), "{removal}");
-    // The same file is a new one now.
+    // The same file is now a new one.
     let again = id(&sandbox.sent(&link, "wrong.bin", &bytes));
     assert_ne!(again, upload);
 }

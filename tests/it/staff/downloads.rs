@@ -10,7 +10,7 @@ use tests::{RawClient, Sandbox, Transport, World, curl, eventually, noise, sha25
 const TIGHT: [&str; 3] =
     ["memory_bytes = 33554432", "max_upload_bytes = 1000000000", "header_timeout = \"4s\""];
 
-/// The address of a file's content, and the header line that is allowed to fetch it.
+/// The URL of a file's content, and the header that authorizes the download.
 fn content(world: &World, bytes: &[u8]) -> (String, String) {
     let receipt = world.sandbox.sent(&world.link("globex"), "large.bin", bytes);
     let id = receipt["id"].as_str().unwrap();
@@ -35,7 +35,7 @@ fn stalled_readers_are_charged_and_closed() {
     let refused = curl(&["-H", &token, &url]);
     assert_eq!((refused.status, refused.problem().as_str()), (503, "/problems/unavailable"), "{refused:?}");
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
-    // Beside what is charged: the connections, and what the allocator keeps.
+    // Not charged: the connections, and the allocator's reserve.
     let grown = world.gateway.peak_rss_bytes().saturating_sub(before);
     assert!(grown < 24 << 20, "{} MiB", grown >> 20);
     eventually("stalled ones end", || (used() == 0.0).then_some(()));
@@ -59,7 +59,7 @@ fn pausing_reader_gets_the_right_bytes() {
         std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
         let mut got = vec![0; 3_000_000];
         stream.read_exact(&mut got).unwrap();
-        // Longer than a bucket is kept waiting: what comes after it is asked for again.
+        // Longer than a bucket connection may idle, so the rest is requested again.
         std::thread::sleep(Duration::from_secs(8));
         stream.read_to_end(&mut got).unwrap();
         let body = got.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 4;

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 use tests::{Sandbox, World, curl_command, eventually, noise, printed, program, sha256};
 
-/// What is different about the environment of one run.
+/// The changes to the environment of one run.
 type Change = fn(&mut Command) -> &mut Command;
 
 fn id(receipt: &Value) -> String {
@@ -209,7 +209,7 @@ async fn local_file_is_compared_with_its_receipt() {
     let good = sandbox.file("good", "core.bin", &bytes);
     let damaged = sandbox.file("damaged", "core.bin", &bytes[1..]);
     let stranger = sandbox.file("stranger", "other.bin", b"other");
-    // The same file again is answered with the same receipt, as the text that curl shows.
+    // The same file again gets the same receipt, as curl shows it.
     let answer = sandbox.scratch().join("receipt.txt");
     let (answer, link) = (answer.to_str().unwrap(), format!("{}/", sandbox.link("acme")));
     let arguments = ["-sS", "--fail-with-body", "-T", good.to_str().unwrap(), "-o", answer, &link];

@@ -12,7 +12,7 @@ use tests::{
 };
 use tokio::net::{TcpSocket, TcpStream};
 
-/// A gateway with so many places, spoken to by HTTP/1.1 without TLS unless the test does something else.
+/// A gateway with this many connections, over plain HTTP/1.1 unless the test says otherwise.
 fn few(places: i64, change: impl FnOnce(&mut toml::Table)) -> (Sandbox, Gateway) {
     let sandbox = Sandbox::start().over(Transport::Http1);
     let gateway = sandbox.gateway_with(|config| {
@@ -197,7 +197,7 @@ async fn stranger_gets_a_small_http2_window() {
             held.push(wire);
         }
         assert_eq!(world.metric("weighbridge_memory_used_bytes"), 0.0);
-        // Whoever names a link gets more.
+        // Naming a link gets more.
         let mut wire = H2Connection::connect(&world.gateway.url, &[]).await;
         let put = head("PUT", &format!("{}/a", world.link("acme")), &[]);
         assert!(wire.send(&frame(kind::HEADERS, flag::END_HEADERS, 1, &put)).await);

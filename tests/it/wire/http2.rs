@@ -42,7 +42,7 @@ async fn send(stream: &mut h2::SendStream<Bytes>, bytes: &[u8]) {
 #[test]
 fn early_answer_ends_with_no_error() {
     side_by_side(2, &HTTP2, async |&transport| {
-        // A client that writes first is heard for a while; one that waits is told that it may stop.
+        // A client that writes first is read for a while; one that waits is told to stop.
         let world = World::over(transport, &["discard_time = \"1s\""]);
         let small =
             world.gateway.make_link(&["--partner", "acme", "--ticket", "1002", "--max-bytes", "1000"]);
@@ -53,7 +53,7 @@ fn early_answer_ends_with_no_error() {
             (format!("{small}/a"), 100_000, 413),
         ] {
             let (answer, mut body) = client.send_request(request(Method::PUT, &url), false).unwrap();
-            // The other side may have said enough before all is sent.
+            // The other side may have answered before everything is sent.
             body.reserve_capacity(sent);
             let _ = body.send_data(vec![1; sent].into(), false);
             let mut answer = answer.await.unwrap();
@@ -148,7 +148,7 @@ fn idle_connection_is_closed() {
             assert_eq!(goaway.expect("it is told").error(), 0, "NO_ERROR");
         }
         assert!(begun.elapsed() < 3 * idle + SLACK, "{:?}", begun.elapsed());
-        // One that is in use stays, however long it takes.
+        // A connection in use stays, however long it takes.
         let mut client = h2_client(&world.gateway.url).await;
         let url = format!("{}/slow.bin", world.link("acme"));
         let (answer, mut body) = client.send_request(request(Method::PUT, &url), false).unwrap();

@@ -10,18 +10,18 @@ use serde_json::json;
 use tests::h2_frames::{Frame, H2Connection, flag, frame, h2_client, head, kind};
 use tests::{Answer, RawClient, Sandbox, Transport, World, curl, eventually, noise, sha256, side_by_side};
 
-/// The smallest memory, of which two HTTP/2 connections have large windows; and little patience.
+/// The smallest memory, enough for large windows on two HTTP/2 connections, and short timeouts.
 const LIMITS: [&str; 3] =
     ["memory_bytes = 33554432", "max_upload_bytes = 1000000000", "header_timeout = \"1s\""];
 const MEMORY_BYTES: u64 = 33_554_432;
-/// What a gateway may take beside its budget, as the operator's manual says.
+/// Memory beyond the budget that the operator's manual allows.
 const ALLOWANCE_BYTES: u64 = 128 << 20;
 /// An abuser's connection ends in less: 2.5 times the idle time, on a loaded machine.
 const END_MAX: Duration = Duration::from_secs(25);
 /// More frames than any limit lets pass.
 const MANY: u32 = 20_000;
 
-/// Sends a file over HTTP/1.1 in the background: no abuse of HTTP/2 windows may be felt there.
+/// Sends a file over HTTP/1.1 in the background, where abuse of HTTP/2 must not be noticed.
 fn honest(world: &World, bytes: &[u8]) -> JoinHandle<Answer> {
     let path = world.path("honest.bin", bytes);
     let url = format!("{}/", world.link("acme"));
@@ -84,7 +84,7 @@ fn rapid_resets() {
 
 #[test]
 fn disconnect_right_after_the_request() {
-    // Each at another moment of its request's beginning: no upload may stay behind that nobody ends.
+    // Each at another stage of its request: no upload may be left open.
     abused(async |world| {
         for n in 0..60 {
             let block = head("PUT", &format!("{}/left{n}", world.link("globex")), &[]);
@@ -170,7 +170,7 @@ fn oversized_header_list_is_refused() {
 #[test]
 fn empty_and_tiny_data_frames() {
     abused_on(Sandbox::start_embedded, async |world| {
-        // Storage that hangs: nobody reads the body.
+        // The store hangs, so nobody reads the body.
         let slow = json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 1000, "times": 0});
         world.sandbox.fault(slow).await;
         let block = head("PUT", &format!("{}/tiny", world.link("globex")), &[]);
@@ -178,7 +178,7 @@ fn empty_and_tiny_data_frames() {
             let mut wire = H2Connection::connect(&world.gateway.url, &[]).await;
             assert!(wire.send(&begin(1, &block)).await);
             let many = frame(kind::DATA, 0, 1, payload).repeat(10_000);
-            // What is read at once is a slow body; what is not is ended before it takes much.
+            // A body that is read at once is merely slow; others are ended before they use much.
             let mut sent = 0_u32;
             while sent < 200 && wire.send(&many).await {
                 sent += 1;
@@ -229,7 +229,7 @@ fn answers_nobody_reads() {
         let token = format!("Bearer {}", world.sandbox.text("/staff_token"));
         let page = head("GET", &world.link("acme"), &[("accept", "text/html")]);
         let fetch = head("GET", &content, &[("authorization", &token)]);
-        // SETTINGS_INITIAL_WINDOW_SIZE (4) of nothing at all, and one that is soon full.
+        // SETTINGS_INITIAL_WINDOW_SIZE (4) of zero, and one that is soon full.
         let unread = async |window: u32, block: &[u8]| {
             let mut wire = H2Connection::connect(&world.gateway.url, &[(4, window)]).await;
             let ends = flag::END_HEADERS | flag::END_STREAM;

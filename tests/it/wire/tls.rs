@@ -90,7 +90,7 @@ fn old_tls_versions_are_refused() {
     // Who refused: an alert of ours (21), fatal (2), protocol_version (70), to a hello that asks for TLS 1.1 alone.
     let mut hello = client_hello();
     let versions = hello.windows(2).position(|bytes| bytes == [0, 43]).unwrap();
-    // The extension `supported_versions` under a number that nobody knows, and the old field says 1.1.
+    // `supported_versions` under an unknown number, while the old field says 1.1.
     hello[versions..versions + 2].copy_from_slice(&[0xfa, 0xfa]);
     hello[9..11].copy_from_slice(&[3, 2]);
     let mut stream = connect(&world);
@@ -117,7 +117,7 @@ fn endless_handshakes_time_out() {
             })
             .collect();
     let idle: Vec<_> = (0..500).map(|_| connect(&world)).collect();
-    // They have taken no window: HTTP/2 is there for whoever asks.
+    // They have used no window: HTTP/2 is available to others.
     let file = world.path("busy.bin", &noise(9_000_000, 3));
     let answer =
         curl(&["-o", "/dev/null", "-w", "%{http_version}", "-T", &file, &format!("{}/", world.link("acme"))]);
@@ -149,7 +149,7 @@ async fn changed_certificate_is_used_without_a_restart() {
     let chain_of = |pem: &str| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
     let write = |name: &str, pem: &str| std::fs::write(world.sandbox.tls_file(name), pem).unwrap();
     let begin = served(&world);
-    // A connection that is open stays.
+    // An open connection stays.
     let mut kept = RawClient::request("GET", &format!("{}/healthz", world.gateway.url), &[]);
     assert_eq!(kept.answer().unwrap().status, 200);
 
@@ -177,7 +177,7 @@ async fn changed_certificate_is_used_without_a_restart() {
     let before = said(refused);
     eventually("the missing file is reported", || (said(refused) > before).then_some(()));
     assert!(served(&world) == second);
-    // Whoever opens a pipe waits for its other end.
+    // Opening a pipe blocks until its other end is open.
     let before = said(refused);
     assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
     eventually("the pipe is reported", || (said(refused) > before).then_some(()));
@@ -239,7 +239,7 @@ fn config_check_reports_a_bad_certificate_pair() {
     }
 }
 
-/// A client that does not know the authority goes no further, and one that asks for another protocol is told.
+/// A client that does not trust the authority stops, and one that offers another protocol is told.
 #[test]
 fn unknown_alpn_protocol_is_refused() {
     let world = IMPATIENT.world();

@@ -65,7 +65,7 @@ fn early_refusals() {
         ] {
             let refused = curl(&["--expect100-timeout", "60", "-T", &file, &url]);
             assert_eq!((refused.status, refused.problem().as_str()), (status, kind), "{refused:?}");
-            // HTTP/2 has no reason to wait; the answer still comes while the client is writing, and stops it.
+            // HTTP/2 has no reason to wait; the answer still arrives while the client is writing, and stops it.
             let heads = ["-H", "Expect:", "-o", "/dev/null", "-w", "%{size_upload}"];
             let sent = curl(&[&heads[..], &["-T", &file, &url]].concat());
             assert_eq!(sent.status, status, "{sent:?}");

@@ -6,7 +6,7 @@ use tests::{Gateway, Sandbox, curl, eventually, noise};
 
 use super::{Setting, is_unavailable};
 
-/// No file of the gateway may grow: what its ledger writes is refused as a disk that is full refuses it.
+/// No file of the gateway may grow, so writes to its ledger fail as on a full disk.
 fn limit(gateway: &Gateway, bytes: &str) {
     let limited = Command::new("prlimit")
         .args([format!("--pid={}", gateway.pid()), format!("--fsize={bytes}:unlimited")])
@@ -27,7 +27,7 @@ async fn full_disk_keeps_acknowledged_bytes() {
     let created = setting.sandbox.send(&setting.sandbox.link("acme"), "new.bin", b"new");
     is_unavailable(&created);
     assert_eq!(curl(&["-I", &own]).offset(), 10_000_000);
-    // Whoever sends requests here hears of it, at either address, and that a restart would not help.
+    // Readiness reports it, at either address, and that a restart would not help.
     let operations = setting.sandbox.text("/metrics").replace("/metrics", "");
     let addresses = [&setting.gateway.url, &operations];
     for address in addresses {

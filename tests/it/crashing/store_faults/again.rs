@@ -36,7 +36,7 @@ async fn failed_last_put_keeps_acknowledged_bytes() {
     setting.arrived(&done, &bytes).await;
 }
 
-/// A client whose patience ended sends the last bytes once more, while they are being stored: they arrive, and it is told so.
+/// A client sends the last bytes again while they are being stored: the file is complete, and the client gets the receipt.
 #[tokio::test]
 async fn retry_during_the_last_part_gets_the_receipt() {
     let setting = Setting::start();

@@ -56,7 +56,7 @@ async fn corruption_is_503_and_reported_to_operators() {
             .await;
         for _ in 0..2 {
             let at = offset();
-            // Some more, that rests as a piece of its own; or all.
+            // Some more, stored as a separate piece; or all of it.
             let to = if operation == "PutObject" { at + 100_000 } else { bytes.len() };
             patch(at, to).refuses(503, "/problems/unavailable").has("upload-offset", &offset().to_string());
             assert!(offset() >= durable, "{operation}");

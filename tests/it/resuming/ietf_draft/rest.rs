@@ -92,9 +92,9 @@ pub(super) const ROWS: &[Row] = &[
                 assert!(older.send(&file[..9_000_000]));
                 until_offset(&url, &[], part);
                 let told: usize = ask(method, &url, &[NEWEST], b"").header("upload-offset").parse().unwrap();
-                // Also what is less than a part is kept.
+                // A rest smaller than a part is kept, too.
                 assert!((part + 1..=9_000_000).contains(&told), "{told}");
-                // What the older one still brings moves nothing.
+                // Bytes that the older request still sends change nothing.
                 older.send(&file[9_000_000..17_000_000]);
                 is_receipt(patch(&url, told, &[WHOLE], &file[told..]), &file);
                 assert!(older.answer().is_none_or(|answer| answer.status == 409));
