@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 const PART_BYTES: u64 = 8 << 20;
 /// Four parts on their way and one being gathered.
 const IN_FLIGHT_BYTES: u64 = 5 * PART_BYTES;
-/// What lies in the socket buffers of sender and gateway, at most: the kernel's default limits.
+/// The most that the socket buffers of sender and gateway hold: the kernel's default limits.
 const SOCKETS_BYTES: u64 = 10 << 20;
 /// Beside the byte budget.
 const ALLOWANCE_BYTES: u64 = 100 << 20;

@@ -133,7 +133,7 @@ secret_access_key = "bench-secret"
     Ok(Gateway { binary, config, address, link })
 }
 
-/// The upload link in what `link create` printed, whatever stands around it.
+/// Finds the upload link in the output of `link create`.
 fn find_link(answer: &str, address: &str) -> Option<String> {
     let start = answer.find(&format!("http://{address}/u/"))?;
     let link: &str =

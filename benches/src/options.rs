@@ -1,4 +1,4 @@
-//! What may stand after `cargo bench -p benches --`.
+//! The options after `cargo bench -p benches --`.
 
 use anyhow::{Context, bail};
 

@@ -46,7 +46,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself; either way there is nobody to tell.
+        // It may have ended by itself; either way there is nothing to report.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

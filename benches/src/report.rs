@@ -1,4 +1,4 @@
-//! Figures of all runs, as a table for people and as JSON for comparisons; and what is sent.
+//! The figures of all runs, as a table for people and as JSON for comparisons; also writes the content to send.
 
 use std::{
     env,

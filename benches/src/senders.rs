@@ -66,7 +66,7 @@ fn start(file: &Path, length: Length, url: &str) -> anyhow::Result<Sender> {
 impl Sender {
     fn finish(mut self) -> anyhow::Result<()> {
         let child = self.curl.child();
-        // Answers are short: one pipe after the other cannot block.
+        // Answers are short, so reading one pipe after the other cannot block.
         let answer = read_all(child.stdout.take());
         let complaint = read_all(child.stderr.take());
         let status = child.wait().context("wait for curl")?;
@@ -98,7 +98,7 @@ impl Cut {
         Ok(Self { curl: Process::start(curl.arg("-T").arg(file).arg(url))? })
     }
 
-    /// Waits for its end and answers how many bytes it had sent.
+    /// Waits for its end and returns how many bytes it sent.
     pub fn sent(mut self) -> anyhow::Result<u64> {
         let text = self.end()?;
         let sent = text.rsplit(' ').next().and_then(|sent| sent.trim().parse().ok());
@@ -137,7 +137,7 @@ pub fn offset(url: &str) -> anyhow::Result<u64> {
     Ok(found.unwrap_or(0))
 }
 
-/// The same of many whose senders have left, when none moves any more.
+/// Waits until no offset moves any more, and returns all offsets.
 pub fn settled_offsets(urls: &[String]) -> anyhow::Result<Vec<u64>> {
     let all = || urls.iter().map(|url| offset(url)).collect::<anyhow::Result<Vec<_>>>();
     let mut before = all()?;

@@ -1,4 +1,4 @@
-//! Faults on demand: rules say which calls of which service go wrong, how, and how often.
+//! Faults on demand: rules say which calls of which service fail, how, and how often.
 //! Invariant: a rule acts on exactly the calls it says, in the order they arrive, and `hit` counts it when the harm begins.
 
 pub(crate) mod control;
@@ -27,7 +27,7 @@ pub enum Service {
 pub enum Kind {
     /// No answer, call not performed.
     Reset,
-    /// An answer of our choice, call not performed.
+    /// An answer of the rule's choice; the call is not performed.
     Status,
     /// Later than usual.
     Delay,
@@ -104,7 +104,7 @@ pub(crate) enum Harm {
 }
 
 impl Rule {
-    /// The harm it does, or what is wrong with the rule.
+    /// The effect of the rule, or its mistake.
     fn harm(&self) -> Result<Harm, String> {
         if self.service == Service::S3
             && self.operation != "*"
@@ -191,7 +191,7 @@ impl Due {
         self.active.hit.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits so long, or until the rule is cleared.
+    /// Waits this long, or until the rule is cleared.
     pub(crate) async fn wait(&self, by: Duration) {
         tokio::select! {
             () = tokio::time::sleep(by) => {}
@@ -234,7 +234,7 @@ impl Faults {
         }
     }
 
-    /// Counts a call, and tells what is to be done to it.
+    /// Counts a call and returns the effect on it.
     pub(crate) fn call(&self, service: Service, operation: &'static str) -> Option<Due> {
         let mut state = self.state();
         *state.calls.entry(service).or_default().entry(operation).or_default() += 1;

@@ -35,7 +35,7 @@ use self::faults::Faults;
 use self::s3::Store;
 use self::serve::{Server, Service};
 
-/// What there is to begin with. What is there already is left as it is.
+/// The initial content. What exists already stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Seed {
     pub buckets: Vec<String>,
@@ -59,7 +59,7 @@ impl Listen {
     }
 }
 
-/// What a client needs for the S3 server. Path-style addressing.
+/// A client's access to the S3 server. Path-style addressing.
 #[derive(Clone)]
 pub struct S3Access {
     /// `http://ADDRESS:PORT`.
@@ -81,7 +81,7 @@ impl fmt::Debug for S3Access {
     }
 }
 
-/// What a client needs for the desk. Secrets are kept between runs and not shown by `Debug`.
+/// A client's access to the desk. Secrets are kept between runs and not shown by `Debug`.
 #[derive(Clone)]
 pub struct DeskAccess {
     /// `http://ADDRESS:PORT`.

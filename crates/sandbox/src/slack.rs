@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// How many messages the sink keeps; the oldest go first.
 pub const KEPT: usize = 1000;
 
-/// What arrived so far. Shared by every request of one router.
+/// The messages so far. Shared by all requests of one router.
 #[derive(Debug, Default)]
 pub struct Sink {
     inner: Mutex<Inner>,
@@ -34,7 +34,7 @@ impl Sink {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).kept.iter().cloned().collect()
     }
 
-    /// Keeps one message and answers its Slack timestamp (`ts`), which is unique.
+    /// Keeps one message and returns its Slack timestamp (`ts`), which is unique.
     fn keep(&self, kind: &str, target: &str, payload: &Value) -> String {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.seen += 1;

@@ -1,4 +1,4 @@
-//! `content_url`: an attachment's bytes, to whoever carries a valid token, always as an attachment.
+//! `content_url`: an attachment's bytes for a caller with a valid token, always as an attachment.
 
 use std::sync::Arc;
 

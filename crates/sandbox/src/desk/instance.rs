@@ -55,7 +55,7 @@ impl Desk {
         }))
     }
 
-    /// What a client needs to be let in. The same at every start.
+    /// The secrets of its clients. The same at every start.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }

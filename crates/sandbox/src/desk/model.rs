@@ -1,4 +1,4 @@
-//! What the desk remembers: one plain value, written as a whole.
+//! The desk's state: one plain value, written as a whole.
 //!
 //! Invariant: an attachment is named by exactly one upload token or one comment, never by both.
 
@@ -24,7 +24,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Nobody looked yet.
+    /// Not looked at yet.
     New,
     /// Support's turn.
     #[default]
@@ -171,7 +171,7 @@ impl State {
         self.tickets.get(&id).filter(|ticket| !ticket.deleted)
     }
 
-    /// Forgets what has run out, and answers the files that nothing names any more.
+    /// Removes what has expired and returns the files that nothing names any more.
     pub(super) fn expire(&mut self, now: Seconds) -> Vec<String> {
         self.access_tokens.retain(|_, expires_at| *expires_at > now);
         self.replays.retain(|_, replay| replay.expires_at > now);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Attachment, Comment, Organization, Role, Seconds, State, Ticket, Upload, User};
 
-/// What need not be escaped in a URL (RFC 3986, section 2.3).
+/// Characters that need no escape in a URL (RFC 3986, section 2.3).
 pub(super) const UNRESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -90,7 +90,7 @@ impl Base {
         })
     }
 
-    /// The answer to an update: what it did, as an audit.
+    /// The audit in the answer to an update.
     pub(super) fn audit(
         &self,
         state: &State,

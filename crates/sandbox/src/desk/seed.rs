@@ -1,4 +1,4 @@
-//! What a desk starts with. Applied at every start; whatever id exists already stays as it is.
+//! The initial content of a desk. Applied at every start; existing IDs stay as they are.
 
 use std::collections::BTreeMap;
 

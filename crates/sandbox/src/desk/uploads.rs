@@ -45,7 +45,7 @@ pub(super) async fn create(
     Err(refused)
 }
 
-/// What can be refused before the first byte. Answers name and type.
+/// Checks all that can be refused before the body. Returns name and type.
 fn check(desk: &Desk, params: &Params, headers: &HeaderMap) -> Result<(String, String), Refusal> {
     let name = params.get("filename").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Refusal::invalid("filename", "BlankValue", "cannot be blank"))?;
@@ -119,7 +119,7 @@ async fn store(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// Reads what is left of a refused body, within bounds.
+/// Reads the rest of a refused body, within bounds.
 async fn discard(mut body: BodyDataStream) {
     let mut left = MAX_DISCARDED_BYTES;
     while let Some(Ok(frame)) = body.next().await {

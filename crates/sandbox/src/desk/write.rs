@@ -17,7 +17,7 @@ pub(super) struct TicketBody {
     pub ticket: TicketInput,
 }
 
-/// A ticket as a caller writes it; what is absent stays as it is.
+/// A ticket as a caller writes it; missing fields stay as they are.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct TicketInput {
@@ -65,7 +65,7 @@ pub(super) struct Act {
     pub now: Seconds,
 }
 
-/// Updates a ticket; answers the comment it got, if any.
+/// Updates a ticket; returns its new comment, if any.
 pub(super) fn update(
     state: &mut State,
     id: u64,
@@ -111,7 +111,7 @@ pub(super) fn update(
     Ok(comment)
 }
 
-/// Creates a ticket; answers its id.
+/// Creates a ticket; returns its ID.
 pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<u64, Refusal> {
     check_people(state, &input)?;
     let requester_id = requester(state, &input, act)?;
@@ -176,7 +176,7 @@ fn check_people(state: &State, input: &TicketInput) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The requester by id, by address, or, failing both, the caller. An address nobody has makes an end user.
+/// The requester by ID, by address or, failing both, the caller. An unknown address creates an end user.
 fn requester(state: &mut State, input: &TicketInput, act: Act) -> Result<u64, Refusal> {
     let Some(requester) = &input.requester else { return Ok(input.requester_id.unwrap_or(act.user_id)) };
     let email = requester.email.trim();

@@ -20,7 +20,7 @@ pub(crate) fn service(store: Store, access_key_id: &str, secret_access_key: &str
     builder.build()
 }
 
-/// What faults may name; [`operation`] answers one of these.
+/// The operations that faults may name; [`operation`] returns one of these.
 pub(crate) const OPERATIONS: [&str; 21] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",

@@ -162,7 +162,7 @@ pub(super) async fn complete(
     })
 }
 
-/// What a completing client asserts, in the store's terms.
+/// The claims of a completing client, in the store's terms.
 fn assertions(input: &CompleteMultipartUploadInput) -> S3Result<Complete> {
     let others =
         [&input.checksum_crc32, &input.checksum_crc32c, &input.checksum_sha1, &input.checksum_sha256];

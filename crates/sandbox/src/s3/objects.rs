@@ -1,5 +1,5 @@
 //! Operations on objects: S3's inputs and outputs over the store's.
-//! Invariant: an object answers with exactly what was stored with it, on a whole read and on a range alike.
+//! Invariant: a read returns exactly what was stored, whole or in ranges.
 
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
@@ -188,7 +188,7 @@ fn length(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Everything an object says about itself. Checksums are told on request, and not for a range, which they do not cover.
+/// The headers that describe an object. Checksums are sent on request, and not for a range, which they do not cover.
 fn describe(object: &Stored, mode: Option<&ChecksumMode>, partial: bool) -> HeadObjectOutput {
     let manifest = &object.manifest;
     let attributes = manifest.attributes.clone();

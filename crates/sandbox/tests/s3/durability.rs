@@ -1,4 +1,4 @@
-//! What was answered is there after a restart and after a killed process; what was not leaves nothing behind.
+//! Answered writes survive a restart and a kill; unanswered ones leave nothing behind.
 
 use std::io::Write as _;
 use std::net::TcpStream;

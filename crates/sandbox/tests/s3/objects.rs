@@ -1,4 +1,4 @@
-//! Single objects: what went in comes out, whole and in ranges, for the signed and the presigned.
+//! Single objects: bytes and metadata survive, whole and in ranges, with signed and presigned requests.
 
 use std::time::Duration;
 
@@ -203,7 +203,7 @@ async fn read_in_flight_survives_deletion() {
     let mut body = world.client.get_object().bucket(BUCKET).key("log").send().await.unwrap().body;
     let mut read = body.next().await.unwrap().unwrap().to_vec();
     for _ in 0..2 {
-        // Deleting what is gone is no error.
+        // Deleting a missing object is no error.
         world.client.delete_object().bucket(BUCKET).key("log").send().await.unwrap();
     }
     assert!(!world.exists("log").await);

@@ -1,4 +1,4 @@
-//! What is refused, with S3's own code, and without a trace.
+//! Refusals carry S3's own code and leave no trace.
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedPart};
 

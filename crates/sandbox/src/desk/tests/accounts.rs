@@ -81,7 +81,7 @@ async fn confirmed_state_survives_a_restart() {
         .update(1001, json!({"comment": {"body": "kept", "public": false, "uploads": [used["token"]]}}), 200)
         .await;
     bench.update(1002, json!({"status": "closed"}), 200).await;
-    // What a killed process leaves behind.
+    // A killed process leaves these behind.
     std::fs::write(bench.dir.path().join(".unfinished-snapshot"), "{").unwrap();
     std::fs::write(bench.dir.path().join("files/orphan"), "x").unwrap();
 

@@ -1,4 +1,4 @@
-//! What the store holds, in memory: buckets, objects, and multipart uploads in progress.
+//! The content of the store in memory: buckets, objects, and multipart uploads in progress.
 //! Invariant: an object's files live as long as a reader holds it.
 
 use std::collections::BTreeMap;
@@ -85,7 +85,7 @@ pub(super) struct Upload {
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub(super) parts: BTreeMap<u16, Part>,
-    /// Completed or aborted: whoever still holds this handle comes too late.
+    /// Completed or aborted: other holders of this handle are too late.
     pub(super) over: bool,
 }
 

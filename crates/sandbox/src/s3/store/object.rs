@@ -11,7 +11,7 @@ use super::receive::Received;
 use super::records::{Attributes, Manifest, Piece};
 use super::state::{Inner, Store, internal, now_ms, to_json};
 
-/// What the present object must be for a write to go ahead (`If-None-Match: *`, `If-Match`).
+/// The condition of a write on the present object (`If-None-Match: *`, `If-Match`).
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
     None,

@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// S3's limit for one PutObject or UploadPart.
 const BODY_MAX_BYTES: u64 = 5 << 30;
 
-/// A body that lies flushed under a temporary name, its declared checksum verified.
+/// A body that is flushed under a temporary name, its declared checksum verified.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(super) staged: Staged,

@@ -1,5 +1,5 @@
 //! The state of the store: its folders, the index in memory, and the locks around them.
-//! Invariant: the index never runs ahead of the disk; whoever changes both changes the disk first.
+//! Invariant: the index never runs ahead of the disk; a change goes to the disk first.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::records::Bucket;
 /// The one region of the server, and the one that bucket locations name.
 pub(crate) const REGION: &str = "us-east-1";
 
-/// Every bucket's one lifecycle rule: at a start, incomplete multipart uploads older than so many days are dropped.
+/// The one lifecycle rule of every bucket: a start removes incomplete multipart uploads that are older than this.
 pub(crate) const ABORT_AFTER_DAYS: i32 = 7;
 
 /// Publishing takes one of these locks by the key's hash, so that disk and index change in the same order without one slow
@@ -72,7 +72,7 @@ impl Store {
 
 impl Inner {
     fn create_bucket(&self, name: String) -> S3Result<bool> {
-        // The name becomes a file name, so this check is also what keeps it inside its folder.
+        // The name becomes a file name, so this check also keeps it inside its folder.
         if !s3s::path::check_bucket_name(&name) {
             return Err(s3_error!(InvalidBucketName, "The specified bucket is not valid."));
         }

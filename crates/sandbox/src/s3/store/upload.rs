@@ -26,7 +26,7 @@ pub(crate) struct ListedPart {
     pub(crate) checksums: Vec<Checksum>,
 }
 
-/// What the completing client asserts.
+/// The claims of the completing client.
 #[derive(Debug)]
 pub(crate) struct Complete {
     pub(crate) parts: Vec<ListedPart>,
@@ -227,7 +227,7 @@ fn choose(stored: &BTreeMap<u16, Part>, listed: &[ListedPart], consecutive: bool
         };
         parts.push(part.clone());
     }
-    // S3 demands this of uploads with additional checksums (and answers 500, which a client would only repeat).
+    // S3 requires this of uploads with additional checksums (and answers 500, which a client would only retry).
     if consecutive && (1..).zip(&parts).any(|(number, part)| part.number != number) {
         return Err(s3_error!(
             InvalidRequest,
