@@ -11,7 +11,7 @@ const LINES_MAX: usize = 500;
 
 /// Files that are in a circle with others, by crate. Lower the number when you cut one; no new one may appear.
 const KNOWN_CIRCLES: [(&str, usize); 7] =
-    [("bucket", 4), ("delivery", 2), ("desk", 3), ("gateway", 46), ("ledger", 8), ("upload", 14), ("wb", 20)];
+    [("bucket", 4), ("delivery", 2), ("desk", 3), ("gateway", 45), ("ledger", 8), ("upload", 14), ("wb", 20)];
 
 /// Words that read wrong everywhere, in two halves so that this file does not find itself: say fix, resume, continue, received
 /// bytes, make room.
