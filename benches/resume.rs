@@ -1,5 +1,5 @@
-//! `cargo bench -p benches --bench resume`: what it costs to go on. A gateway killed in the middle of a large upload, and many
-//! resumable uploads at a time, each cut once. Figures on standard output, JSON in `target/bench/resume.json`.
+//! `cargo bench -p benches --bench resume`: the cost of resuming. A gateway killed in the middle of a large upload, and many
+//! concurrent resumable uploads, each cut once. Figures on standard output, JSON in `target/bench/resume.json`.
 //! Ends with an error when a file is wrong, more is sent again than was in flight, or memory is above its bound.
 
 use std::{
@@ -21,13 +21,11 @@ use serde_json::{Value, json};
 const PART_BYTES: u64 = 8 << 20;
 /// Four parts on their way and one being gathered.
 const IN_FLIGHT_BYTES: u64 = 5 * PART_BYTES;
-/// What lies in the socket buffers of sender and gateway, at most: the kernel's default limits.
+/// The most that the socket buffers of sender and gateway hold: the kernel's default limits.
 const SOCKETS_BYTES: u64 = 10 << 20;
 /// Beside the byte budget.
 const ALLOWANCE_BYTES: u64 = 100 << 20;
 const SENDERS: usize = 256;
-/// How often they are measured: the peak varies by some 5 %, and its median counts.
-const CROWDS: usize = 3;
 /// So much of a file each of them sends, in a line that is slow enough for all to send at a time.
 const SENDER_BYTES: u64 = 16 << 20;
 const SENDER_RATE: &str = "512k";
@@ -47,16 +45,18 @@ fn main() -> anyhow::Result<()> {
         kills.push(kill(&gateway, &sink_url, &file, 2 * options.bytes, run)?);
     }
     report::write_content(&file, SENDER_BYTES)?;
-    let crowds = (0..CROWDS).map(|run| crowd(&gateway, &file, run)).collect::<anyhow::Result<Vec<_>>>()?;
+    // One for each run: the peak varies by about 5 %, and the median counts.
+    let crowds =
+        (0..options.runs).map(|run| crowd(&gateway, &file, run)).collect::<anyhow::Result<Vec<_>>>()?;
     report::save("resume", &json!({"killed": kills, "crowds": crowds}))?;
     let mut peaks: Vec<_> = crowds.iter().filter_map(|crowd| crowd["peak_rss_bytes"].as_u64()).collect();
     peaks.sort_unstable();
-    let median = peaks[CROWDS / 2];
+    let median = peaks[peaks.len() / 2];
     ensure!(median <= MEMORY_BYTES + ALLOWANCE_BYTES, "the median of the peaks was {} MiB", median >> 20);
     Ok(())
 }
 
-/// One sender, as fast as it goes; the gateway dies when half of the file is durable, and the sender goes on at the next one.
+/// One sender at full speed. The gateway is killed when half of the file is durable, and the sender resumes at the next one.
 fn kill(gateway: &Gateway, sink: &str, file: &Path, bytes: u64, run: usize) -> anyhow::Result<Value> {
     let url = gateway.upload_url(&format!("killed-{run}.bin"));
     let running = gateway.start()?;
@@ -96,7 +96,7 @@ fn kill(gateway: &Gateway, sink: &str, file: &Path, bytes: u64, run: usize) -> a
     }))
 }
 
-/// Many senders at a time on slow lines, which all break; then all go on at once.
+/// Many senders at a time on slow connections that all break; then all resume at once.
 fn crowd(gateway: &Gateway, file: &Path, run: usize) -> anyhow::Result<Value> {
     let urls: Vec<_> =
         (0..SENDERS).map(|sender| gateway.upload_url(&format!("crowd-{run}-{sender}.bin"))).collect();

@@ -21,7 +21,7 @@ use benches::{
 use serde_json::json;
 
 const SENDERS: usize = 1_000;
-/// What each of them sends: 20 kB/s for 80 s.
+/// Each sends 20 kB/s for 80 s.
 const SENDER_BYTES: usize = 1_600_000;
 const STEP_BYTES: usize = 4_000;
 const STEP: Duration = Duration::from_millis(200);
@@ -51,7 +51,7 @@ fn main() -> anyhow::Result<()> {
         let threads: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let (url, complete) = (gateway.upload_url(&format!("slow-{sender}.bin")), &complete);
-                // A thread costs little more than its stack, of which it touches a page or two.
+                // A thread costs little more than a page or two of its stack.
                 std::thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, move || {
                     slow(&url, sender).map(|()| complete.fetch_add(1, Ordering::Relaxed))
                 })

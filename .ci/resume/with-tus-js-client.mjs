@@ -1,10 +1,10 @@
-// tus-js-client, unchanged: 25 MB, the connection torn after about 10, and the client's own way to go on.
+// tus-js-client, unchanged: 25 MB, the connection torn after about 10, and the client's own way to resume.
 // Usage: node with-tus-js-client.mjs DEMO_JSON PROTOCOL
 //
 // Of its IETF protocols `ietf-draft-03` is interop version 5 and `ietf-draft-05` version 6. What they cannot:
 // - they name the file in tus' Upload-Metadata only, so a Content-Disposition is added here;
 // - they do not follow `104` answers, so they create without a byte, which is what this gateway offers;
-// - in Node a file stream that goes on never says `Upload-Complete: ?1` (its FileSource compares the rest with the whole),
+// - in Node a resumed file stream never says `Upload-Complete: ?1` (its FileSource compares the rest with the whole),
 //   and the client takes the upload for done: a Buffer, as a Blob in a browser, does. tus has no such word.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
@@ -69,12 +69,12 @@ try {
     upload.start()
   })
   assert.ok(torn, 'the connection was never torn')
-  assert.ok(offsets.at(-1) > 0, `it went on from ${offsets}`)
+  assert.ok(offsets.at(-1) > 0, `it resumed from ${offsets}`)
   const receipt = await (await fetch(url, { headers: { accept: 'application/json' } })).json()
   assert.equal(receipt.sha256, sha256)
   assert.equal(receipt.size, bytes.length)
   assert.equal(receipt.name, name)
-  console.log(`went on from ${offsets}`)
+  console.log(`resumed from ${offsets}`)
 } finally {
   relay.close()
   rmSync(folder, { recursive: true })

@@ -1,4 +1,4 @@
-# tuspy, unchanged: 25 MB in chunks with checksums; the process dies after 10, and another goes on with what the first
+# tuspy, unchanged: 25 MB in chunks with checksums; the process dies after 10, and another resumes with what the first
 # noted. Usage: python with-tuspy.py DEMO_JSON
 import hashlib, json, os, subprocess, sys, tempfile, urllib.request
 
@@ -37,4 +37,4 @@ with tempfile.TemporaryDirectory() as folder:
     receipt = json.load(urllib.request.urlopen(request))
     assert receipt["sha256"] == hashlib.sha256(data).hexdigest(), receipt
     assert (receipt["size"], receipt["name"]) == (len(data), "by-tuspy.bin"), receipt
-    print("went on from 10000000")
+    print("resumed from 10000000")

@@ -1,5 +1,5 @@
 // Uppy, unchanged, in a browser, on a page of another origin than the gateway's: 25 MB are interrupted on their way, and
-// Uppy goes on by itself. Once its network goes away, once the gateway is killed (-9) and started again, once with a length
+// Uppy resumes by itself. Once its network goes away, once the gateway is killed (-9) and started again, once with a length
 // that is told last.
 // Usage: node with-uppy.mjs WEIGHBRIDGE FOLDER
 import assert from 'node:assert/strict'
@@ -141,10 +141,10 @@ try {
     ['deferred.bin', { uploadLengthDeferred: true, chunkSize: 6_000_000 }, goOffline],
   ]) {
     const told = await upload(name, options, interrupt)
-    assert.ok(told.at(-1) > 0, `${name} went on from ${told}`)
+    assert.ok(told.at(-1) > 0, `${name} resumed from ${told}`)
     wentOn.push(`${name} at ${told.at(-1)}`)
   }
-  console.log(`went on: ${wentOn.join(', ')}`)
+  console.log(`resumed: ${wentOn.join(', ')}`)
 } finally {
   await browser.close()
   site.close()

@@ -26,7 +26,6 @@ pub struct Gateway {
     link: String,
 }
 
-/// A gateway that answers.
 pub struct Running {
     /// The process, for its figures.
     pub process: Process,
@@ -39,9 +38,6 @@ impl Gateway {
     }
 
     /// Starts it and waits until it accepts connections.
-    ///
-    /// # Errors
-    /// When it ends, or does not listen in time.
     pub fn start(&self) -> anyhow::Result<Running> {
         let mut command = Command::new(&self.binary);
         command.arg("serve").arg("--config").arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null());
@@ -61,9 +57,6 @@ impl Gateway {
 
 /// The program that `WEIGHBRIDGE_BENCH_PROGRAM` names; else the release binary beside the benchmark's own, brought up to date
 /// first.
-///
-/// # Errors
-/// When it is not there, or cannot be built.
 pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(named) = env::var_os("WEIGHBRIDGE_BENCH_PROGRAM") {
         let binary = PathBuf::from(named);
@@ -89,9 +82,6 @@ pub fn binary() -> anyhow::Result<PathBuf> {
 
 /// Writes a configuration into `folder`, and adds a partner with a link. The desk is an address where nobody listens:
 /// a bound link never waits for it.
-///
-/// # Errors
-/// When the gateway's own commands refuse.
 pub fn prepare_gateway(folder: &Path, binary: PathBuf, sink: &str) -> anyhow::Result<Gateway> {
     let address = free_address()?;
     let desk = free_address()?;
@@ -143,7 +133,7 @@ secret_access_key = "bench-secret"
     Ok(Gateway { binary, config, address, link })
 }
 
-/// The upload link in what `link create` printed, whatever stands around it.
+/// Finds the upload link in the output of `link create`.
 fn find_link(answer: &str, address: &str) -> Option<String> {
     let start = answer.find(&format!("http://{address}/u/"))?;
     let link: &str =
@@ -161,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_link_is_found_in_text_and_in_json() {
+    fn link_is_found_in_text_and_json() {
         for answer in [
             "http://h:1/u/AB_c-9\n",
             "{\"url\":\"http://h:1/u/AB_c-9\",\"id\":1}",

@@ -10,10 +10,7 @@ pub mod report;
 pub mod senders;
 pub mod sink;
 
-/// What this process is to measure; none when it is the sink, which has ended by then, or no benchmark was asked for.
-///
-/// # Errors
-/// For an argument that is unknown, and when the sink fails.
+/// The options of this process; none if it is the sink, or if no benchmark was asked for.
 pub fn asked() -> anyhow::Result<Option<options::Options>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|argument| argument == sink::ROLE) {

@@ -1,8 +1,7 @@
-//! What may stand after `cargo bench -p benches --`.
+//! The options after `cargo bench -p benches --`.
 
 use anyhow::{Context, bail};
 
-/// How much to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Runs of each scenario; the median counts.
@@ -19,9 +18,6 @@ const QUICK: Options = Options { runs: 1, bytes: 256 << 20 };
 
 impl Options {
     /// Reads `--runs N`, `--bytes N`, `--quick`; `--bench` is what cargo adds.
-    ///
-    /// # Errors
-    /// For anything else.
     pub fn parse(arguments: impl IntoIterator<Item = String>) -> anyhow::Result<Self> {
         let mut options = Self { runs: RUNS, bytes: BYTES };
         let mut arguments = arguments.into_iter();

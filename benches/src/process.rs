@@ -17,10 +17,6 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let child = command.spawn().with_context(|| format!("start {}", command.get_program().display()))?;
         Ok(Self { child })
@@ -32,18 +28,12 @@ impl Process {
     }
 
     /// User and system seconds so far.
-    ///
-    /// # Errors
-    /// When the process is gone, or the system has no `/proc`.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let text = self.proc_file("stat")?;
         cpu_ticks(&text).map(|ticks| ticks / TICKS_PER_SECOND).context("read the CPU time")
     }
 
     /// The most memory it ever held, in bytes.
-    ///
-    /// # Errors
-    /// As [`Process::cpu_seconds`].
     pub fn peak_rss_bytes(&self) -> anyhow::Result<u64> {
         peak_bytes(&self.proc_file("status")?).context("read the peak memory")
     }
@@ -56,7 +46,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself; either way there is nobody to tell.
+        // It may have ended by itself; either way there is nothing to report.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -81,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_writes() {
+    fn proc_files_are_parsed() {
         let stat = "42 (a b) c) S 1 42 42 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 2 0 100 1000 10";
         assert_eq!(cpu_ticks(stat), Some(200.0));
         assert_eq!(peak_bytes("Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n"), Some(2 << 20));

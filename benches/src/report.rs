@@ -1,4 +1,4 @@
-//! Figures of all runs, as a table for people and as JSON for comparisons; and what is sent.
+//! The figures of all runs, as a table for people and as JSON for comparisons; also writes the content to send.
 
 use std::{
     env,
@@ -31,7 +31,6 @@ pub struct Row {
     pub length: &'static str,
     /// `gateway`, or `sink` for the same senders without one.
     pub target: &'static str,
-    /// At least one.
     pub runs: Vec<Run>,
 }
 
@@ -102,9 +101,6 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// Writes bytes that no layer could compress or deduplicate away. Afterwards they come from memory.
-///
-/// # Errors
-/// When the file cannot be written.
 pub fn write_content(path: &Path, bytes: u64) -> anyhow::Result<()> {
     let mut random = io::Read::take(fs::File::open("/dev/urandom").context("open /dev/urandom")?, bytes);
     io::copy(&mut random, &mut fs::File::create(path)?).context("write the content")?;
@@ -112,9 +108,6 @@ pub fn write_content(path: &Path, bytes: u64) -> anyhow::Result<()> {
 }
 
 /// Keeps the figures of a benchmark in `target/bench`.
-///
-/// # Errors
-/// When the file cannot be written.
 pub fn save(name: &str, value: &Value) -> anyhow::Result<()> {
     let program = env::current_exe()?;
     // `target/release/deps/NAME-HASH` is this program.

@@ -30,9 +30,6 @@ impl Length {
 }
 
 /// Sends `file` to every URL at the same time and waits for all answers.
-///
-/// # Errors
-/// When one of the senders is not answered with success; says what it was told.
 pub fn send_all(file: &Path, length: Length, urls: &[String]) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let senders: Vec<_> = urls.iter().map(|url| start(file, length, url)).collect::<Result<_, _>>()?;
@@ -69,7 +66,7 @@ fn start(file: &Path, length: Length, url: &str) -> anyhow::Result<Sender> {
 impl Sender {
     fn finish(mut self) -> anyhow::Result<()> {
         let child = self.curl.child();
-        // Answers are short: one pipe after the other cannot block.
+        // Answers are short, so reading one pipe after the other cannot block.
         let answer = read_all(child.stdout.take());
         let complaint = read_all(child.stderr.take());
         let status = child.wait().context("wait for curl")?;
@@ -87,9 +84,6 @@ pub struct Cut {
 
 impl Cut {
     /// Starts it; `rate` is what `--limit-rate` takes.
-    ///
-    /// # Errors
-    /// When it cannot be started.
     pub fn start(file: &Path, url: &str, offset: u64, rate: Option<&str>) -> anyhow::Result<Self> {
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--noproxy", "*", "-H", "Accept: application/json", "-H", "Expect:"]);
@@ -104,10 +98,7 @@ impl Cut {
         Ok(Self { curl: Process::start(curl.arg("-T").arg(file).arg(url))? })
     }
 
-    /// Waits for its end and answers how many bytes it had sent.
-    ///
-    /// # Errors
-    /// When it does not say so.
+    /// Waits for its end and returns how many bytes it sent.
     pub fn sent(mut self) -> anyhow::Result<u64> {
         let text = self.end()?;
         let sent = text.rsplit(' ').next().and_then(|sent| sent.trim().parse().ok());
@@ -115,9 +106,6 @@ impl Cut {
     }
 
     /// Waits for its receipt, which must be the file's.
-    ///
-    /// # Errors
-    /// When it was refused, or the receipt is another's.
     pub fn finish(mut self, file: &Path) -> anyhow::Result<()> {
         let text = self.end()?;
         let (receipt, written) = text.rsplit_once('\n').context("divide the answer")?;
@@ -142,9 +130,6 @@ impl Cut {
 }
 
 /// The durable offset of the unfinished upload there; 0 where there is none.
-///
-/// # Errors
-/// When curl cannot be run.
 pub fn offset(url: &str) -> anyhow::Result<u64> {
     let output = Command::new("curl").args(["--silent", "--noproxy", "*", "-I", url]).output()?;
     let head = String::from_utf8_lossy(&output.stdout).to_lowercase();
@@ -152,10 +137,7 @@ pub fn offset(url: &str) -> anyhow::Result<u64> {
     Ok(found.unwrap_or(0))
 }
 
-/// The same of many whose senders have left, when none moves any more.
-///
-/// # Errors
-/// As [`offset`].
+/// Waits until no offset moves any more, and returns all offsets.
 pub fn settled_offsets(urls: &[String]) -> anyhow::Result<Vec<u64>> {
     let all = || urls.iter().map(|url| offset(url)).collect::<anyhow::Result<Vec<_>>>();
     let mut before = all()?;

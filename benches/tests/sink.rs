@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 async fn start() -> (String, Bucket) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(sink::serve(listener));
+    tokio::spawn(tests::serve_discarding(listener));
     let credentials =
         Credentials::Static { access_key_id: "bench".to_owned(), secret_access_key: "bench".to_owned() };
     let config = Config {
@@ -35,7 +35,7 @@ fn payload(length: usize) -> Payload {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_small_object_is_put_found_listed_read_and_deleted() {
+async fn small_object_round_trip() {
     let (_, bucket) = start().await;
     bucket.probe().await.unwrap();
     let key = "1001/01A/a <b> & ü.log";
@@ -53,7 +53,7 @@ async fn a_small_object_is_put_found_listed_read_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_multipart_upload_has_the_size_of_its_parts() {
+async fn multipart_upload_has_the_size_of_its_parts() {
     let (_, bucket) = start().await;
     let id = bucket.create_multipart("k", "text/plain", &Vec::new()).await.unwrap();
     assert_eq!(bucket.multiparts("").await.unwrap(), [("k".to_owned(), id.clone())]);
@@ -76,7 +76,7 @@ async fn a_multipart_upload_has_the_size_of_its_parts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aborted_multipart_upload_is_gone() {
+async fn aborted_multipart_upload_is_gone() {
     let (_, bucket) = start().await;
     let id = bucket.create_multipart("k", "text/plain", &Vec::new()).await.unwrap();
     bucket.abort_multipart("k", &id).await.unwrap();
@@ -85,7 +85,7 @@ async fn an_aborted_multipart_upload_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn senders_reach_it_with_known_and_unknown_length() {
+async fn known_and_unknown_lengths() {
     let (url, bucket) = start().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("content");

@@ -23,7 +23,7 @@ async fn filled(home: &std::path::Path) -> String {
 }
 
 #[tokio::test]
-async fn variables_say_where_and_as_whom() {
+async fn access_by_environment_variables() {
     let (garage, home) = (garage(), tempfile::tempdir().unwrap());
     let place = filled(home.path()).await;
     let run = |status: i32, arguments: &[&str]| {
@@ -55,7 +55,7 @@ async fn variables_say_where_and_as_whom() {
 }
 
 #[tokio::test]
-async fn a_profile_says_where_and_as_whom() {
+async fn access_by_profile() {
     let (garage, home) = (garage(), tempfile::tempdir().unwrap());
     let place = filled(home.path()).await;
     let (config, credentials) = (home.path().join("config.ini"), home.path().join("keys.ini"));

@@ -17,7 +17,7 @@ fn garage() -> Garage {
     Garage::from_environment().expect("run `.ci/garage`: it starts a Garage and says where it is")
 }
 
-/// How the gateway would be told of a bucket of Garage.
+/// A bucket of Garage in the gateway's configuration.
 fn config(garage: &Garage, name: &str) -> Config {
     Config {
         bucket: name.to_owned(),
@@ -51,7 +51,7 @@ async fn try_put(bucket: &Bucket, key: &str, bytes: &Bytes) -> bucket::Result<()
     bucket.put(key, "application/octet-stream", &Metadata::new(), &payload).await
 }
 
-/// Puts an object as a stranger's tool does, without one: nothing vouches for it.
+/// Puts an object as a third-party tool does, without a checksum.
 fn put_as_stranger(garage: &Garage, bucket: &str, key: &str, file: &Path) {
     let status = Command::new("curl")
         .args(["-sSf", "--max-time", "60", "--aws-sigv4", &format!("aws:amz:{}:s3", garage.region)])
@@ -90,7 +90,7 @@ fn text(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn what_the_suite_sends_rests_in_garage() {
+async fn files_are_stored_in_garage() {
     let garage = garage();
     let world = World::start();
     assert_eq!(world.sandbox.text("/s3/endpoint"), garage.endpoint);
@@ -118,7 +118,7 @@ async fn what_the_suite_sends_rests_in_garage() {
 
 /// A presigned URL that has expired is refused with a status on which `wb get` asks for a new one.
 #[tokio::test]
-async fn an_expired_url_is_refused_with_a_status_that_wb_knows() {
+async fn expired_url_gets_a_status_that_wb_knows() {
     let garage = garage();
     let bucket = bucket(&garage, &garage.make_bucket("expired")).await;
     put(&bucket, "a", &Bytes::from_static(b"content")).await;
@@ -132,7 +132,7 @@ async fn an_expired_url_is_refused_with_a_status_that_wb_knows() {
 
 /// What deploy/README.md says that Garage does not do. When this fails, it may have learnt it.
 #[tokio::test]
-async fn what_garage_does_not_do() {
+async fn missing_features_of_garage() {
     let garage = garage();
     let name = garage.make_bucket("gaps");
     let content = Bytes::from_static(b"content");

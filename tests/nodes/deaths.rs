@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tests::{Between, Fate, Moment, Statements, eventually};
+use tests::{Fate, Moment, PostgresProxy, S3Proxy, eventually};
 
 /// A step at which the gateway that takes it dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ struct State {
     dead: Option<usize>,
 }
 
-/// What is known of one gateway.
+/// The state of one gateway.
 #[derive(Clone, Default)]
 pub(crate) struct Life {
     pub(crate) pid: Arc<AtomicU32>,
@@ -61,7 +61,7 @@ pub(crate) struct Life {
 }
 
 impl Fatal {
-    /// The next gateway that comes to this step dies there; answers which one.
+    /// The next gateway to reach this step dies there; returns which one.
     pub(crate) fn next(&self, death: Death) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).armed = Some(death);
         eventually(&format!("a gateway dies at {death:?}"), || {
@@ -69,7 +69,7 @@ impl Fatal {
         })
     }
 
-    /// Dies if it is armed for this step. A gateway that is down gets no answer any more.
+    /// Dies if it is armed for this step. A dead gateway gets no more answers.
     fn strike(&self, node: usize, life: &Life, is_it: impl Fn(Death) -> bool) -> Fate {
         if life.is_down.load(Ordering::SeqCst) {
             return Fate::Drop;
@@ -87,13 +87,19 @@ impl Fatal {
     }
 
     /// Watches what this gateway says to the store and to the ledger.
-    pub(crate) fn watch(&self, node: usize, life: &Life, between: &Between, statements: &Statements) {
+    pub(crate) fn watch(
+        &self,
+        node: usize,
+        life: &Life,
+        store_proxy: &S3Proxy,
+        ledger_proxy: &PostgresProxy,
+    ) {
         let (fatal, its) = (self.clone(), life.clone());
-        between.decide(move |call, moment| {
+        store_proxy.decide(move |call, moment| {
             fatal.strike(node, &its, |death| death == Death::Call(call.operation, moment))
         });
         let (fatal, its) = (self.clone(), life.clone());
-        statements.decide(move |statement, moment| {
+        ledger_proxy.decide(move |statement, moment| {
             fatal.strike(node, &its, |death| match death {
                 Death::Call(..) => false,
                 Death::Statement(text, at) => {

@@ -14,9 +14,8 @@ use std::time::Duration;
 use balancer::Balancer;
 use deaths::{Fatal, Life, deaths};
 use senders::{Sent, send_all, send_by_script};
-use tests::{Between, Gateway, Postgres, Sandbox, Statements, program};
+use tests::{Gateway, Postgres, PostgresProxy, S3Proxy, Sandbox, program};
 
-/// Gateways.
 const NODES: usize = 3;
 /// Programs that send, beside `send.sh`.
 const SENDERS: u64 = 6;
@@ -27,26 +26,26 @@ const SILENCE: Duration = Duration::from_secs(10);
 struct Node {
     gateway: Gateway,
     life: Life,
-    between: Between,
-    statements: Statements,
+    store_proxy: S3Proxy,
+    ledger_proxy: PostgresProxy,
 }
 
 impl Node {
     fn start(sandbox: &Sandbox, number: usize, public_url: &str) -> Self {
         let folder = sandbox.scratch().join(format!("node-{number}"));
         std::fs::create_dir_all(&folder).unwrap();
-        let between = Between::to(&sandbox.text("/s3/endpoint"));
+        let store_proxy = S3Proxy::to(&sandbox.text("/s3/endpoint"));
         let mut config = config(sandbox);
         let ledger = config["ledger"]["url"].as_str().unwrap().to_owned();
         let (user, server) = ledger.rsplit_once('@').unwrap();
         let (server, database) = server.split_once('/').unwrap();
-        let statements = Statements::to(server);
+        let ledger_proxy = PostgresProxy::to(server);
         // Sockets that are held together have different ports.
         let sockets: [_; 2] = std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         let [listen, metrics] = sockets.map(|socket| socket.local_addr().unwrap().to_string());
         let url = format!("http://{listen}");
-        config["ledger"]["url"] = format!("{user}@{}/{database}", statements.address).into();
-        config["support_uploader"]["endpoint"] = between.url.as_str().into();
+        config["ledger"]["url"] = format!("{user}@{}/{database}", ledger_proxy.address).into();
+        config["support_uploader"]["endpoint"] = store_proxy.url.as_str().into();
         let server = config["server"].as_table_mut().unwrap();
         server.insert("listen".into(), listen.into());
         server.insert("metrics_listen".into(), metrics.into());
@@ -56,7 +55,7 @@ impl Node {
         let gateway = Gateway::start(&path, url, &[]);
         let life = Life::default();
         life.pid.store(gateway.pid(), Ordering::SeqCst);
-        Self { gateway, life, between, statements }
+        Self { gateway, life, store_proxy, ledger_proxy }
     }
 
     /// It has died: the next process takes its place.
@@ -84,7 +83,7 @@ async fn link(sandbox: &Sandbox) -> String {
     String::from_utf8(made.stdout).unwrap().trim().to_owned()
 }
 
-/// As if the minute had gone by after which what nobody works on any more is ended by another gateway.
+/// Skips the minute after which another gateway ends uploads that nobody works on.
 fn hasten(postgres: &Postgres, stop: &AtomicBool) {
     let ms = SILENCE.as_millis();
     while !stop.load(Ordering::SeqCst) {
@@ -135,7 +134,7 @@ fn send_under_deaths(
 }
 
 #[tokio::test]
-async fn killed_at_every_step_each_file_arrives_once() {
+async fn kill_at_every_step_delivers_each_file_once() {
     let mut sandbox = Sandbox::start();
     assert!(sandbox.postgres().is_some(), "say where Postgres is: `.ci/nodes` does");
     let (tell, told) = std::sync::mpsc::channel();
@@ -153,7 +152,7 @@ async fn killed_at_every_step_each_file_arrives_once() {
     }
     let fatal = Fatal::default();
     for (number, node) in nodes.iter().enumerate() {
-        fatal.watch(number, &node.life, &node.between, &node.statements);
+        fatal.watch(number, &node.life, &node.store_proxy, &node.ledger_proxy);
     }
     let folder = sandbox.scratch().join("script");
     let sent = send_under_deaths(&mut nodes, (&links, &folder), sandbox.postgres().unwrap(), &fatal);

@@ -1,4 +1,4 @@
-//! Who sends through the balancer: a program that asks for the offset and goes on, plain curl that knows no more than the
+//! Who sends through the balancer: a program that asks for the offset and resumes, plain curl that knows no more than the
 //! file's name, and `send.sh`. Each checks that no offset ever falls.
 
 use std::path::Path;
@@ -47,7 +47,7 @@ pub(crate) fn send_all(link: &str, sender: u64, stop: &AtomicBool) -> Vec<Sent> 
     sent
 }
 
-/// Something that is tried until it works.
+/// Retries until it works.
 struct Patience(&'static str, Instant);
 
 impl Patience {
@@ -60,12 +60,12 @@ impl Patience {
         assert!(self.1.elapsed() < PATIENCE, "{}: {answer:?}", self.0);
         let retried = matches!(answer.status, 0 | 100 | 409 | 500.. | 404) || answer.exit != 0;
         assert!(retried, "{}: {answer:?}", self.0);
-        // A sender waits before it comes again.
+        // A sender waits before it retries.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
 
-/// Where an upload stands; the offset never falls.
+/// The offset of an upload, which must never fall.
 struct Progress {
     own: String,
     offset: usize,
@@ -83,7 +83,7 @@ impl Progress {
         self.offset = now;
     }
 
-    /// Asks until it is told; answers whether the upload is complete, or nothing when it is gone.
+    /// Asks until there is an answer; returns whether the upload is complete, or none if it is gone.
     fn look(&mut self) -> Option<bool> {
         let patience = Patience::with("HEAD");
         loop {
@@ -102,7 +102,7 @@ impl Progress {
 
     /// Sends the rest, piece by piece; answers the receipt, or nothing when the upload is gone.
     fn finish(mut self, bytes: &[u8], cuts: &[usize]) -> Option<Value> {
-        let patience = Patience::with("go on");
+        let patience = Patience::with("resume");
         while !self.look()? {
             if self.offset == bytes.len() {
                 // As a client of tus takes it: nothing is missing, so nothing more is sent.
@@ -151,7 +151,7 @@ fn in_pieces(link: &str, name: &str, bytes: &[u8], cuts: &[usize]) -> Value {
     }
 }
 
-/// One `PUT`; where it breaks off, whatever of that name has come furthest goes on.
+/// One `PUT`; where it breaks off, the upload of that name with the highest offset resumes.
 fn by_name(link: &str, name: &str, bytes: &[u8]) -> Value {
     let url = format!("{link}/{name}");
     let patience = Patience::with("PUT");

@@ -1,5 +1,5 @@
 //! Several gateways on one ledger in Postgres: any of them serves any link, each file is told of once, and what one leaves
-//! when it dies goes on at another, or is cleared there. `.ci/postgres` runs it.
+//! when it dies resumes on another, or is cleared there. `.ci/postgres` runs it.
 #![allow(clippy::unwrap_used, reason = "a test that fails has found something")]
 
 mod outage;
@@ -53,7 +53,7 @@ impl Pair {
     }
 }
 
-/// A sender that stops in the middle of its file, until it is told to go on.
+/// A sender that stops in the middle of its file, until it is told to resume.
 struct Stalled {
     curl: Child,
     body: ChildStdin,
@@ -84,7 +84,7 @@ impl Stalled {
 }
 
 #[tokio::test]
-async fn a_file_sent_through_one_is_there_at_the_other_and_told_of_once() {
+async fn file_is_visible_on_the_other_gateway_with_one_note() {
     let pair = Pair::start();
     let links = [pair.sandbox.link("acme"), pair.link_at_two()];
     let mut ids = BTreeSet::new();
@@ -99,7 +99,7 @@ async fn a_file_sent_through_one_is_there_at_the_other_and_told_of_once() {
         let id = receipt["id"].as_str().unwrap();
         let seen = pair.json(&format!("{}/uploads/{id}", links[(number + 1) % 2]));
         assert_eq!((&seen["sha256"], &seen["name"]), (&sha256(&bytes).into(), &receipt["name"]));
-        // The same file again, at the other one: it is known.
+        // The same file at the other gateway: it is known.
         let again = format!("{}/", links[(number + 1) % 2]);
         let answer = curl(&["-sS", "-T", path.to_str().unwrap(), &again]);
         assert_eq!(answer.json()["id"], id);
@@ -117,7 +117,7 @@ async fn a_file_sent_through_one_is_there_at_the_other_and_told_of_once() {
 }
 
 #[tokio::test]
-async fn what_a_dead_gateway_left_goes_on_at_another() {
+async fn upload_of_a_dead_gateway_resumes_on_another() {
     let mut pair = Pair::start();
     // More than a part, so that something of it is in the bucket.
     let begun = noise(9_000_000, 2);
@@ -129,7 +129,7 @@ async fn what_a_dead_gateway_left_goes_on_at_another() {
     pair.until_state("alive.bin", "open");
     pair.one.kill();
     assert!(!dead.finish(b"the rest"));
-    // Its numbers may still be on their way; as if their time had gone by.
+    // Its parts may still be in flight; skip their deadline.
     pair.postgres().sql("UPDATE parts SET deadline = 0");
     let at_two = format!("{}/dead.bin", pair.link_at_two());
     let offset: usize = curl(&["-I", &at_two]).headers["upload-offset"].parse().unwrap();
@@ -152,7 +152,7 @@ async fn what_a_dead_gateway_left_goes_on_at_another() {
 
 /// A gateway that runs says so of each upload, so that no other takes it for abandoned; and it looks whether it was ended.
 #[tokio::test]
-async fn what_is_worked_on_is_kept_and_what_another_ended_stops() {
+async fn active_uploads_are_kept_and_ended_ones_stop() {
     let pair = Pair::start();
     let stalled = Stalled::begin(&pair.sandbox.link("acme"), "stalled.bin", b"some bytes, and then nothing");
     pair.until_state("stalled.bin", "open");
@@ -168,7 +168,7 @@ async fn what_is_worked_on_is_kept_and_what_another_ended_stops() {
 /// Where a link has room for one, a newer upload of the name waits for one that another gateway is receiving, and takes the
 /// place of one that nobody receives any more.
 #[tokio::test]
-async fn an_upload_gives_way_only_when_no_gateway_receives_it() {
+async fn upload_is_replaced_only_when_no_gateway_receives_it() {
     let mut pair = Pair::start();
     let link = pair.one.make_link(&["--partner", "acme", "--ticket", "1001", "--max-open", "1"]);
     let at_two = format!("{}/same.bin", link.replace(&pair.sandbox.text("/url"), &pair.two.url));
@@ -188,10 +188,10 @@ async fn an_upload_gives_way_only_when_no_gateway_receives_it() {
 
 /// Within seconds: the older gateway sees that the upload is no longer its own.
 #[tokio::test]
-async fn a_newer_request_takes_over_from_a_half_dead_one_at_another_gateway() {
+async fn newer_request_takes_over_from_a_half_dead_one() {
     let pair = Pair::start();
     let bytes = noise(30_000_000, 4);
-    // 20 MB have come, the connection stands, and its sender is gone.
+    // 20 MB have arrived, the connection is open, and its sender is gone.
     let half_dead = Stalled::begin(&pair.sandbox.link("acme"), "half.bin", &bytes[..20_000_000]);
     let at_two = format!("{}/half.bin", pair.link_at_two());
     let offset = eventually("two parts are committed", || {
@@ -210,7 +210,7 @@ async fn a_newer_request_takes_over_from_a_half_dead_one_at_another_gateway() {
 
 /// The offset that the second tells stays, though the first still gets bytes.
 #[tokio::test]
-async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first() {
+async fn asking_another_gateway_for_the_offset_ends_the_older_request() {
     let pair = Pair::start();
     let bytes = noise(40_000_000, 5);
     let mut older = Stalled::begin(&pair.sandbox.link("acme"), "asked.bin", &bytes[..20_000_000]);
@@ -220,7 +220,7 @@ async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first()
     };
     eventually("two parts are committed", || offset_of(&[]).filter(|offset| *offset >= 16_000_000));
     let offset = offset_of(&["-H", "Upload-Draft-Interop-Version: 8"]).unwrap();
-    // curl ends when it is told.
+    // curl exits when it is told.
     let _ = older.body.write_all(&bytes[20_000_000..38_000_000]);
     let rest = pair.sandbox.file("rest", "rest", &bytes[offset..]);
     let header = format!("Upload-Offset: {offset}");
@@ -230,10 +230,10 @@ async fn who_asks_another_gateway_where_to_go_on_ends_the_request_at_the_first()
     let _ = older.curl.wait();
 }
 
-/// After a crash a gateway that is alone takes everything up at once: what its sender may go on with stays, and what nobody
+/// After a crash a gateway that is alone takes everything up at once: what its sender may resume stays, and what nobody
 /// can know of goes.
 #[tokio::test]
-async fn a_gateway_that_is_alone_keeps_what_may_go_on() {
+async fn single_gateway_keeps_resumable_uploads() {
     let mut pair = Pair::start();
     pair.two.kill();
     let link = pair.sandbox.link("acme");

@@ -1,8 +1,8 @@
-//! Postgres is down for half a minute: senders are told to go on, and nothing that was acknowledged is lost.
+//! Postgres is down for half a minute: senders are told to resume, and nothing acknowledged is lost.
 
 use std::time::{Duration, Instant};
 
-use tests::{Answer, Fate, Sandbox, Statements, curl, eventually, noise};
+use tests::{Answer, Fate, PostgresProxy, Sandbox, curl, eventually, noise};
 
 const OUTAGE: Duration = Duration::from_secs(30);
 
@@ -11,20 +11,20 @@ fn is_unavailable(answer: &Answer) {
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
-/// The durable offset, where it is told.
+/// The durable offset, if the answer has one.
 fn offset(url: &str) -> Option<usize> {
     curl(&["-I", url]).headers.get("upload-offset").map(|offset| offset.parse().unwrap())
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_down_for_half_a_minute_loses_nothing_that_was_acknowledged() {
+async fn half_a_minute_of_outage_loses_nothing_acknowledged() {
     let sandbox = Sandbox::start_embedded();
     let url = sandbox.postgres().unwrap().url();
     let (user, rest) = url.rsplit_once('@').unwrap();
     let (server, database) = rest.split_once('/').unwrap();
-    let statements = Statements::to(server);
+    let ledger_proxy = PostgresProxy::to(server);
     let gateway = sandbox.gateway_with(|config| {
-        config["ledger"]["url"] = format!("{user}@{}/{database}", statements.address).into();
+        config["ledger"]["url"] = format!("{user}@{}/{database}", ledger_proxy.address).into();
     });
     let bytes = noise(40_000_000, 51);
     let file = sandbox.scratch().join("outage.bin");
@@ -37,15 +37,15 @@ async fn a_ledger_that_is_down_for_half_a_minute_loses_nothing_that_was_acknowle
     });
     let acknowledged = eventually("a part is committed", || offset(&own).filter(|offset| *offset > 0));
 
-    statements.decide(|_, _| Fate::Drop);
+    ledger_proxy.decide(|_, _| Fate::Drop);
     let down = Instant::now();
     is_unavailable(&sending.join().unwrap());
     is_unavailable(&curl(&["-T", &path, &format!("{link}/other.bin")]));
     assert_eq!(curl(&[&format!("{}/readyz", gateway.url)]).status, 503);
     tokio::time::sleep(OUTAGE.saturating_sub(down.elapsed())).await;
-    statements.decide(|_, _| Fate::Pass);
+    ledger_proxy.decide(|_, _| Fate::Pass);
 
-    let at = eventually("the offset is told", || offset(&own));
+    let at = eventually("the offset is reported", || offset(&own));
     assert!(at >= acknowledged, "{acknowledged} bytes were acknowledged, {at} are left");
     let done = curl(&["-C", &at.to_string(), "-T", &path, &own]);
     assert_eq!(done.status, 201, "{done:?}");

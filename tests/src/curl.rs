@@ -7,45 +7,40 @@ use serde_json::Value;
 
 use crate::transport;
 
-/// curl's exit status for a stream of HTTP/2 that was not closed as it should be.
+/// curl's exit status for an HTTP/2 stream that was not closed cleanly.
 const HTTP2_STREAM: i32 = 92;
 
-/// What curl got.
 #[derive(Debug)]
 pub struct Answer {
     /// Status of the last response; 0 when there was none.
     pub status: u16,
     /// Headers of the last response, names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Its body.
     pub body: String,
-    /// curl's own exit status.
     pub exit: i32,
 }
 
 impl Answer {
-    /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("not JSON ({error}): {self:?}"))
     }
 
-    /// The problem's type.
     pub fn problem(&self) -> String {
         self.json()["type"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-/// curl with these arguments, and what it must be told besides to reach a gateway over the transport in use.
+/// curl with these arguments, and those it needs to reach a gateway over its transport.
 pub fn curl_command(arguments: &[&str]) -> Command {
     let mut command = Command::new("curl");
     command.args(transport::curl_arguments(arguments)).args(arguments);
     command
 }
 
-/// Runs curl with these arguments and a JSON receipt wanted.
+/// Runs curl with these arguments and asks for JSON.
 ///
-/// A refusal whose body was lost over HTTP/2 is asked for again: when an answer comes while it is writing, curl 7 ends its
-/// stream short of the length it announced, and takes the reset that follows for an error although the body has come.
+/// Retries when the body of a refusal was lost over HTTP/2: if an answer arrives while it is writing, curl 7 ends its
+/// stream before the declared length, and reports the reset that follows as an error although the body arrived.
 pub fn curl(arguments: &[&str]) -> Answer {
     let mut all = vec!["-H", "Accept: application/json"];
     all.extend(arguments);
@@ -68,7 +63,7 @@ pub fn curl_raw(arguments: &[&str], input: Stdio) -> Answer {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&std::fs::read(heads.path()).unwrap()).into_owned();
-    // An interim `100 Continue` has a head of its own: the last one counts.
+    // An interim `100 Continue` has its own head, so the last one counts.
     let last = text.replace("\r\n", "\n").trim_end().rsplit("\n\n").next().unwrap_or_default().to_owned();
     let status = last.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
     let headers = last

@@ -1,30 +1,27 @@
-//! The same tests against a real S3 server: where `WEIGHBRIDGE_TEST_GARAGE` names the configuration of a running Garage
-//! (`.ci/garage` starts one), each sandbox gets two buckets of its own there instead of the embedded ones. The desk stays
-//! embedded. Only a sandbox that a test starts with `start_embedded` keeps the embedded store.
+//! Runs the same tests against a real S3 server: `WEIGHBRIDGE_TEST_GARAGE` names the configuration of a running Garage, which
+//! `.ci/garage` starts. Each sandbox gets two buckets there. The desk stays embedded. Sandboxes that a test starts with
+//! `start_embedded` keep the embedded store.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-/// A Garage that runs, as the environment describes it.
+/// The running Garage that the environment describes.
 pub struct Garage {
     config: String,
     program: String,
-    /// Access key id with every right on every bucket made here.
+    /// Has every right on the buckets created here.
     pub key_id: String,
-    /// Its secret.
     pub secret: String,
-    /// Where it serves S3.
     pub endpoint: String,
-    /// Its region.
     pub region: String,
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Garage {
-    /// The one to test against, if there is one.
+    /// The Garage to test against, if there is one.
     pub fn from_environment() -> Option<Self> {
         let config = std::env::var("WEIGHBRIDGE_TEST_GARAGE").ok()?;
         let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
@@ -38,8 +35,7 @@ impl Garage {
         })
     }
 
-    /// Makes two buckets and puts them in the place of the embedded ones, in what the sandbox says and in the gateway's
-    /// configuration.
+    /// Creates two buckets and replaces the embedded ones with them, in `sandbox.json` and in the gateway's configuration.
     pub(crate) fn take_over(&self, description: &mut Value, config: &mut toml::Table) {
         let shared = self.make_bucket("shared");
         let globex = self.make_bucket("globex");
@@ -67,7 +63,7 @@ impl Garage {
         }
     }
 
-    /// A bucket that nobody else uses; answers its name.
+    /// Creates a bucket for this test alone and returns its name.
     pub fn make_bucket(&self, purpose: &str) -> String {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("wb-{}-{number}-{purpose}", std::process::id());
@@ -76,7 +72,7 @@ impl Garage {
         name
     }
 
-    /// What Garage itself says about a bucket.
+    /// Garage's own report about a bucket.
     pub fn bucket_info(&self, name: &str) -> String {
         self.run(&["bucket", "info", name])
     }

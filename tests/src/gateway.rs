@@ -1,4 +1,4 @@
-//! The gateway as a process of its own, which can be killed at any moment.
+//! The gateway as a process of its own, which a test can kill at any moment.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::{curl_command, eventually, program};
 pub struct Gateway {
     child: Child,
     config: PathBuf,
-    /// What it finds in its environment beside the test's.
+    /// Added to the test's own environment.
     environment: Vec<(String, String)>,
     /// `http://ADDRESS:PORT`, or `https`.
     pub url: String,
@@ -26,7 +26,7 @@ impl Gateway {
         gateway
     }
 
-    /// The same by this command, which becomes the program that its arguments name.
+    /// Starts one by a command that executes the program in its arguments.
     pub(crate) fn start_from(command: &[&str], config: &Path, url: String) -> Self {
         let mut gateway = Self::spawn_from(command, config, url, &[]);
         gateway.wait_until_up();
@@ -71,29 +71,27 @@ impl Gateway {
         self.child.wait().unwrap();
     }
 
-    /// Whether it is gone.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Starts it again after [`Gateway::kill`].
+    /// Restarts it after [`Gateway::kill`].
     pub fn restart(&mut self) {
         *self = Self::start(&self.config.clone(), self.url.clone(), &self.environment.clone());
     }
 
-    /// The same, without waiting until it accepts requests.
+    /// Restarts it without waiting until it accepts requests.
     pub fn restart_unwaited(&mut self) {
         *self = Self::spawn(&self.config.clone(), self.url.clone(), &self.environment.clone());
     }
 
-    /// SIGTERM; answers the exit status.
+    /// Sends SIGTERM and returns the exit status.
     pub fn terminate(&mut self) -> std::process::ExitStatus {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap()
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -114,12 +112,11 @@ impl Gateway {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
     }
 
-    /// Everything it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.config.with_file_name("serve.log")).unwrap_or_default()
     }
 
-    /// Runs `weighbridge ARGUMENTS --config …`, as an operator does beside the running gateway.
+    /// Runs `weighbridge ARGUMENTS --config …` beside the running gateway, as an operator does.
     pub fn admin(&self, arguments: &[&str]) -> Output {
         Command::new(program("weighbridge"))
             .args(arguments)
@@ -129,25 +126,25 @@ impl Gateway {
             .unwrap()
     }
 
-    /// The same; it must succeed. Answers its output.
+    /// Runs an admin command that must succeed; returns its output.
     pub fn admin_ok(&self, arguments: &[&str]) -> String {
         let output = self.admin(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Makes an upload link; answers its address without a slash at the end.
+    /// Creates an upload link; returns its address without a trailing slash.
     pub fn make_link(&self, arguments: &[&str]) -> String {
         let all: Vec<_> = ["link", "create"].iter().chain(arguments).copied().collect();
         self.admin_ok(&all).trim().to_owned()
     }
 
-    /// Sweeps; answers the sum of what it found.
+    /// Sweeps and returns the totals.
     pub fn sweep(&self) -> Value {
         self.sweep_with(&[]).pop().unwrap()
     }
 
-    /// The same with more arguments; answers everything it printed, the sum last.
+    /// Sweeps with more arguments; returns each printed line, totals last.
     pub fn sweep_with(&self, arguments: &[&str]) -> Vec<Value> {
         let printed = self.admin_ok(&[&["sweep"], arguments].concat());
         printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,39 +1,39 @@
-//! What the tests are made of: the real programs as processes of their own, real `curl`, and looks into what they left.
-//! A test starts its own world in its own folder; nothing is shared, so tests run side by side.
+//! Helpers for the tests: the real programs as processes, real `curl`, and ways to inspect the results.
+//! Each test starts its own world in its own folder. Nothing is shared, so tests run side by side.
 #![allow(clippy::missing_panics_doc, reason = "a test helper that fails has found something")]
 #![allow(clippy::unwrap_used, reason = "as above")]
 
-mod arrived;
-mod between;
+mod actions;
+mod assert_delivered;
 mod curl;
-mod dialect;
+mod eventually;
+mod flaky_proxy;
 mod garage;
 mod gateway;
-mod line;
-mod look;
+pub mod h2_frames;
 mod postgres;
-mod raw;
+mod postgres_proxy;
+mod quirky_s3;
+mod raw_client;
+mod resumable_client;
+mod s3_proxy;
 mod sandbox;
-mod statements;
-mod store;
-mod support;
 mod transport;
-pub mod wire;
 mod world;
 
-pub use between::{Between, Call, Fate, Moment};
+pub use actions::{noise, object, printed, repr_digest, side_by_side};
 pub use curl::{Answer, curl, curl_command, curl_raw};
-pub use dialect::{ask, break_off, until_offset};
+pub use eventually::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
+pub use flaky_proxy::{Break, FlakyProxy};
 pub use garage::Garage;
 pub use gateway::Gateway;
-pub use line::{Break, Line};
-pub use look::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
 pub use postgres::Postgres;
-pub use raw::Raw;
+pub use postgres_proxy::{PostgresProxy, Statement};
+pub use quirky_s3::{Checking, Quirks, QuirkyS3, READ_BYTES, RecordedRequest, abort_after, serve_discarding};
+pub use raw_client::RawClient;
+pub use resumable_client::{ask, break_off, until_offset};
+pub use s3_proxy::{Call, Fate, Moment, S3Proxy};
 pub use sandbox::Sandbox;
-pub use statements::{Statement, Statements};
-pub use store::{Asked, Checking, Habits, Store, abort_after};
-pub use support::{noise, object, printed, repr_digest, side_by_side};
 pub use transport::{Authority, Transport};
 pub use world::{Shared, World, piped};
 
@@ -51,7 +51,7 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// Writes a file that its owner alone may read, as secrets in it ask for.
+/// Writes a file that only its owner may read, as required for secrets.
 pub fn write_private(path: impl AsRef<std::path::Path>, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::write(&path, text).unwrap();

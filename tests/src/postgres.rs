@@ -1,16 +1,16 @@
-//! The same tests with ledgers in a real Postgres: where `WEIGHBRIDGE_TEST_POSTGRES` names a server on which databases may be
-//! made (`.ci/postgres` starts one), each sandbox's configuration gets a database of its own there instead of a SQLite file.
+//! Runs the same tests with ledgers in a real Postgres: `WEIGHBRIDGE_TEST_POSTGRES` names a server where databases may be
+//! created, which `.ci/postgres` starts. Each sandbox gets a database there instead of a SQLite file.
 
 use std::process::Command;
 
-/// A database that nobody else uses; dropping it removes it.
+/// A database for this test alone; dropping it removes it.
 pub struct Postgres {
     server: String,
     name: String,
 }
 
 impl Postgres {
-    /// One on the server to test against, if there is such a server.
+    /// Creates one on the server to test against, if there is one.
     pub fn from_environment() -> Option<Self> {
         let server = std::env::var("WEIGHBRIDGE_TEST_POSTGRES").ok()?;
         let name = format!("wb_{}", ledger::new_id().to_lowercase());
@@ -19,13 +19,13 @@ impl Postgres {
         Some(postgres)
     }
 
-    /// Its address, as a configuration has it.
+    /// Its address, in the form of the configuration.
     pub fn url(&self) -> String {
         let (server, _) = self.server.rsplit_once('/').unwrap();
         format!("{server}/{}", self.name)
     }
 
-    /// Runs a statement in it; answers what it prints.
+    /// Runs a statement and returns its output.
     pub fn sql(&self, statement: &str) -> String {
         psql(&self.url(), statement)
     }

@@ -14,29 +14,29 @@ use crate::{Garage, Gateway, Postgres, Transport, eventually, program};
 pub struct Sandbox {
     child: Child,
     folder: TempDir,
-    /// Whether files rest in a real S3 server: then the embedded one must hear nothing.
+    /// Whether files are stored in a real S3 server. Then nothing may call the embedded one.
     is_real: bool,
-    /// Where the ledger is, if not in a file.
+    /// The ledger, if it is not a file.
     postgres: Option<Postgres>,
     pub(crate) transport: Transport,
-    /// Whether several tests use it at a time.
+    /// Whether several tests use it at once.
     shared: AtomicBool,
-    /// What `sandbox.json` says.
+    /// The content of `sandbox.json`.
     pub description: Value,
 }
 
 impl Sandbox {
-    /// Starts one in a folder of its own, with the S3 server that the environment names, else the embedded one.
+    /// Starts one in its own folder, with the S3 server that the environment names, or else the embedded one.
     pub fn start() -> Self {
         Self::start_embedded().on_real()
     }
 
-    /// The same with the ledger in a file, whatever the environment says: for looks into that file.
+    /// Starts one with the ledger in a file, whatever the environment says, so that a test can read the file.
     pub fn start_with_file() -> Self {
         Self::start_on(None).on_real()
     }
 
-    /// The same with the embedded store, whatever the environment says.
+    /// Starts one with the ledger in a file and the embedded store, whatever the environment says.
     pub fn start_embedded_with_file() -> Self {
         Self::start_on(None)
     }
@@ -57,7 +57,7 @@ impl Sandbox {
         self
     }
 
-    /// Starts one with the embedded S3 server, whatever the environment says: for faults of it, and looks into it.
+    /// Starts one with the embedded S3 server, whatever the environment says, so that a test can inject faults.
     pub fn start_embedded() -> Self {
         Self::start_on(Postgres::from_environment())
     }
@@ -87,34 +87,33 @@ impl Sandbox {
         .over(Transport::of_run())
     }
 
-    /// The database that holds the ledger, where it is not a file.
+    /// The database that holds the ledger, if it is not a file.
     pub fn postgres(&self) -> Option<&Postgres> {
         self.postgres.as_ref()
     }
 
-    /// Starts a gateway against it, configured as the sandbox wrote it.
+    /// Starts a gateway with the configuration that the sandbox wrote.
     pub fn gateway(&self) -> Gateway {
         self.gateway_with(|_| {})
     }
 
-    /// The same, with the configuration changed first.
+    /// Starts a gateway with a changed configuration.
     pub fn gateway_with(&self, change: impl FnOnce(&mut toml::Table)) -> Gateway {
         self.gateway_in(&[], change)
     }
 
-    /// The same as it was written, with the signal ignored by which the system ends who writes more than a file may hold: a
-    /// limit on files is then a disk that is full.
+    /// Starts a gateway that ignores SIGXFSZ, so that a limit on file sizes acts as a full disk.
     pub fn gateway_that_outlives_full_disks(&self) -> Gateway {
         self.gateway_after("trap '' XFSZ", |_| {})
     }
 
-    /// The same by a shell that does this first.
+    /// Starts a gateway from a shell that runs this first.
     pub fn gateway_after(&self, words: &str, change: impl FnOnce(&mut toml::Table)) -> Gateway {
         let script = format!("{words}; exec \"$0\" \"$@\"");
         Gateway::start_from(&["sh", "-c", &script], &self.configured(change), self.text("/url"))
     }
 
-    /// The same, with this in its environment.
+    /// Starts a gateway with additional environment variables.
     pub fn gateway_in(
         &self,
         environment: &[(String, String)],
@@ -123,12 +122,12 @@ impl Sandbox {
         Gateway::start(&self.configured(change), self.text("/url"), environment)
     }
 
-    /// Writes the configuration; answers where it is.
+    /// Writes the configuration and returns its path.
     fn configured(&self, change: impl FnOnce(&mut toml::Table)) -> PathBuf {
         let path = self.data().join("serve.toml");
         let mut config: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
         change(&mut config);
-        // A test that takes storage away wants to hear of it.
+        // A test that stops the store wants to see the error soon.
         let limits = config.entry("limits").or_insert_with(|| toml::Table::new().into());
         limits.as_table_mut().unwrap().entry("storage_wait").or_insert_with(|| "1s".into());
         self.secure(&mut config);
@@ -136,11 +135,11 @@ impl Sandbox {
         path
     }
 
-    /// Starts one more gateway on the same ledger and buckets, at an address of its own. The ledger must allow several.
+    /// Starts another gateway on the same ledger and buckets, at its own address. The ledger must allow several.
     pub fn another_gateway(&self) -> Gateway {
         let folder = self.scratch().join("another");
         std::fs::create_dir_all(&folder).unwrap();
-        // Sockets that are held together have different ports.
+        // Sockets that are open at the same time have different ports.
         let sockets: [_; 2] = std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
         let [listen, metrics] = sockets.map(|socket| socket.local_addr().unwrap().to_string());
         let mut config: toml::Table =
@@ -153,17 +152,16 @@ impl Sandbox {
         Gateway::start(&path, url, &[])
     }
 
-    /// The folder of everything.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// Says that several tests use it at a time.
+    /// Marks it as used by several tests at once.
     pub(crate) fn share(&self) {
         self.shared.store(true, Ordering::Relaxed);
     }
 
-    /// Whether others may be sending.
+    /// Whether other tests may be sending.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.load(Ordering::Relaxed)
     }
@@ -173,7 +171,7 @@ impl Sandbox {
         self.folder.path()
     }
 
-    /// A text of the description, by JSON pointer.
+    /// A text in `sandbox.json`, by JSON pointer.
     pub fn text(&self, pointer: &str) -> String {
         self.description
             .pointer(pointer)
@@ -182,7 +180,7 @@ impl Sandbox {
             .to_owned()
     }
 
-    /// The upload link of `acme` (ticket 1001, shared bucket) or `globex` (ticket 2001, own bucket), without slash.
+    /// The upload link of `acme` (ticket 1001, shared bucket) or `globex` (ticket 2001, own bucket), without a trailing slash.
     pub fn link(&self, partner: &str) -> String {
         self.text(&format!("/links/{partner}/url"))
     }
@@ -195,25 +193,25 @@ impl Sandbox {
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
-    /// Forgets every fault and counter.
+    /// Clears all faults and counters.
     pub async fn clear_faults(&self) {
         reqwest::Client::new().delete(self.text("/faults")).send().await.unwrap();
     }
 
-    /// Rules with their counters, and calls by service and operation.
+    /// The rules with their counters, and the calls by service and operation.
     pub async fn faults(&self) -> Value {
         reqwest::get(self.text("/faults")).await.unwrap().json().await.unwrap()
     }
 
-    /// Waits until the only rule has begun to act `times` times.
+    /// Waits until the only rule has acted `times` times.
     pub async fn fault_hit(&self, times: u64) {
-        crate::look::eventually_async("the fault is hit", async || {
+        crate::eventually_async("the fault is hit", async || {
             (self.faults().await["rules"][0]["hit"].as_u64() >= Some(times)).then_some(())
         })
         .await;
     }
 
-    /// Calls the desk's API as its agent; answers the JSON.
+    /// Calls the desk's API as its agent; returns the JSON.
     pub async fn desk(&self, method: &str, path: &str, body: Option<Value>) -> Value {
         let mut request = reqwest::Client::new()
             .request(method.parse().unwrap(), format!("{}/api/v2{path}", self.text("/desk/url")))
@@ -226,7 +224,7 @@ impl Sandbox {
         answer.json().await.unwrap_or_else(|_| json!({ "status": status }))
     }
 
-    /// Every comment of a ticket, oldest first.
+    /// The comments of a ticket, oldest first.
     pub async fn comments(&self, ticket: &str) -> Vec<Value> {
         let answer = self.desk("GET", &format!("/tickets/{ticket}/comments?per_page=100"), None).await;
         answer["comments"].as_array().cloned().unwrap_or_default()
@@ -259,7 +257,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         if self.is_real && !std::thread::panicking() {
-            // Nothing that ran here may have spoken to the embedded store in secret.
+            // No test may use the embedded store by accident.
             let answer = Command::new("curl").args(["-sf", &self.text("/faults")]).output().unwrap();
             let heard: Value = serde_json::from_slice(&answer.stdout).unwrap();
             assert_eq!(heard["calls"]["s3"], Value::Null, "the embedded S3 server was called");

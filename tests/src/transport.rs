@@ -1,6 +1,6 @@
-//! Over what the tests speak to the gateway: HTTP/1.1 or HTTP/2, plain or TLS, chosen for a whole run by
-//! `WEIGHBRIDGE_TEST_TRANSPORT` or by a test for itself. Every helper finds the way to a gateway by its address, so a
-//! test says what it sends and not over what; other services of the sandbox are plain HTTP/1.1 as ever.
+//! The transport between tests and gateway: HTTP/1.1 or HTTP/2, plain or TLS, set for a whole run by
+//! `WEIGHBRIDGE_TEST_TRANSPORT` or by one test. Helpers look up a gateway's transport by its address, so a test does not
+//! mention it. Other services of the sandbox stay plain HTTP/1.1.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,27 +14,24 @@ use serde_json::Value;
 
 use crate::{Gateway, Sandbox};
 
-/// The variable that chooses for a run: `http1` (the default), `http2`, `tls` or `http2-tls`.
+/// Sets the transport of a run: `http1` (the default), `http2`, `tls` or `http2-tls`.
 const VARIABLE: &str = "WEIGHBRIDGE_TEST_TRANSPORT";
 
-/// Over what a gateway is spoken to.
+/// The transport to a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTP/1.1, plain.
     Http1,
-    /// HTTP/2, plain, without being asked (prior knowledge).
+    /// Plain HTTP/2 with prior knowledge.
     Http2,
-    /// HTTP/1.1 over TLS.
     Tls,
-    /// HTTP/2 over TLS, agreed by ALPN.
+    /// HTTP/2 over TLS, by ALPN.
     Http2Tls,
 }
 
 impl Transport {
-    /// Every one.
     pub const ALL: [Self; 4] = [Self::Http1, Self::Http2, Self::Tls, Self::Http2Tls];
 
-    /// The one of this run.
+    /// The transport of this run.
     pub fn of_run() -> Self {
         match std::env::var(VARIABLE).as_deref() {
             Err(_) | Ok("" | "http1") => Self::Http1,
@@ -45,17 +42,15 @@ impl Transport {
         }
     }
 
-    /// The one to the gateway of this URL; plain HTTP/1.1 for whatever else it leads to.
+    /// The transport to the gateway of this URL; plain HTTP/1.1 for other servers.
     pub fn to(url: &str) -> Self {
         known().get(authority(url)).map_or(Self::Http1, |way| way.transport)
     }
 
-    /// Whether bytes travel encrypted.
     pub fn is_tls(self) -> bool {
         matches!(self, Self::Tls | Self::Http2Tls)
     }
 
-    /// Whether HTTP/2 is spoken.
     pub fn is_http2(self) -> bool {
         matches!(self, Self::Http2 | Self::Http2Tls)
     }
@@ -64,7 +59,7 @@ impl Transport {
         if self.is_tls() { "https" } else { "http" }
     }
 
-    /// curl's option for the version of HTTP.
+    /// curl's option for the HTTP version.
     fn curl_option(self) -> &'static str {
         match self {
             Self::Http1 | Self::Tls => "http1.1",
@@ -74,14 +69,14 @@ impl Transport {
     }
 }
 
-/// A gateway's transport, and the authority that its certificate comes from.
+/// A gateway's transport and the authority that issued its certificate.
 #[derive(Clone)]
 struct Way {
     transport: Transport,
     authority: PathBuf,
 }
 
-/// The gateways that were started, by address and port.
+/// The running gateways by address and port.
 static KNOWN: Mutex<BTreeMap<String, Way>> = Mutex::new(BTreeMap::new());
 
 fn known() -> std::sync::MutexGuard<'static, BTreeMap<String, Way>> {
@@ -94,7 +89,7 @@ pub(crate) fn authority(url: &str) -> &str {
     rest.split(['/', '?']).next().unwrap_or(rest)
 }
 
-/// What curl must be told besides these arguments: nothing, unless one is the URL of a gateway.
+/// The options that curl needs in addition to these arguments; none unless one is the URL of a gateway.
 pub(crate) fn curl_arguments(arguments: &[&str]) -> Vec<String> {
     let Some(way) = arguments
         .iter()
@@ -104,7 +99,7 @@ pub(crate) fn curl_arguments(arguments: &[&str]) -> Vec<String> {
         return Vec::new();
     };
     let mut more = Vec::new();
-    // A redirect leads to S3, which speaks HTTP/1.1: curl would not ask there either.
+    // A redirect leads to S3, which speaks HTTP/1.1 only.
     let follows = arguments.iter().any(|argument| argument.starts_with('-') && argument.ends_with('L'));
     if way.transport != Transport::Http2 || !follows {
         more.push(format!("--{}", way.transport.curl_option()));
@@ -115,11 +110,10 @@ pub(crate) fn curl_arguments(arguments: &[&str]) -> Vec<String> {
     more
 }
 
-/// The authority that all test certificates come from; made once per process.
+/// The authority that issues all test certificates; created once per process.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    /// The authority of this process.
     pub fn get() -> &'static Self {
         static AUTHORITY: OnceLock<Authority> = OnceLock::new();
         AUTHORITY.get_or_init(|| {
@@ -131,12 +125,12 @@ impl Authority {
         })
     }
 
-    /// Its own certificate, PEM.
+    /// Its own certificate as PEM.
     pub fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// A certificate for loopback with this common name, and its key, both PEM.
+    /// A certificate for loopback with this common name, and its key, as PEM.
     pub fn issue(&self, common_name: &str) -> (String, String) {
         let mut params = CertificateParams::new(["localhost".into(), "127.0.0.1".into()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
@@ -160,7 +154,7 @@ impl Authority {
 }
 
 impl Sandbox {
-    /// The same, with gateways spoken to over this.
+    /// Sets the transport of its gateways.
     #[must_use]
     pub fn over(mut self, transport: Transport) -> Self {
         let rest = self.text("/url").split_once("://").unwrap().1.to_owned();
@@ -171,7 +165,7 @@ impl Sandbox {
         self
     }
 
-    /// Writes a certificate where it is needed, and what the gateway must know of it into its configuration.
+    /// Writes the certificate, if TLS is used, and adds it to the gateway's configuration.
     pub(crate) fn secure(&self, config: &mut toml::Table) {
         let path = |name: &str| self.tls_file(name).into_os_string().into_string().unwrap();
         if self.transport.is_tls() {
@@ -189,12 +183,12 @@ impl Sandbox {
         known().insert(authority(&self.text("/url")).to_owned(), way);
     }
 
-    /// A file of the gateway's TLS: `ca.pem`, `chain.pem` or `key.pem`.
+    /// The path of `ca.pem`, `chain.pem` or `key.pem`.
     pub fn tls_file(&self, name: &str) -> PathBuf {
         self.data().join("tls").join(name)
     }
 
-    /// Lets programs that a command runs, curl and `wb` among them, find the way to the gateway.
+    /// Sets the environment that curl and `wb` need to reach the gateway over its transport.
     pub fn reachable_from<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let options = self.data().join("curl");
         std::fs::create_dir_all(&options).unwrap();
@@ -214,7 +208,7 @@ impl Gateway {
     }
 }
 
-/// Changes every text that begins like this.
+/// Changes every text that starts with this.
 fn reword(value: &mut Value, begin: &str, change: &dyn Fn(&str) -> String) {
     match value {
         Value::String(text) if text.starts_with(begin) => *text = change(text),

@@ -8,47 +8,46 @@ use crate::{Gateway, Sandbox, Transport, eventually};
 
 /// A sandbox and a gateway that runs against it.
 pub struct World {
-    /// The gateway; it ends first.
+    /// Dropped first.
     pub gateway: Gateway,
-    /// What it runs against.
     pub sandbox: Sandbox,
 }
 
 impl World {
-    /// One configured as the sandbox wrote it.
+    /// Starts one with the configuration that the sandbox wrote.
     pub fn start() -> Self {
         Self::with(&[])
     }
 
-    /// One with other limits: the lines of the section `[limits]`.
+    /// Starts one with these lines in `[limits]`.
     pub fn with(limits: &[&str]) -> Self {
         Self::on(Sandbox::start(), limits)
     }
 
-    /// One whose ledger is a file, whatever the environment says.
+    /// Starts one with its ledger in a file, whatever the environment says.
     pub fn start_with_file() -> Self {
         Self::on(Sandbox::start_with_file(), &[])
     }
 
-    /// One with the embedded S3 server, whatever the environment says: see [`Sandbox::start_embedded`].
+    /// Starts one with the embedded S3 server, whatever the environment says: see [`Sandbox::start_embedded`].
     pub fn start_embedded() -> Self {
         Self::embedded_with(&[])
     }
 
-    /// The same with other limits.
+    /// [`World::start_embedded`] with these lines in `[limits]`.
     pub fn embedded_with(limits: &[&str]) -> Self {
         Self::on(Sandbox::start_embedded(), limits)
     }
 
-    /// One spoken to over this, whatever the environment says.
+    /// Starts one over this transport, whatever the environment says.
     pub fn over(transport: Transport, limits: &[&str]) -> Self {
         Self::on(Sandbox::start().over(transport), limits)
     }
 
-    /// One on this sandbox, with other limits.
+    /// Starts one on this sandbox with these lines in `[limits]`.
     pub fn on(sandbox: Sandbox, limits: &[&str]) -> Self {
         let mut limits: toml::Table = limits.join("\n").parse().unwrap();
-        // Nobody asks whether it is ready: a stop need not be announced.
+        // Nothing polls readiness here, so a shutdown need not be announced.
         limits.entry("drain_notice").or_insert_with(|| "0s".into());
         let gateway = sandbox.gateway_with(|config| {
             config.insert("limits".into(), limits.into());
@@ -61,7 +60,7 @@ impl World {
         self.sandbox.link(partner)
     }
 
-    /// A file of the test's own, in a folder named after its content: equal names do not meet.
+    /// Writes a file into a folder named after its content, so that equal names do not collide.
     pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let folder = self.sandbox.scratch().join("files").join(&crate::sha256(bytes)[..12]);
         std::fs::create_dir_all(&folder).unwrap();
@@ -70,12 +69,12 @@ impl World {
         path
     }
 
-    /// The same as text, for a command line.
+    /// [`World::file`] as text for a command line.
     pub fn path(&self, name: &str, bytes: &[u8]) -> String {
         self.file(name, bytes).into_os_string().into_string().unwrap()
     }
 
-    /// The sum of every series of a metric whose name and labels begin like this; 0 when there is none.
+    /// The sum of all series of a metric whose name and labels start with this; 0 if there is none.
     pub fn metric(&self, series: &str) -> f64 {
         let url = self.sandbox.text("/metrics");
         let output = Command::new("curl").args(["-sf", "--max-time", "30", &url]).output().unwrap();
@@ -87,15 +86,15 @@ impl World {
         values.map(|(_, value)| value.parse::<f64>().unwrap()).sum()
     }
 
-    /// Waits until so many uploads are open.
+    /// Waits until this many uploads are open.
     pub fn until_open(&self, count: u32) {
         eventually(&format!("{count} uploads are open"), || {
             (self.metric("weighbridge_uploads{state=\"open\"") >= f64::from(count)).then_some(())
         });
     }
 
-    /// Waits until nothing is sent any more and no memory is taken. In a world of the test's own, what senders left to go
-    /// on with is given up first, so that nothing is open either.
+    /// Waits until nothing is being sent and no memory is used. In an unshared world, cancels unfinished uploads first, so that
+    /// nothing is open either.
     pub fn until_at_rest(&self) {
         let mut busy = vec!["weighbridge_memory_used_bytes", "weighbridge_uploads{state=\"completing\""];
         if !self.sandbox.is_shared() {
@@ -108,7 +107,7 @@ impl World {
         });
     }
 
-    /// Every object and unfinished multipart upload in both buckets, without the receipts that delivery writes.
+    /// All objects and unfinished multipart uploads in both buckets, without receipts.
     pub async fn stored(&self) -> Vec<String> {
         let mut all = Vec::new();
         for partner in [None, Some("globex")] {
@@ -130,17 +129,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// None yet. The lines are those of the section `[limits]`.
+    /// Starts when first used, with these lines in `[limits]`.
     pub const fn with(limits: &'static [&'static str]) -> Self {
         Self { world: Mutex::new(Weak::new()), limits, transport: None }
     }
 
-    /// The same, spoken to over this.
+    /// [`Shared::with`] over this transport.
     pub const fn over(transport: Transport, limits: &'static [&'static str]) -> Self {
         Self { world: Mutex::new(Weak::new()), limits, transport: Some(transport) }
     }
 
-    /// The world as it is, or a new one when no test uses it.
+    /// The running world, or a new one if no test uses it.
     pub fn world(&self) -> Arc<World> {
         let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.upgrade().unwrap_or_else(|| {
@@ -152,7 +151,7 @@ impl Shared {
     }
 }
 
-/// A pipe that brings this file: nobody can tell its length.
+/// A pipe that delivers this file, so its length is unknown.
 pub fn piped(path: &str) -> (Stdio, Child) {
     let mut cat = Command::new("cat").arg(path).stdout(Stdio::piped()).spawn().unwrap();
     (cat.stdout.take().unwrap().into(), cat)

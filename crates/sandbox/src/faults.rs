@@ -1,7 +1,7 @@
-//! Faults on demand: rules say which calls of which service go wrong, how, and how often.
+//! Faults on demand: rules say which calls of which service fail, how, and how often.
 //! Invariant: a rule acts on exactly the calls it says, in the order they arrive, and `hit` counts it when the harm begins.
 
-mod control;
+pub(crate) mod control;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,33 +13,26 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use control::router;
-
 /// The services that can be harmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
-    /// The embedded S3 server.
     S3,
-    /// The embedded desk.
     Desk,
-    /// The Slack sink.
     Slack,
 }
 
-/// The kinds of harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// No answer, call not performed.
     Reset,
-    /// An answer of our choice, call not performed.
+    /// An answer of the rule's choice; the call is not performed.
     Status,
     /// Later than usual.
     Delay,
     /// Performed, but no answer.
     LostAnswer,
-    /// Damaged bytes.
     Corrupt,
 }
 
@@ -76,7 +69,6 @@ pub enum When {
 /// all of it had arrived: so may a call to a real service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the table above explains the fields")]
 pub struct Rule {
     pub service: Service,
     pub operation: String,
@@ -112,7 +104,7 @@ pub(crate) enum Harm {
 }
 
 impl Rule {
-    /// The harm it does, or what is wrong with the rule.
+    /// The effect of the rule, or its mistake.
     fn harm(&self) -> Result<Harm, String> {
         if self.service == Service::S3
             && self.operation != "*"
@@ -175,7 +167,6 @@ struct State {
     calls: BTreeMap<Service, BTreeMap<&'static str, u64>>,
 }
 
-/// A rule in force.
 #[derive(Debug)]
 struct Active {
     rule: Rule,
@@ -196,12 +187,11 @@ impl Due {
         &self.active.harm
     }
 
-    /// The harm begins now.
     pub(crate) fn begins(&self) {
         self.active.hit.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits so long, or until the rule is cleared.
+    /// Waits this long, or until the rule is cleared.
     pub(crate) async fn wait(&self, by: Duration) {
         tokio::select! {
             () = tokio::time::sleep(by) => {}
@@ -244,7 +234,7 @@ impl Faults {
         }
     }
 
-    /// Counts a call, and tells what is to be done to it.
+    /// Counts a call and returns the effect on it.
     pub(crate) fn call(&self, service: Service, operation: &'static str) -> Option<Due> {
         let mut state = self.state();
         *state.calls.entry(service).or_default().entry(operation).or_default() += 1;

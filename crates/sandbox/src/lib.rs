@@ -35,18 +35,15 @@ use self::faults::Faults;
 use self::s3::Store;
 use self::serve::{Server, Service};
 
-/// What there is to begin with. What is there already is left as it is.
+/// The initial content. What exists already stays as it is.
 #[derive(Debug, Clone, Default)]
 pub struct Seed {
-    /// Buckets by name.
     pub buckets: Vec<String>,
-    /// Organizations, users and tickets.
     pub desk: desk::Seed,
 }
 
 /// Where to listen, loopback addresses only; port 0 picks one.
 #[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "one address a service")]
 pub struct Listen {
     pub s3: SocketAddr,
     pub desk: SocketAddr,
@@ -62,7 +59,7 @@ impl Listen {
     }
 }
 
-/// What a client needs for the S3 server. Path-style addressing.
+/// A client's access to the S3 server. Path-style addressing.
 #[derive(Clone)]
 pub struct S3Access {
     /// `http://ADDRESS:PORT`.
@@ -84,14 +81,13 @@ impl fmt::Debug for S3Access {
     }
 }
 
-/// What a client needs for the desk. Secrets are kept between runs and not shown by `Debug`.
+/// A client's access to the desk. Secrets are kept between runs and not shown by `Debug`.
 #[derive(Clone)]
 pub struct DeskAccess {
     /// `http://ADDRESS:PORT`.
     pub url: String,
     /// A ready `Authorization` header: `Basic …`.
     pub authorization: String,
-    /// The agent's address.
     pub email: String,
     /// For basic authentication as `EMAIL/token`.
     pub api_token: String,
@@ -112,9 +108,7 @@ impl fmt::Debug for DeskAccess {
 
 /// A running sandbox. Dropping it stops it without waiting; [`Sandbox::stop`] waits.
 pub struct Sandbox {
-    /// The S3 server.
     pub s3: S3Access,
-    /// The desk.
     pub desk: DeskAccess,
     /// `http://ADDRESS:PORT` of the Slack sink.
     pub slack_url: String,
@@ -154,7 +148,7 @@ impl Sandbox {
             ),
             (listen.desk, Service::Desk(desk::router(desk_state.clone()))),
             (listen.slack, Service::Slack(slack::router(Arc::default()))),
-            (listen.faults, Service::Control(faults::router(faults.clone()))),
+            (listen.faults, Service::Control(faults::control::router(faults.clone()))),
         ];
         let start = services.map(|(address, service)| {
             let faults = faults.clone();

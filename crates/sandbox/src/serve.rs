@@ -25,10 +25,10 @@ use tower::ServiceExt as _;
 use crate::faults::{self, Due, Faults, Harm, When};
 use crate::{corrupt, desk, s3, slack, unread};
 
-/// How long requests in flight may go on after a stop.
+/// How long requests in flight may run after a stop.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Longer than any client keeps an idle connection, so that it is never us who closes one just as a request comes.
+/// Longer than any client keeps an idle connection, so that we never close one just as a request arrives.
 const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Large enough to pass a chunk of an answer on whole; measured 10 % faster downloads than the default.
@@ -62,7 +62,7 @@ impl Server {
         Ok(Self { address, stop: stop.drop_guard(), loops })
     }
 
-    /// Closes the listener, lets requests in flight end within a grace, then drops what is left.
+    /// Closes the listener, lets requests in flight finish within a grace period, then drops the rest.
     pub(crate) async fn stop(self) {
         drop(self.stop);
         if let Err(error) = self.loops.await {
@@ -173,7 +173,7 @@ async fn harmed(
         }
         Harm::Status { status, retry_after, body } => {
             due.begins();
-            // Read to its end, so that the sender sees the answer rather than a broken pipe.
+            // Read to the end, so that the sender sees the answer rather than a broken pipe.
             let mut unread = request.into_body();
             while let Some(Ok(_)) = unread.frame().await {}
             Ok(status_answer(kind, *status, *retry_after, body.clone()))
@@ -236,7 +236,7 @@ fn status_answer(
 }
 
 impl Service {
-    /// What a request asks of which service, as far as faults are concerned.
+    /// The service and operation of a request, as faults name them.
     fn call(&self, request: &Request<Incoming>) -> Option<(faults::Service, &'static str)> {
         let path = request.uri().path();
         match self {

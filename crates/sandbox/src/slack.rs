@@ -1,4 +1,4 @@
-//! A Slack sink: takes incoming webhooks, `chat.postMessage` and `views.open`, answers as Slack does, and shows what came.
+//! A Slack sink: accepts incoming webhooks, `chat.postMessage` and `views.open`, answers as Slack does, and lists messages.
 //!
 //! Invariant: at most [`KEPT`] messages are held, in memory only; nothing here is durable.
 
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// How many messages the sink keeps; the oldest go first.
 pub const KEPT: usize = 1000;
 
-/// What arrived so far. Shared by every request of one router.
+/// The messages so far. Shared by all requests of one router.
 #[derive(Debug, Default)]
 pub struct Sink {
     inner: Mutex<Inner>,
@@ -34,7 +34,7 @@ impl Sink {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).kept.iter().cloned().collect()
     }
 
-    /// Keeps one message and answers its Slack timestamp (`ts`), which is unique.
+    /// Keeps one message and returns its Slack timestamp (`ts`), which is unique.
     fn keep(&self, kind: &str, target: &str, payload: &Value) -> String {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.seen += 1;
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_messages_go_first() {
+    fn oldest_messages_are_dropped_first() {
         let sink = Sink::default();
         for n in 0..KEPT + 5 {
             sink.keep("webhook", "x", &json!({ "n": n }));

@@ -1,4 +1,4 @@
-//! What a service leaves unread of a request's body.
+//! The rest of a request's body that a service does not read.
 //! Invariant: a body that its reader drops before its end comes back here, so that a refusal can wait until all was sent; a
 //! client that is still sending when the connection closes sees a broken pipe instead of the refusal.
 
@@ -18,7 +18,7 @@ pub(crate) struct Lent {
     back: Option<oneshot::Sender<Body>>,
 }
 
-/// Where a lent body comes back.
+/// Receives a lent body back.
 #[derive(Debug)]
 pub(crate) struct Unread(oneshot::Receiver<Body>);
 
@@ -38,7 +38,7 @@ impl Unread {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(back) = self.back.take() {
-            // Nobody waits for it after an answer that is no refusal.
+            // Only refusals wait for it.
             let _unread = back.send(std::mem::take(&mut self.body));
         }
     }

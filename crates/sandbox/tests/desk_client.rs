@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-struct Bench {
+struct DeskClient {
     sandbox: Sandbox,
     desk: Desk,
     dir: TempDir,
@@ -55,7 +55,7 @@ fn seed(options: DeskOptions) -> Seed {
     }
 }
 
-impl Bench {
+impl DeskClient {
     async fn new(options: DeskOptions) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let seed = sandbox::Seed { buckets: Vec::new(), desk: seed(options) };
@@ -96,8 +96,8 @@ impl Bench {
     }
 }
 
-async fn bench() -> Bench {
-    Bench::new(DeskOptions::default()).await
+async fn bench() -> DeskClient {
+    DeskClient::new(DeskOptions::default()).await
 }
 
 fn name(result: &Result<(), Error>) -> String {
@@ -143,7 +143,7 @@ async fn attaches_an_upload_to_a_private_comment() {
 }
 
 #[tokio::test]
-async fn a_stale_stamp_is_a_conflict_and_closed_is_final() {
+async fn stale_stamp_is_a_conflict_and_closed_is_final() {
     let bench = bench().await;
     let stamp = bench.desk.ticket("1001").await.unwrap().updated_stamp;
     let note = || NewComment { body: "x".to_owned(), public: false, uploads: vec![], stamp: &stamp };
@@ -156,7 +156,7 @@ async fn a_stale_stamp_is_a_conflict_and_closed_is_final() {
 
 #[tokio::test]
 async fn comments_are_paged_until_old_enough() {
-    let bench = Bench::new(DeskOptions { updates_per_ticket: 1000, ..DeskOptions::default() }).await;
+    let bench = DeskClient::new(DeskOptions { updates_per_ticket: 1000, ..DeskOptions::default() }).await;
     for n in 0..65 {
         bench.note(&n.to_string(), vec![]).await.unwrap();
     }
@@ -176,13 +176,13 @@ async fn comments_are_paged_until_old_enough() {
 }
 
 #[tokio::test]
-async fn uploads_the_desk_will_not_take() {
+async fn refused_uploads() {
     let options = DeskOptions {
         max_attachment_bytes: 7,
         refused_extensions: vec!["exe".to_owned()],
         ..DeskOptions::default()
     };
-    let bench = Bench::new(options).await;
+    let bench = DeskClient::new(options).await;
     assert_eq!(name(&bench.upload("a.log").await.map(drop)), "TooLarge");
     assert_eq!(name(&bench.upload("a.exe").await.map(drop)), "Refused");
     let body = "[\"AttachmentTooBig\"]";
@@ -191,8 +191,8 @@ async fn uploads_the_desk_will_not_take() {
 }
 
 #[tokio::test]
-async fn a_large_refused_upload_still_gets_its_answer() {
-    let bench = Bench::new(DeskOptions { max_attachment_bytes: 1000, ..DeskOptions::default() }).await;
+async fn large_refused_upload_gets_its_answer() {
+    let bench = DeskClient::new(DeskOptions { max_attachment_bytes: 1000, ..DeskOptions::default() }).await;
     let frame = Bytes::from(vec![7u8; 1 << 20]);
     let body = stream::repeat(frame).take(20).map(Ok::<_, BoxError>);
     let refused = bench.desk.upload("a", "application/octet-stream", 20 << 20, body).await;
@@ -200,7 +200,7 @@ async fn a_large_refused_upload_still_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_its_promise_is_no_upload() {
+async fn body_of_the_wrong_length_is_refused() {
     let bench = bench().await;
     let frame = || Ok::<_, BoxError>(Bytes::from_static(b"1234"));
     for frames in [vec![frame()], vec![frame(), Err("gone".into())], vec![frame(), frame(), frame()]] {
@@ -212,7 +212,7 @@ async fn a_body_that_breaks_its_promise_is_no_upload() {
 }
 
 #[tokio::test]
-async fn one_access_token_for_all_and_renewed_once() {
+async fn access_token_is_shared_and_renewed_once() {
     let bench = bench().await;
     let ask = || future::join_all((0..10).map(|_| bench.desk.ticket("1001")));
     assert!(ask().await.iter().all(Result::is_ok));
@@ -223,7 +223,7 @@ async fn one_access_token_for_all_and_renewed_once() {
 }
 
 #[tokio::test]
-async fn an_upload_that_meets_an_expired_token_can_be_sent_again() {
+async fn upload_with_an_expired_token_can_be_retried() {
     let bench = bench().await;
     bench.desk.ticket("1001").await.unwrap();
     bench.sandbox.desk_state().advance(Duration::from_secs(1801));
@@ -234,7 +234,7 @@ async fn an_upload_that_meets_an_expired_token_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn wrong_credentials_are_for_an_operator() {
+async fn wrong_credentials_need_an_operator() {
     let bench = bench().await;
     let access = &bench.sandbox.desk;
     let wrong = || "wrong-secret".to_owned();
@@ -285,7 +285,7 @@ async fn faults_are_transient_or_not() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_to_a_comment_is_found_again() {
+async fn comment_with_a_lost_answer_is_found() {
     let bench = bench().await;
     for fault in ["lost-answer", "corrupt"] {
         bench.fault(json!({"service": "desk", "operation": "UpdateTicket", "fault": fault}));
@@ -296,7 +296,7 @@ async fn a_lost_answer_to_a_comment_is_found_again() {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_token_endpoint_is_transient_and_shared() {
+async fn token_endpoint_outage_is_transient() {
     let bench = bench().await;
     bench.fault(json!({"service": "desk", "operation": "Token", "fault": "status", "status": 503}));
     let results = future::join_all((0..10).map(|_| bench.desk.ticket("1001"))).await;
@@ -306,7 +306,7 @@ async fn an_outage_of_the_token_endpoint_is_transient_and_shared() {
 }
 
 #[tokio::test]
-async fn a_desk_that_says_nothing_or_too_much_is_unavailable() {
+async fn silent_or_endless_desk_is_unavailable() {
     let bench = bench().await;
     let access = bench.sandbox.desk.clone();
     let credentials = Credentials::ApiToken { email: access.email, api_token: access.api_token };
@@ -327,7 +327,7 @@ async fn a_desk_that_says_nothing_or_too_much_is_unavailable() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_not_followed() {
+async fn redirects_are_not_followed() {
     let bench = bench().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -1,9 +1,6 @@
 //! Who may call: API token (Basic) or OAuth access token (Bearer), both acting as the desk's one agent.
-//!
-//! Invariant: access tokens are kept hashed; no secret appears in `Debug`.
+//! Invariant: access tokens are kept hashed.
 
-use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Request, State as Shared};
@@ -13,75 +10,15 @@ use axum::response::{IntoResponse, Json, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::Desk;
 use super::answer::Refusal;
-use super::store::{read_json, write_json};
+use super::credentials::{Credentials, random_hex, same, sha256_hex};
+use super::instance::Desk;
 
-const FILE: &str = "credentials.json";
 /// What Zendesk gives new clients: 30 minutes.
 const ACCESS_TOKEN_SECONDS: i64 = 30 * 60;
-
-/// The secrets of a desk's one API user and one OAuth client.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Credentials {
-    /// The agent's address.
-    pub email: String,
-    /// For `Authorization: Basic base64("{email}/token:{api_token}")`.
-    pub api_token: String,
-    /// The OAuth client's id.
-    pub client_id: String,
-    /// The OAuth client's secret, for the client credentials grant.
-    pub client_secret: String,
-}
-
-impl Credentials {
-    /// Reads them, or makes them once.
-    pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        if let Some(credentials) = read_json(&dir.join(FILE))? {
-            return Ok(credentials);
-        }
-        let credentials = Self {
-            email: "gateway@desk.example".to_owned(),
-            api_token: random_hex(),
-            client_id: "weighbridge".to_owned(),
-            client_secret: random_hex(),
-        };
-        write_json(dir, FILE, &credentials)?;
-        Ok(credentials)
-    }
-
-    /// The value of the `Authorization` header in API token mode.
-    pub fn basic(&self) -> String {
-        format!("Basic {}", STANDARD.encode(format!("{}/token:{}", self.email, self.api_token)))
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("email", &self.email)
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// 128 random bits.
-pub(super) fn random_hex() -> String {
-    format!("{:032x}", rand::random::<u128>())
-}
-
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn same(a: &str, b: &str) -> bool {
-    a.as_bytes().ct_eq(b.as_bytes()).into()
-}
 
 /// Lets a request pass if it carries a valid token.
 pub(super) async fn authenticate(

@@ -1,4 +1,4 @@
-//! `content_url`: an attachment's bytes, to whoever carries a valid token, always as an attachment.
+//! `content_url`: an attachment's bytes for a caller with a valid token, always as an attachment.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::utf8_percent_encode;
 use tokio_util::io::ReaderStream;
 
-use super::Desk;
 use super::answer::Refusal;
+use super::instance::Desk;
 use super::render::UNRESERVED;
 
 /// Read size; larger gains little on loopback.

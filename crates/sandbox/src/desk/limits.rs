@@ -1,15 +1,7 @@
 //! Rate limits: calls a minute for the account, and updates in ten minutes for one user on one ticket.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, PoisonError};
 
-use axum::extract::{Request, State as Shared};
-use axum::http::HeaderMap;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-
-use super::Desk;
-use super::answer::Refusal;
 use super::model::Seconds;
 
 const TEN_MINUTES: Seconds = 600;
@@ -24,7 +16,7 @@ pub(super) struct Limits {
 
 impl Limits {
     /// Counts a call. How many are left this minute, or none if it is one too many.
-    fn call(&mut self, now: Seconds, per_minute: u32) -> Option<u32> {
+    pub(super) fn call(&mut self, now: Seconds, per_minute: u32) -> Option<u32> {
         if self.minute != now.div_euclid(60) {
             (self.minute, self.calls) = (now.div_euclid(60), 0);
         }
@@ -55,30 +47,12 @@ impl Limits {
     }
 }
 
-/// Counts every call and says so in Zendesk's headers.
-pub(super) async fn account(Shared(desk): Shared<Arc<Desk>>, request: Request, next: Next) -> Response {
-    let (now, most) = (desk.now(), desk.options.requests_per_minute);
-    let left = desk.limits.lock().unwrap_or_else(PoisonError::into_inner).call(now, most);
-    let reset = 60 - now.rem_euclid(60);
-    let mut response = match left {
-        Some(_) => next.run(request).await,
-        None => Refusal::too_many(reset).into_response(),
-    };
-    let headers: &mut HeaderMap = response.headers_mut();
-    headers.insert("x-rate-limit", most.into());
-    headers.insert("x-rate-limit-remaining", left.unwrap_or(0).into());
-    headers.insert("ratelimit-limit", most.into());
-    headers.insert("ratelimit-remaining", left.unwrap_or(0).into());
-    headers.insert("ratelimit-reset", reset.into());
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_window_of_ten_minutes_slides() {
+    fn ten_minute_window_slides() {
         let mut limits = Limits::default();
         for n in 0..30 {
             assert_eq!(limits.update(1, 1001, 1000 + n, 30), Ok(()));

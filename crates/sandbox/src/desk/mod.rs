@@ -1,15 +1,17 @@
-//! The embedded desk: an HTTP server that answers Zendesk Support's API shapes, for the demo, the sandbox and tests.
-//!
+//! The embedded desk: an HTTP server with the shapes of Zendesk Support's API, for the demo, the sandbox and tests.
 //! Invariant: an answer goes out only after what it says is durable, so a killed desk forgets nothing it confirmed.
 //! Not here: triggers, webhooks, views, end users' own access, mail.
 
 mod answer;
 mod auth;
 mod content;
+mod credentials;
+mod instance;
 mod limits;
 mod model;
 mod paging;
 mod people;
+mod rate_limit;
 mod render;
 mod routes;
 mod search;
@@ -22,98 +24,8 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-pub use auth::Credentials;
+pub use credentials::Credentials;
+pub use instance::Desk;
 pub use model::{CustomField, Role, Status};
 pub use routes::{operation, router};
 pub use seed::{DeskOptions, Seed, SeedOrganization, SeedTicket, SeedUser};
-
-use answer::Refusal;
-use limits::Limits;
-use model::{Seconds, State};
-use store::Store;
-
-/// A query string's fields.
-type Params = HashMap<String, String>;
-
-/// One desk: its state, its secrets, and its clock.
-pub struct Desk {
-    store: Store,
-    credentials: Credentials,
-    options: DeskOptions,
-    /// The user all calls are made as.
-    agent_id: u64,
-    limits: Mutex<Limits>,
-    /// How far [`Desk::advance`] moved the clock, in seconds.
-    ahead: AtomicI64,
-}
-
-impl Desk {
-    /// Opens the desk kept in `dir`, made if there is none, and adds what of `seed` is missing. Blocks.
-    ///
-    /// # Errors
-    /// If `dir` cannot be written, what is in it is damaged, or the seed names a requester it does not have.
-    pub fn open(dir: &Path, seed: &Seed) -> anyhow::Result<Arc<Self>> {
-        let store = Store::open(dir)?;
-        let credentials = Credentials::open(dir)?;
-        let now = jiff::Timestamp::now().as_second();
-        let files = store.change(|state| {
-            seed.apply(state, &credentials.email, now)?;
-            anyhow::Ok(state.expire(now))
-        })?;
-        store.discard(&files);
-        let agent =
-            store.read().users.values().find(|user| user.email == credentials.email).map(|user| user.id);
-        Ok(Arc::new(Self {
-            store,
-            agent_id: agent.unwrap_or_default(),
-            credentials,
-            options: seed.options.clone(),
-            limits: Mutex::default(),
-            ahead: AtomicI64::new(0),
-        }))
-    }
-
-    /// What a client needs to be let in. The same at every start.
-    pub fn credentials(&self) -> &Credentials {
-        &self.credentials
-    }
-
-    /// Moves this desk's clock forward, so that expiries can be tested without waiting for them. Not kept.
-    pub fn advance(&self, by: Duration) {
-        self.ahead.fetch_add(i64::try_from(by.as_secs()).unwrap_or(i64::MAX / 4), Ordering::Relaxed);
-    }
-
-    fn now(&self) -> Seconds {
-        jiff::Timestamp::now().as_second() + self.ahead.load(Ordering::Relaxed)
-    }
-
-    fn read(&self) -> Arc<State> {
-        self.store.read()
-    }
-
-    /// Changes the state durably. Goes on when the caller has gone: Zendesk, too, finishes what it has begun.
-    async fn change<T: Send + 'static>(
-        self: &Arc<Self>,
-        change: impl FnOnce(&mut State) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let desk = Arc::clone(self);
-        tokio::task::spawn_blocking(move || desk.store.change(change))
-            .await
-            .map_err(|error| Refusal::from(anyhow::Error::from(error)))?
-    }
-
-    /// Removes bytes the state names no more.
-    async fn discard(self: &Arc<Self>, files: Vec<String>) {
-        if !files.is_empty() {
-            let desk = Arc::clone(self);
-            // A failure is told by the store itself and mended at the next start.
-            let _ = tokio::task::spawn_blocking(move || desk.store.discard(&files)).await;
-        }
-    }
-}

@@ -1,4 +1,4 @@
-//! What the desk remembers: one plain value, written as a whole.
+//! The desk's state: one plain value, written as a whole.
 //!
 //! Invariant: an attachment is named by exactly one upload token or one comment, never by both.
 
@@ -10,16 +10,13 @@ use serde_json::Value;
 /// Seconds since the epoch: Zendesk shows no finer time anywhere.
 pub(super) type Seconds = i64;
 
-/// A user's role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Asks; sees public comments only.
     #[default]
     EndUser,
-    /// Answers.
     Agent,
-    /// Answers and configures.
     Admin,
 }
 
@@ -27,7 +24,7 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Nobody looked yet.
+    /// Not looked at yet.
     New,
     /// Support's turn.
     #[default]
@@ -51,7 +48,6 @@ impl Status {
 /// A ticket's value for one custom field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CustomField {
-    /// The field.
     pub id: u64,
     /// Its value: text, number, flag, or null.
     pub value: Value,
@@ -134,8 +130,6 @@ pub(super) struct Comment {
     pub id: u64,
     pub author_id: u64,
     pub body: String,
-    /// Given by the sender instead of `body`; else made from it.
-    pub html_body: Option<String>,
     pub public: bool,
     /// Content tokens.
     pub attachments: Vec<String>,
@@ -177,7 +171,7 @@ impl State {
         self.tickets.get(&id).filter(|ticket| !ticket.deleted)
     }
 
-    /// Forgets what has run out, and answers the files that nothing names any more.
+    /// Removes what has expired and returns the files that nothing names any more.
     pub(super) fn expire(&mut self, now: Seconds) -> Vec<String> {
         self.access_tokens.retain(|_, expires_at| *expires_at > now);
         self.replays.retain(|_, replay| replay.expires_at > now);

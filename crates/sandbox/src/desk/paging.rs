@@ -1,5 +1,4 @@
-//! Zendesk's two ways of paging: by number (`page`, `per_page`) and by cursor (`page[size]`, `page[after]`, `page[before]`).
-//!
+//! Zendesk's two ways of paging: by number (`page`, `per_page`) and by cursor (`page[size]`, `page[after]`).
 //! Invariant: a cursor names an item, not a position, so it stays right while items are added before it.
 
 use std::ops::Range;
@@ -9,13 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded::Serializer;
 
-use super::Params;
 use super::answer::Refusal;
+use super::instance::Params;
 
 /// Zendesk's largest page, and its default.
 const MOST: usize = 100;
 
-/// Which items to answer with, and the fields that say how to go on.
+/// Which items to answer with, and the fields that lead to the next page.
 #[derive(Debug)]
 pub(super) struct Page {
     pub range: Range<usize>,
@@ -57,33 +56,23 @@ fn by_number(total: usize, params: &Params, url: &str) -> Result<Page, Refusal> 
 
 fn by_cursor(ids: &[u64], params: &Params, url: &str) -> Result<Page, Refusal> {
     let size = number(params, "page[size]", MOST)?.clamp(1, MOST);
-    let position = |key: &str| {
-        let cursor = params.get(key).filter(|cursor| !cursor.is_empty());
-        let invalid = || Refusal::bad_request("InvalidPaginationParameter", &format!("{key} is not valid"));
-        cursor
-            .map(|cursor| ids.iter().position(|id| Some(*id) == open(cursor)).ok_or_else(invalid))
-            .transpose()
-    };
-    let range = match (position("page[after]")?, position("page[before]")?) {
-        (Some(after), _) => after + 1..(after + 1 + size).min(ids.len()),
-        (None, Some(before)) => before.saturating_sub(size)..before,
-        (None, None) => 0..size.min(ids.len()),
-    };
+    let after =
+        match params.get("page[after]").filter(|cursor| !cursor.is_empty()) {
+            None => None,
+            Some(cursor) => Some(ids.iter().position(|id| Some(*id) == open(cursor)).ok_or_else(|| {
+                Refusal::bad_request("InvalidPaginationParameter", "page[after] is not valid")
+            })?),
+        };
+    let start = after.map_or(0, |after| after + 1);
+    let range = start..(start + size).min(ids.len());
     let first = ids.get(range.start).filter(|_| !range.is_empty()).map(|id| seal(*id));
     let last = ids[range.clone()].last().map(|id| seal(*id));
     let more = range.end < ids.len();
-    let link = |key: &str, cursor: &Option<String>| {
-        cursor
-            .as_ref()
-            .map(|cursor| link(url, params, &[(key, cursor.clone())], &["page[after]", "page[before]"]))
-    };
+    let next = last.clone().filter(|_| more);
+    let next = next.map(|cursor| link(url, params, &[("page[after]", cursor)], &["page[after]"]));
     let fields = [
         ("meta", json!({"has_more": more, "after_cursor": last, "before_cursor": first})),
-        (
-            "links",
-            json!({"next": link("page[after]", &last.filter(|_| more)),
-                         "prev": link("page[before]", &first.filter(|_| range.start > 0))}),
-        ),
+        ("links", json!({"next": next, "prev": null})),
     ];
     Ok(Page { range, fields: owned(fields) })
 }
@@ -140,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_by_cursor_though_items_come_in_front() {
+    fn cursor_survives_new_items_in_front() {
         let first = cut(&[5, 4, 3, 2, 1], &params(&[("page[size]", "2")]), "http://d/x").unwrap();
         assert_eq!((first.range.clone(), &first.fields["meta"]["has_more"]), (0..2, &json!(true)));
         let cursor = first.fields["meta"]["after_cursor"].as_str().unwrap();
@@ -157,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_has_one_empty_page() {
+    fn empty_list_has_one_empty_page() {
         let page = cut(&[], &params(&[("page[size]", "2")]), "http://d/x").unwrap();
         assert_eq!((page.range, &page.fields["meta"]["has_more"]), (0..0, &json!(false)));
     }

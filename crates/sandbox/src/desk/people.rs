@@ -1,4 +1,4 @@
-//! Users and organizations: who somebody is, where they belong, and what agents wrote down about them.
+//! Users and organizations: who a user is, which organizations they belong to, and the agents' notes about these.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use axum::response::Json;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
+use super::instance::{Desk, Params};
 use super::model::{Organization, User};
 use super::paging::cut;
 use super::render::Base;
-use super::{Desk, Params};
 
 fn id(text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::not_found())
@@ -34,7 +34,7 @@ fn user(desk: &Desk, base: &Base, id: u64) -> Result<Json<Value>, Refusal> {
     Ok(Json(json!({"user": base.user(user)})))
 }
 
-/// By `query` (part of a name or an address; `email:"…"` for the address alone) or by `external_id`.
+/// By `query`: part of a name or an address, or `email:"…"` for the address alone.
 pub(super) async fn search_users(
     Shared(desk): Shared<Arc<Desk>>,
     base: Base,
@@ -42,14 +42,10 @@ pub(super) async fn search_users(
 ) -> Result<Json<Value>, Refusal> {
     let state = desk.read();
     let query = params.get("query").map(|query| query.trim().to_lowercase()).unwrap_or_default();
-    let external_id = params.get("external_id");
-    let wanted = |user: &&User| match (external_id, query.strip_prefix("email:")) {
-        (Some(_), _) => user.external_id.as_ref() == external_id,
+    let wanted = |user: &&User| match query.strip_prefix("email:") {
         // Zendesk's match is not exact, and callers must not rely on it being so.
-        (None, Some(email)) => user.email.to_lowercase().contains(email.trim_matches('"')),
-        (None, None) => {
-            !query.is_empty() && format!("{} {}", user.name, user.email).to_lowercase().contains(&query)
-        }
+        Some(email) => user.email.to_lowercase().contains(email.trim_matches('"')),
+        None => !query.is_empty() && format!("{} {}", user.name, user.email).to_lowercase().contains(&query),
     };
     let users: Vec<&User> = state.users.values().filter(wanted).collect();
     let ids: Vec<u64> = users.iter().map(|user| user.id).collect();
@@ -68,8 +64,10 @@ pub(super) async fn user_organizations(
     let user = state.users.get(&id(&user_id)?).ok_or_else(Refusal::not_found)?;
     let organizations: Vec<&Organization> =
         user.organization_ids.iter().filter_map(|id| state.organizations.get(id)).collect();
-    let url = format!("{}/api/v2/users/{user_id}/organizations.json", base.0);
-    organizations_page(&organizations, &base, &params, &url)
+    let ids: Vec<u64> = organizations.iter().map(|organization| organization.id).collect();
+    let page = cut(&ids, &params, &format!("{}/api/v2/users/{user_id}/organizations.json", base.0))?;
+    let items = organizations[page.range.clone()].iter().map(|found| base.organization(found)).collect();
+    Ok(Json(page.answer("organizations", items)))
 }
 
 pub(super) async fn show_organization(
@@ -80,43 +78,4 @@ pub(super) async fn show_organization(
     let state = desk.read();
     let organization = state.organizations.get(&id(&organization_id)?).ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"organization": base.organization(organization)})))
-}
-
-/// By exact `name` or `external_id`.
-pub(super) async fn search_organizations(
-    Shared(desk): Shared<Arc<Desk>>,
-    base: Base,
-    Query(params): Query<Params>,
-) -> Result<Json<Value>, Refusal> {
-    let state = desk.read();
-    let (name, external_id) = (params.get("name"), params.get("external_id"));
-    if name.is_none() && external_id.is_none() {
-        return Err(Refusal::bad_request("InvalidValue", "name or external_id is required"));
-    }
-    let wanted = |organization: &&Organization| match name {
-        Some(name) => organization.name.to_lowercase() == name.to_lowercase(),
-        None => organization.external_id.as_ref() == external_id,
-    };
-    let organizations: Vec<&Organization> = state.organizations.values().filter(wanted).collect();
-    organizations_page(
-        &organizations,
-        &base,
-        &params,
-        &format!("{}/api/v2/organizations/search.json", base.0),
-    )
-}
-
-fn organizations_page(
-    organizations: &[&Organization],
-    base: &Base,
-    params: &Params,
-    url: &str,
-) -> Result<Json<Value>, Refusal> {
-    let ids: Vec<u64> = organizations.iter().map(|organization| organization.id).collect();
-    let page = cut(&ids, params, url)?;
-    let items = organizations[page.range.clone()]
-        .iter()
-        .map(|organization| base.organization(organization))
-        .collect();
-    Ok(Json(page.answer("organizations", items)))
 }

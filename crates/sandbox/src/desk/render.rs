@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Attachment, Comment, Organization, Role, Seconds, State, Ticket, Upload, User};
 
-/// What need not be escaped in a URL (RFC 3986, section 2.3).
+/// Characters that need no escape in a URL (RFC 3986, section 2.3).
 pub(super) const UNRESERVED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -74,13 +74,12 @@ impl Base {
     }
 
     pub(super) fn comment(&self, state: &State, comment: &Comment) -> Value {
-        let html = comment.html_body.clone().unwrap_or_else(|| html(&comment.body));
         json!({
             "id": comment.id,
             "type": "Comment",
             "author_id": comment.author_id,
             "body": comment.body,
-            "html_body": html,
+            "html_body": html(&comment.body),
             "plain_body": comment.body,
             "public": comment.public,
             "attachments": self.attachments(state, &comment.attachments),
@@ -91,7 +90,7 @@ impl Base {
         })
     }
 
-    /// The answer to an update: what it did, as an audit.
+    /// The audit in the answer to an update.
     pub(super) fn audit(
         &self,
         state: &State,
@@ -195,32 +194,16 @@ fn html(body: &str) -> String {
     format!("<div class=\"zd-comment\" dir=\"auto\">{}</div>", paragraphs.concat())
 }
 
-/// Markup taken out, for comments sent as HTML.
-pub(super) fn plain(html: &str) -> String {
-    let mut text = String::with_capacity(html.len());
-    let mut in_tag = false;
-    for c in html.chars() {
-        match c {
-            '<' => in_tag = true,
-            '>' if in_tag => in_tag = false,
-            _ if in_tag => {}
-            _ => text.push(c),
-        }
-    }
-    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn html_and_back() {
+    fn text_becomes_html() {
         assert_eq!(
             html("a < b\nc"),
             r#"<div class="zd-comment" dir="auto"><p dir="auto">a &lt; b<br>c</p></div>"#
         );
-        assert_eq!(plain("<p>a &lt; <b>b</b> &amp;amp;</p>"), "a < b &amp;");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a desk starts with. Applied at every start; whatever id exists already stays as it is.
+//! The initial content of a desk. Applied at every start; existing IDs stay as they are.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,7 @@ const FIRST_ID: u64 = 360_000_000_000;
 /// Organizations, users and tickets to start with.
 #[derive(Clone, Debug, Default)]
 pub struct Seed {
-    /// Partners' organizations.
     pub organizations: Vec<SeedOrganization>,
-    /// Their people.
     pub users: Vec<SeedUser>,
     /// Their tickets; a requester that does not exist is an error.
     pub tickets: Vec<SeedTicket>,
@@ -46,16 +44,11 @@ impl Default for DeskOptions {
     }
 }
 
-/// An organization to start with.
 #[derive(Clone, Debug, Default)]
 pub struct SeedOrganization {
-    /// Its id.
     pub id: u64,
-    /// Its name.
     pub name: String,
-    /// Agents' free text.
     pub notes: String,
-    /// More of it.
     pub details: String,
     /// Custom fields, such as `account_type`.
     pub organization_fields: BTreeMap<String, Value>,
@@ -63,43 +56,29 @@ pub struct SeedOrganization {
     pub external_id: Option<String>,
 }
 
-/// A user to start with.
 #[derive(Clone, Debug, Default)]
 pub struct SeedUser {
-    /// Their id.
     pub id: u64,
-    /// Their name.
     pub name: String,
-    /// Their address.
     pub email: String,
-    /// What they may do.
     pub role: Role,
     /// Where they belong; the first is the default.
     pub organization_ids: Vec<u64>,
 }
 
-/// A ticket to start with.
 #[derive(Clone, Debug, Default)]
 pub struct SeedTicket {
-    /// Its id.
     pub id: u64,
-    /// Its subject.
     pub subject: String,
-    /// Its first comment.
     pub description: String,
     /// Its status; `Open` by default.
     pub status: Status,
-    /// Who asked.
     pub requester_id: u64,
-    /// For which organization.
     pub organization_id: Option<u64>,
-    /// With which form.
     pub ticket_form_id: Option<u64>,
-    /// Its tags.
     pub tags: Vec<String>,
     /// An id in some other system.
     pub external_id: Option<String>,
-    /// Its custom fields.
     pub custom_fields: Vec<CustomField>,
 }
 
@@ -177,7 +156,6 @@ impl SeedTicket {
             id: comment_id,
             author_id: seed.requester_id,
             body: if seed.description.is_empty() { seed.subject.clone() } else { seed.description },
-            html_body: None,
             public: true,
             attachments: Vec::new(),
             created_at: now,

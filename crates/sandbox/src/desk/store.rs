@@ -39,7 +39,7 @@ impl Store {
         Ok(store)
     }
 
-    /// The state as it rests on disk.
+    /// The state on disk.
     pub(super) fn read(&self) -> Arc<State> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }

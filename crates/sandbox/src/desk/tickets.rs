@@ -1,6 +1,5 @@
-//! Tickets over HTTP: show, list, create, update, delete, their tags and their comments.
-//!
-//! Invariant: what a request does is decided in `write`; here is only translation.
+//! Tickets over HTTP: show, create, update and delete them, add tags, list comments.
+//! Invariant: `write` decides what a request does; this file only translates.
 
 use std::sync::{Arc, PoisonError};
 
@@ -13,12 +12,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answer::Refusal;
-use super::auth::sha256_hex;
-use super::model::{Comment, Replay, Seconds, State, Status, Ticket};
+use super::credentials::sha256_hex;
+use super::instance::{Desk, Params};
+use super::model::{Comment, Replay, Seconds, State, Status};
 use super::paging::cut;
 use super::render::Base;
 use super::write::{self, Act, TicketBody};
-use super::{Desk, Params};
 
 /// How long an `Idempotency-Key` is remembered: two hours.
 const REPLAY_SECONDS: Seconds = 2 * 60 * 60;
@@ -55,43 +54,6 @@ pub(super) async fn show(
     let state = desk.read();
     let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"ticket": base.ticket(ticket)})))
-}
-
-pub(super) async fn show_many(
-    Shared(desk): Shared<Arc<Desk>>,
-    base: Base,
-    Query(params): Query<Params>,
-) -> Result<Json<Value>, Refusal> {
-    let ids: Vec<u64> = params
-        .get("ids")
-        .into_iter()
-        .flat_map(|ids| ids.split(','))
-        .filter_map(|id| id.trim().parse().ok())
-        .collect();
-    if ids.is_empty() || ids.len() > 100 {
-        return Err(Refusal::bad_request("InvalidValue", "ids must name 1 to 100 tickets"));
-    }
-    let state = desk.read();
-    let tickets: Vec<Value> =
-        ids.iter().filter_map(|id| state.ticket(*id)).map(|ticket| base.ticket(ticket)).collect();
-    Ok(Json(json!({"count": tickets.len(), "tickets": tickets, "next_page": null, "previous_page": null})))
-}
-
-pub(super) async fn list(
-    Shared(desk): Shared<Arc<Desk>>,
-    base: Base,
-    Query(params): Query<Params>,
-) -> Result<Json<Value>, Refusal> {
-    let state = desk.read();
-    let external_id = params.get("external_id");
-    let wanted = |ticket: &&Ticket| {
-        !ticket.deleted && (external_id.is_none() || ticket.external_id.as_ref() == external_id)
-    };
-    let tickets: Vec<&Ticket> = state.tickets.values().filter(wanted).collect();
-    let ids: Vec<u64> = tickets.iter().map(|ticket| ticket.id).collect();
-    let page = cut(&ids, &params, &format!("{}/api/v2/tickets.json", base.0))?;
-    let items = tickets[page.range.clone()].iter().map(|ticket| base.ticket(ticket)).collect();
-    Ok(Json(page.answer("tickets", items)))
 }
 
 pub(super) async fn update(
@@ -197,7 +159,7 @@ pub(super) async fn comments(
     Ok(Json(page.answer("comments", items)))
 }
 
-/// The body of every tag request; the two other fields guard it as they guard an update.
+/// The last two fields guard the tags as they guard an update.
 #[derive(Deserialize)]
 pub(super) struct Tags {
     tags: Vec<String>,
@@ -206,49 +168,13 @@ pub(super) struct Tags {
     updated_stamp: Option<String>,
 }
 
-pub(super) async fn list_tags(
-    Shared(desk): Shared<Arc<Desk>>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
-    let state = desk.read();
-    let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
-    Ok(Json(json!({"tags": ticket.tags})))
-}
-
 pub(super) async fn add_tags(
     Shared(desk): Shared<Arc<Desk>>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    change_tags(&desk, &id, &body, |known, tags| [known, tags].concat()).await
-}
-
-pub(super) async fn set_tags(
-    Shared(desk): Shared<Arc<Desk>>,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    Ok((StatusCode::CREATED, change_tags(&desk, &id, &body, |_, tags| tags.to_vec()).await?))
-}
-
-pub(super) async fn remove_tags(
-    Shared(desk): Shared<Arc<Desk>>,
-    Path(id): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
-    let without =
-        |known: &[String], tags: &[String]| known.iter().filter(|tag| !tags.contains(tag)).cloned().collect();
-    change_tags(&desk, &id, &body, without).await
-}
-
-async fn change_tags(
-    desk: &Arc<Desk>,
-    id: &str,
-    body: &[u8],
-    combine: fn(&[String], &[String]) -> Vec<String>,
-) -> Result<Json<Value>, Refusal> {
-    let (id, input) = (ticket_id(id)?, parse::<Tags>(body)?);
-    let (act, holder) = (desk.act(), Arc::clone(desk));
+    let (id, input) = (ticket_id(&id)?, parse::<Tags>(&body)?);
+    let (act, holder) = (desk.act(), Arc::clone(&desk));
     desk.change(move |state| {
         let ticket =
             state.tickets.get_mut(&id).filter(|ticket| !ticket.deleted).ok_or_else(Refusal::not_found)?;
@@ -256,7 +182,7 @@ async fn change_tags(
             return Err(Refusal::closed());
         }
         write::check_stamp(ticket, &input.safe_update, input.updated_stamp.as_deref())?;
-        ticket.tags = write::tidy(&combine(&ticket.tags, &write::tidy(&input.tags)));
+        ticket.tags = write::tidy(&[&ticket.tags[..], &input.tags].concat());
         ticket.touch(act.now);
         let tags = json!({"tags": ticket.tags});
         holder.count_update(id, act)?;

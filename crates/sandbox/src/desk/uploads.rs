@@ -1,11 +1,10 @@
-//! `POST /api/v2/uploads` and its removal.
-//!
-//! Invariant: bytes stream to a file and are never collected; a token is given out once the file and the state are durable.
+//! `POST /api/v2/uploads`.
+//! Invariant: bytes stream to a file and are never collected; a token goes out once the file and the state are durable.
 
 use std::sync::Arc;
 
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{Query, State as Shared};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use futures_util::StreamExt;
@@ -13,10 +12,10 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
 
 use super::answer::Refusal;
-use super::auth::random_hex;
+use super::credentials::random_hex;
+use super::instance::{Desk, Params};
 use super::model::{Attachment, Seconds, State, Upload};
 use super::render::Base;
-use super::{Desk, Params};
 
 /// An unused token's life: 60 minutes, as Zendesk documents.
 const TOKEN_SECONDS: Seconds = 60 * 60;
@@ -46,7 +45,7 @@ pub(super) async fn create(
     Err(refused)
 }
 
-/// What can be refused before the first byte. Answers name and type.
+/// Checks all that can be refused before the body. Returns name and type.
 fn check(desk: &Desk, params: &Params, headers: &HeaderMap) -> Result<(String, String), Refusal> {
     let name = params.get("filename").filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| Refusal::invalid("filename", "BlankValue", "cannot be blank"))?;
@@ -120,29 +119,13 @@ async fn store(
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// Reads what is left of a refused body, within bounds.
+/// Reads the rest of a refused body, within bounds.
 async fn discard(mut body: BodyDataStream) {
     let mut left = MAX_DISCARDED_BYTES;
     while let Some(Ok(frame)) = body.next().await {
         let Some(rest) = left.checked_sub(frame.len() as u64) else { return };
         left = rest;
     }
-}
-
-pub(super) async fn remove(
-    Shared(desk): Shared<Arc<Desk>>,
-    Path(token): Path<String>,
-) -> Result<StatusCode, Refusal> {
-    let now = desk.now();
-    let files = desk
-        .change(move |state| {
-            let consumed = consume(state, &[token], now).map_err(|_| Refusal::not_found())?;
-            let files = consumed.iter().filter_map(|token| Some(state.attachments.remove(token)?.file));
-            Ok(files.collect::<Vec<_>>())
-        })
-        .await?;
-    desk.discard(files).await;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A token that can still be used.

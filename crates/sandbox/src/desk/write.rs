@@ -1,13 +1,11 @@
 //! What a ticket request does to the state: pure decisions, in the order Zendesk takes them.
-//!
-//! Invariant: works on a copy that is dropped on refusal, so a refused update has consumed no upload token and left no comment.
+//! Invariant: works on a copy that a refusal drops, so a refused update consumes no upload token and leaves no comment.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Refusal;
 use super::model::{Comment, CustomField, Role, Seconds, State, Status, Ticket, User};
-use super::render::plain;
 use super::uploads::consume;
 
 /// Zendesk's limits on one comment and one ticket.
@@ -19,7 +17,7 @@ pub(super) struct TicketBody {
     pub ticket: TicketInput,
 }
 
-/// A ticket as a caller writes it; what is absent stays as it is.
+/// A ticket as a caller writes it; missing fields stay as they are.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct TicketInput {
@@ -47,7 +45,6 @@ pub(super) struct TicketInput {
 #[derive(Default, Deserialize)]
 struct CommentInput {
     body: Option<String>,
-    html_body: Option<String>,
     /// Public unless told otherwise.
     public: Option<bool>,
     author_id: Option<u64>,
@@ -68,7 +65,7 @@ pub(super) struct Act {
     pub now: Seconds,
 }
 
-/// Updates a ticket; answers the comment it got, if any.
+/// Updates a ticket; returns its new comment, if any.
 pub(super) fn update(
     state: &mut State,
     id: u64,
@@ -114,7 +111,7 @@ pub(super) fn update(
     Ok(comment)
 }
 
-/// Creates a ticket; answers its id.
+/// Creates a ticket; returns its ID.
 pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<u64, Refusal> {
     check_people(state, &input)?;
     let requester_id = requester(state, &input, act)?;
@@ -179,7 +176,7 @@ fn check_people(state: &State, input: &TicketInput) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The requester by id, by address, or, failing both, the caller. An address nobody has makes an end user.
+/// The requester by ID, by address or, failing both, the caller. An unknown address creates an end user.
 fn requester(state: &mut State, input: &TicketInput, act: Act) -> Result<u64, Refusal> {
     let Some(requester) = &input.requester else { return Ok(input.requester_id.unwrap_or(act.user_id)) };
     let email = requester.email.trim();
@@ -213,11 +210,7 @@ fn make_comment(
     author_id: u64,
     now: Seconds,
 ) -> Result<Comment, Refusal> {
-    let html_body = input.html_body.clone().filter(|html| !html.trim().is_empty());
-    let body = match (&html_body, &input.body) {
-        (Some(html), _) => plain(html),
-        (None, body) => body.clone().unwrap_or_default(),
-    };
+    let body = input.body.clone().unwrap_or_default();
     if body.trim().is_empty() {
         return Err(Refusal::invalid("comment", "BlankValue", "Comment: cannot be blank"));
     }
@@ -233,7 +226,6 @@ fn make_comment(
         id: state.next_id(),
         author_id: input.author_id.unwrap_or(author_id),
         body,
-        html_body,
         public: input.public.unwrap_or(true),
         attachments,
         created_at: now,

@@ -1,5 +1,5 @@
 //! The control of faults over HTTP, on a listener of its own.
-//! Invariant: a request that is refused changes nothing, and its answer says what to mend.
+//! Invariant: a refused request changes nothing, and its answer says what to fix.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};

@@ -5,23 +5,17 @@ use async_trait::async_trait;
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 
-use super::store::Store;
-use super::{ABORT_AFTER_DAYS, REGION, multipart, objects};
+use super::objects::timestamp;
+use super::store::{ABORT_AFTER_DAYS, REGION, Store};
+use super::{multipart, objects};
 
 /// The operations over a store.
 pub(super) struct Api {
     pub(super) store: Store,
 }
 
-/// Wraps an output.
 fn answer<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
-}
-
-/// Milliseconds since 1970 as S3's time.
-pub(super) fn timestamp(ms: i64) -> Timestamp {
-    let since = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or_default());
-    Timestamp::from(std::time::UNIX_EPOCH + since)
 }
 
 #[async_trait]

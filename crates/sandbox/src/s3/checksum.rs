@@ -94,7 +94,7 @@ pub(crate) fn crc64_base64(crc: u64) -> String {
     STANDARD.encode(crc.to_be_bytes())
 }
 
-/// What a request declares about its body.
+/// The checksums that a request declares for its body.
 #[derive(Debug, Default)]
 pub(crate) struct Declared {
     /// The algorithm, and the value if it came before the body.
@@ -144,7 +144,7 @@ impl Declared {
     }
 }
 
-/// What was computed while the bytes were written.
+/// The sums computed while the bytes were written.
 #[derive(Debug)]
 pub(crate) struct Sums {
     pub(crate) crc64nvme: u64,
@@ -152,7 +152,7 @@ pub(crate) struct Sums {
     pub(crate) checksum: Option<Checksum>,
 }
 
-/// Computes what is needed over a body as it passes.
+/// Computes the sums over a body as it passes.
 pub(crate) struct Verifier {
     declared: Declared,
     crc64nvme: crc_fast::Digest,
@@ -182,7 +182,7 @@ impl Verifier {
         }
     }
 
-    /// Compares with what was declared; `trailers` are those of an aws-chunked body.
+    /// Compares with the declared values; `trailers` are those of an aws-chunked body.
     pub(crate) fn finish(self, trailers: Option<&HeaderMap>) -> S3Result<Sums> {
         let crc64nvme = self.crc64nvme.finalize();
         if let (Some(md5), Some(expected)) = (self.md5, self.declared.md5)

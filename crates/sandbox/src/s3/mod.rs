@@ -11,13 +11,7 @@ use http::{HeaderMap, Method, Uri};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 
-pub(crate) use self::store::Store;
-
-/// The one region of the server, and the one that bucket locations name.
-pub(crate) const REGION: &str = "us-east-1";
-
-/// Every bucket's one lifecycle rule: at a start, incomplete multipart uploads older than so many days are dropped.
-pub(crate) const ABORT_AFTER_DAYS: i32 = 7;
+pub(crate) use self::store::{REGION, Store};
 
 /// The HTTP service over a store, for one key pair. Requests without a valid signature are refused.
 pub(crate) fn service(store: Store, access_key_id: &str, secret_access_key: &str) -> S3Service {
@@ -26,7 +20,7 @@ pub(crate) fn service(store: Store, access_key_id: &str, secret_access_key: &str
     builder.build()
 }
 
-/// What faults may name; [`operation`] answers one of these.
+/// The operations that faults may name; [`operation`] returns one of these.
 pub(crate) const OPERATIONS: [&str; 21] = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",

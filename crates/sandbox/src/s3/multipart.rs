@@ -4,9 +4,8 @@
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::api::timestamp;
 use super::checksum::{Algorithm, Checksum, Declared, crc64_base64};
-use super::objects::{attributes, condition, count, max_entries, refuse_unsupported, url_encode};
+use super::objects::{attributes, condition, count, max_entries, refuse_unsupported, timestamp, url_encode};
 use super::store::{Complete, ListedPart, Part as StoredPart, Store, UploadRecord};
 
 /// S3's highest part number.
@@ -163,7 +162,7 @@ pub(super) async fn complete(
     })
 }
 
-/// What a completing client asserts, in the store's terms.
+/// The claims of a completing client, in the store's terms.
 fn assertions(input: &CompleteMultipartUploadInput) -> S3Result<Complete> {
     let others =
         [&input.checksum_crc32, &input.checksum_crc32c, &input.checksum_sha1, &input.checksum_sha256];

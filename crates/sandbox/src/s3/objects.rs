@@ -1,5 +1,5 @@
 //! Operations on objects: S3's inputs and outputs over the store's.
-//! Invariant: an object answers with exactly what was stored with it, on a whole read and on a range alike.
+//! Invariant: a read returns exactly what was stored, whole or in ranges.
 
 use std::collections::BTreeMap;
 use std::ops::Range as Span;
@@ -9,7 +9,6 @@ use http::HeaderMap;
 use s3s::dto::*;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::api::timestamp;
 use super::checksum::{Algorithm, Declared, crc64_base64};
 use super::store::{self, Attributes, Condition, Object as Stored, Start, Store};
 
@@ -189,7 +188,7 @@ fn length(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// Everything an object says about itself. Checksums are told on request, and not for a range, which they do not cover.
+/// The headers that describe an object. Checksums are sent on request, and not for a range, which they do not cover.
 fn describe(object: &Stored, mode: Option<&ChecksumMode>, partial: bool) -> HeadObjectOutput {
     let manifest = &object.manifest;
     let attributes = manifest.attributes.clone();
@@ -309,4 +308,10 @@ pub(super) fn url_encode(key: &str) -> String {
     const KEPT: &AsciiSet =
         &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
     utf8_percent_encode(key, KEPT).to_string()
+}
+
+/// Milliseconds since 1970 as S3's time.
+pub(super) fn timestamp(ms: i64) -> Timestamp {
+    let since = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+    Timestamp::from(std::time::UNIX_EPOCH + since)
 }

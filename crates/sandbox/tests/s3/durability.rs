@@ -1,4 +1,4 @@
-//! What was answered is there after a restart and after a killed process; what was not leaves nothing behind.
+//! Answered writes survive a restart and a kill; unanswered ones leave nothing behind.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::multipart::parts;
-use crate::{BUCKET, MIB, World, client, crc64, pattern, start};
+use crate::{BUCKET, MIB, TestStore, client, crc64, pattern, start};
 
 /// Set for the process that [`serve_until_killed`] is to run in.
 const CHILD: &str = "SANDBOX_TEST_CHILD_DIR";
@@ -64,7 +64,7 @@ async fn what_was_answered_survives_a_kill() {
     // SIGKILL, and waits for the end.
     child.kill().await.unwrap();
 
-    let world = World::start_on(dir).await;
+    let world = TestStore::start_on(dir).await;
     assert!(world.get("whole").await == data);
     assert!(!world.exists("half").await);
     assert_eq!(world.blobs(), 2, "half a body is gone");
@@ -79,7 +79,7 @@ async fn what_was_answered_survives_a_kill() {
 
 #[tokio::test]
 async fn leftovers_are_removed_at_start() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     world.put("kept", b"kept").await;
     let id = world.create("open").await;
     world.part("open", &id, 1, b"kept, too").await;
@@ -90,14 +90,14 @@ async fn leftovers_are_removed_at_start() {
         std::fs::write(blobs.join(name), b"orphan").unwrap();
     }
     std::fs::write(dir.path().join("s3/objects/tmp-2"), b"{").unwrap();
-    let world = World::start_on(dir).await;
+    let world = TestStore::start_on(dir).await;
     assert_eq!(world.blobs(), 2);
     assert_eq!(world.get("kept").await, b"kept");
 }
 
 #[tokio::test]
-async fn one_sandbox_a_folder_and_loopback_only() {
-    let world = World::start().await;
+async fn one_sandbox_per_folder_on_loopback_only() {
+    let world = TestStore::start().await;
     let keys = (world.sandbox.s3.access_key_id.clone(), world.sandbox.s3.secret_access_key.clone());
     let error = start(world.dir.path()).await.unwrap_err().to_string();
     assert!(error.contains("another process runs a sandbox on"), "{error}");

@@ -6,9 +6,9 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use serde_json::{Value, json};
 
 use crate::multipart::parts;
-use crate::{BUCKET, World, client, code, crc64, pattern, put};
+use crate::{BUCKET, TestStore, client, code, crc64, pattern, put};
 
-impl World {
+impl TestStore {
     async fn fault(&self, rule: Value) {
         let answer = reqwest::Client::new().post(&self.sandbox.faults_url).json(&rule).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 201, "{}", answer.text().await.unwrap());
@@ -36,7 +36,7 @@ fn rule(operation: &str, fault: &str) -> Value {
 
 #[tokio::test]
 async fn put_reset_once() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     world.fault(rule("PutObject", "reset")).await;
     assert_eq!(put(&world.client, "k", b"one").await, Err("no answer".to_owned()));
     assert!(!world.exists("k").await);
@@ -52,7 +52,7 @@ async fn put_reset_once() {
 
 #[tokio::test]
 async fn get_busy_with_retry_after() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     world.put("k", b"x").await;
     let rule = json!({"service": "s3", "operation": "GetObject", "after": 1, "fault": "status", "status": 503,
                       "retry_after": 7, "times": 1});
@@ -71,7 +71,7 @@ async fn get_busy_with_retry_after() {
 
 #[tokio::test]
 async fn large_put_busy_is_answered_not_cut() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     world.fault(json!({"service": "s3", "operation": "*", "fault": "status", "status": 503})).await;
     assert_eq!(put(&world.client, "k", &pattern(9_000_000, 1)).await, Err("SlowDown".to_owned()));
     assert!(!world.exists("k").await);
@@ -79,7 +79,7 @@ async fn large_put_busy_is_answered_not_cut() {
 
 #[tokio::test]
 async fn complete_performed_but_answer_lost() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let id = world.create("k").await;
     let part = world.part("k", &id, 1, b"hello").await;
     world.fault(rule("CompleteMultipartUpload", "lost-answer")).await;
@@ -95,7 +95,7 @@ async fn complete_performed_but_answer_lost() {
 
 #[tokio::test]
 async fn part_corrupted_on_the_wire_is_refused() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let id = world.create("k").await;
     let data = pattern(100_000, 6);
     world.fault(rule("UploadPart", "corrupt")).await;
@@ -111,7 +111,7 @@ async fn part_corrupted_on_the_wire_is_refused() {
 
 #[tokio::test]
 async fn get_corrupted_differs_in_one_byte() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let data = pattern(700_000, 8);
     world.put("k", &data).await;
     world.fault(rule("GetObject", "corrupt")).await;
@@ -123,7 +123,7 @@ async fn get_corrupted_differs_in_one_byte() {
 
 #[tokio::test]
 async fn delays_hold_before_and_after_the_effect() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     for (when, performed) in [("before", false), ("after", true)] {
         let mut rule = rule("PutObject", "delay");
         rule["delay_ms"] = json!(600_000);
@@ -142,7 +142,7 @@ async fn delays_hold_before_and_after_the_effect() {
 
 #[tokio::test]
 async fn bad_rules_are_explained() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let http = reqwest::Client::new();
     for (body, part) in [
         ("{", "not JSON"),
@@ -165,7 +165,7 @@ async fn bad_rules_are_explained() {
 
 #[tokio::test]
 async fn desk_and_slack_are_within_reach() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     world
         .fault(json!([{"service": "desk", "operation": "*", "fault": "status", "status": 500},
                        {"service": "slack", "operation": "*", "fault": "corrupt"}]))
@@ -183,7 +183,7 @@ async fn desk_and_slack_are_within_reach() {
 #[tokio::test]
 async fn reset_is_a_reset_not_an_end() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let mut expected = Vec::new();
     for fault in ["reset", "lost-answer"] {
         world.fault(json!({"service": "slack", "operation": "*", "fault": fault})).await;

@@ -1,10 +1,10 @@
 //! Listings as the SDK pages through them.
 
-use crate::{BUCKET, World};
+use crate::{BUCKET, TestStore};
 
 #[tokio::test]
 async fn pages_with_prefix_and_delimiter() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     for key in
         ["1001/a/x.log", "1001/a/x.log.receipt.json", "1001/b/y.log", "1001/top", "2001/c/z.log", "other"]
     {

@@ -31,14 +31,14 @@ const BUCKET: &str = "support-uploader";
 const MIB: usize = 1 << 20;
 
 /// A running sandbox on a folder of its own.
-struct World {
+struct TestStore {
     sandbox: Sandbox,
     /// Makes one attempt a call, so that a refusal is seen as it was given.
     client: Client,
     dir: TempDir,
 }
 
-impl World {
+impl TestStore {
     async fn start() -> Self {
         Self::start_on(TempDir::new().unwrap()).await
     }

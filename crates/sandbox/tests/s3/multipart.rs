@@ -5,9 +5,9 @@ use aws_sdk_s3::types::{
 };
 use futures_util::future::join_all;
 
-use crate::{BUCKET, MIB, World, crc64, pattern};
+use crate::{BUCKET, MIB, TestStore, crc64, pattern};
 
-impl World {
+impl TestStore {
     pub(crate) async fn create(&self, key: &str) -> String {
         let call = self.client.create_multipart_upload().bucket(BUCKET).key(key).metadata("partner", "acme");
         let call =
@@ -31,7 +31,7 @@ pub(crate) fn parts(parts: Vec<CompletedPart>) -> CompletedMultipartUpload {
 
 #[tokio::test]
 async fn unequal_parts_become_one_object_without_copying() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let data = pattern(13 * MIB, 11);
     let cuts = [0, 5 * MIB + 1, 11 * MIB, 13 * MIB];
     let id = world.create("big").await;
@@ -59,8 +59,8 @@ async fn unequal_parts_become_one_object_without_copying() {
 }
 
 #[tokio::test]
-async fn a_part_sent_again_replaces_the_first() {
-    let world = World::start().await;
+async fn resent_part_replaces_the_first() {
+    let world = TestStore::start().await;
     let id = world.create("k").await;
     let old = world.part("k", &id, 1, &pattern(100, 1)).await;
     let new = world.part("k", &id, 1, &pattern(100, 1)).await;
@@ -80,7 +80,7 @@ async fn a_part_sent_again_replaces_the_first() {
 
 #[tokio::test]
 async fn sixteen_parts_at_once() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let data = pattern(16 * 5 * MIB, 4);
     let id = world.create("wide").await;
     let sent = (1..).zip(data.chunks(5 * MIB)).map(|(number, chunk)| world.part("wide", &id, number, chunk));
@@ -92,8 +92,8 @@ async fn sixteen_parts_at_once() {
 }
 
 #[tokio::test]
-async fn an_aborted_upload_leaves_nothing() {
-    let world = World::start().await;
+async fn aborted_upload_leaves_nothing() {
+    let world = TestStore::start().await;
     let id = world.create("k").await;
     let part = world.part("k", &id, 1, b"x").await;
     world.client.abort_multipart_upload().bucket(BUCKET).key("k").upload_id(&id).send().await.unwrap();
@@ -107,7 +107,7 @@ async fn an_aborted_upload_leaves_nothing() {
 
 #[tokio::test]
 async fn parts_and_uploads_come_in_pages() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let mut ids = Vec::new();
     for key in ["a/1", "b/1", "b/1", "b/2", "c"] {
         ids.push((key.to_owned(), world.create(key).await));

@@ -1,4 +1,4 @@
-//! Single objects: what went in comes out, whole and in ranges, for the signed and the presigned.
+//! Single objects: bytes and metadata survive, whole and in ranges, with signed and presigned requests.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, Delete, ObjectIdentifier};
 
-use crate::{BUCKET, MIB, World, code, crc64, pattern};
+use crate::{BUCKET, MIB, TestStore, code, crc64, pattern};
 
 #[tokio::test]
 async fn round_trips_keep_bytes_and_metadata() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     for length in [0, 1, 1000, MIB - 1, MIB, 3 * MIB + 17] {
         let key = format!("1001/id/{length}");
         let data = pattern(length, 7);
@@ -34,7 +34,7 @@ async fn round_trips_keep_bytes_and_metadata() {
 
 #[tokio::test]
 async fn bodies_as_the_sdk_sends_them_by_default() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let access = &world.sandbox.s3;
     let defaults = aws_sdk_s3::Config::builder()
         .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
@@ -65,7 +65,7 @@ async fn bodies_as_the_sdk_sends_them_by_default() {
 
 #[tokio::test]
 async fn ranges() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let data = pattern(600 * 1024, 1);
     world.put("log", &data).await;
     let size = data.len();
@@ -92,7 +92,7 @@ async fn ranges() {
 
 #[tokio::test]
 async fn presigned_urls() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let data = pattern(300_000, 5);
     world.put("1001/x/büro & co.log", &data).await;
     let minutes = || PresigningConfig::expires_in(Duration::from_secs(300)).unwrap();
@@ -126,7 +126,7 @@ async fn presigned_urls() {
 
 #[tokio::test]
 async fn odd_keys_stay_apart() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let long = "k".repeat(1024);
     let wide = "ü".repeat(512);
     let keys = [
@@ -170,7 +170,7 @@ async fn odd_keys_stay_apart() {
 
 #[tokio::test]
 async fn conditions_on_writes_and_reads() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let attempts = (0..8_u8).map(|n| {
         let call =
             world.client.put_object().bucket(BUCKET).key("once").if_none_match("*").body(vec![n; 10].into());
@@ -196,14 +196,14 @@ async fn conditions_on_writes_and_reads() {
 }
 
 #[tokio::test]
-async fn a_read_in_flight_survives_the_deletion() {
-    let world = World::start().await;
+async fn read_in_flight_survives_deletion() {
+    let world = TestStore::start().await;
     let data = pattern(8 * MIB, 2);
     world.put("log", &data).await;
     let mut body = world.client.get_object().bucket(BUCKET).key("log").send().await.unwrap().body;
     let mut read = body.next().await.unwrap().unwrap().to_vec();
     for _ in 0..2 {
-        // Deleting what is gone is no error.
+        // Deleting a missing object is no error.
         world.client.delete_object().bucket(BUCKET).key("log").send().await.unwrap();
     }
     assert!(!world.exists("log").await);
@@ -212,8 +212,8 @@ async fn a_read_in_flight_survives_the_deletion() {
 }
 
 #[tokio::test]
-async fn many_are_deleted_at_once() {
-    let world = World::start().await;
+async fn delete_many() {
+    let world = TestStore::start().await;
     for key in ["a", "b", "c"] {
         world.put(key, b"x").await;
     }
@@ -226,9 +226,9 @@ async fn many_are_deleted_at_once() {
 }
 
 #[tokio::test]
-async fn a_sender_that_goes_away_leaves_nothing() {
+async fn disconnected_sender_leaves_nothing() {
     use tokio::io::AsyncWriteExt as _;
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let expiry = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
     let url = world.client.put_object().bucket(BUCKET).key("half").presigned(expiry).await.unwrap();
     let (host, path) = url.uri().strip_prefix("http://").unwrap().split_once('/').unwrap();
@@ -252,9 +252,9 @@ async fn a_sender_that_goes_away_leaves_nothing() {
 
 /// One that is still sending when the connection closes takes a refusal for a broken line, and tries again for nothing.
 #[tokio::test]
-async fn a_sender_that_is_slow_sees_why_it_was_refused() {
+async fn slow_sender_sees_the_refusal() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let expiry = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
     let part = world.client.upload_part().bucket(BUCKET).key("k").upload_id("nothing").part_number(1);
     let url = part.presigned(expiry).await.unwrap();

@@ -1,13 +1,13 @@
-//! What is refused, with S3's own code, and without a trace.
+//! Refusals carry S3's own code and leave no trace.
 
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedPart};
 
 use crate::multipart::parts;
-use crate::{BUCKET, MIB, World, client, code, crc64, pattern};
+use crate::{BUCKET, MIB, TestStore, client, code, crc64, pattern};
 
 #[tokio::test]
 async fn puts_with_a_wrong_checksum() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let put = || world.client.put_object().bucket(BUCKET).key("k").body(b"hello".to_vec().into());
     let wrong = crc64(b"hellO");
     assert_eq!(code(&put().checksum_crc64_nvme(&wrong).send().await.unwrap_err()), "BadDigest");
@@ -27,8 +27,8 @@ async fn puts_with_a_wrong_checksum() {
 }
 
 #[tokio::test]
-async fn strangers_and_unknown_names() {
-    let world = World::start().await;
+async fn wrong_keys_and_unknown_names() {
+    let world = TestStore::start().await;
     let mut access = world.sandbox.s3.clone();
     access.secret_access_key.push('x');
     let stranger = client(&access, 1);
@@ -57,7 +57,7 @@ async fn strangers_and_unknown_names() {
 
 #[tokio::test]
 async fn parts_that_do_not_fit_the_upload() {
-    let world = World::start().await;
+    let world = TestStore::start().await;
     let id = world.create("k").await;
     let part = |number, id: &str| {
         let call = world.client.upload_part().bucket(BUCKET).key("k").upload_id(id).part_number(number);
@@ -79,8 +79,8 @@ async fn parts_that_do_not_fit_the_upload() {
 }
 
 #[tokio::test]
-async fn completions_that_assert_something_else() {
-    let world = World::start().await;
+async fn completions_with_wrong_claims() {
+    let world = TestStore::start().await;
     let data = pattern(5 * MIB + 3, 9);
     let (head, tail) = data.split_at(5 * MIB);
     let id = world.create("k").await;

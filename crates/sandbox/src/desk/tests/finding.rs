@@ -1,4 +1,4 @@
-//! Finding tickets, users and organizations.
+//! Searching tickets and looking up users and organizations.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn ids(answer: &Value, list: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn search_understands_these_terms() {
+async fn search_terms() {
     let bench = bench();
     let field = json!([{"id": 360_001_u64, "value": "T42"}]);
     bench
@@ -17,19 +17,17 @@ async fn search_understands_these_terms() {
         (r#"type:ticket organization:7 subject:"T123456789""#, &[1001]),
         (r#"type:ticket subject:"t123456789 - DISK""#, &[1001]),
         ("type:ticket T123456789", &[1001, 2001]),
-        ("type:ticket organization:acme", &[1001, 1002]),
         ("type:ticket fieldvalue:T42", &[1002]),
         ("type:ticket custom_field_360001:T42", &[1002]),
         ("type:ticket custom_field_360002:T42", &[]),
         ("type:ticket external_id:X-1", &[1002]),
         ("type:ticket status:closed", &[2001]),
         ("type:ticket status<solved", &[1001, 1002]),
-        ("type:ticket -status:closed requester:ann@acme.example", &[1001, 1002]),
+        ("type:ticket -status:closed", &[1001, 1002]),
         ("type:ticket tags:star_submitted", &[1002]),
         ("type:ticket 1002", &[1002]),
         ("type:ticket unheard_of:1", &[]),
-        ("type:user email:bob@globex.example", &[81]),
-        ("type:organization acme", &[7]),
+        ("type:user bob", &[]),
     ];
     for (query, wanted) in cases {
         let query = percent_encoding::utf8_percent_encode(query, render::UNRESERVED);
@@ -44,18 +42,7 @@ async fn search_understands_these_terms() {
 }
 
 #[tokio::test]
-async fn tickets_are_listed_by_external_id_and_by_many_ids() {
-    let bench = bench();
-    bench.update(1002, json!({"external_id": "X-1"}), 200).await;
-    assert_eq!(ids(&bench.get("/api/v2/tickets?external_id=X-1").await, "tickets"), [1002]);
-    assert_eq!(ids(&bench.get("/api/v2/tickets?per_page=2").await, "tickets"), [1001, 1002]);
-    let many = bench.get("/api/v2/tickets/show_many.json?ids=2001,5,1001").await;
-    assert_eq!((ids(&many, "tickets"), &many["count"]), (vec![2001, 1001], &json!(2)));
-    assert_eq!(bench.send("GET", "/api/v2/tickets/show_many", &[], "").await.status, 400);
-}
-
-#[tokio::test]
-async fn people_are_found() {
+async fn users_and_organizations() {
     let bench = bench();
     let me = bench.get("/api/v2/users/me.json").await;
     assert_eq!(
@@ -70,9 +57,7 @@ async fn people_are_found() {
     let organization = bench.get("/api/v2/organizations/7.json").await["organization"].clone();
     assert_eq!(organization["notes"], "handle with care");
     assert_eq!(organization["organization_fields"]["account_type"], "alliance_partner");
-    assert_eq!(ids(&bench.get("/api/v2/organizations/search?name=globex").await, "organizations"), [8]);
     for path in ["users/9", "users/x", "organizations/9", "users/9/organizations"] {
         assert_eq!(bench.send("GET", &format!("/api/v2/{path}"), &[], "").await.status, 404, "{path}");
     }
-    assert_eq!(bench.send("GET", "/api/v2/organizations/search", &[], "").await.status, 400);
 }

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use super::*;
 
 /// A desk with two organizations, three users and three tickets, in a folder of its own.
-struct Bench {
+struct TestDesk {
     desk: Arc<Desk>,
     router: Router,
     authorization: String,
@@ -76,7 +76,7 @@ fn seed() -> Seed {
     }
 }
 
-impl Bench {
+impl TestDesk {
     fn new(options: DeskOptions) -> Self {
         Self::reopen(tempfile::tempdir().unwrap(), options)
     }
@@ -132,6 +132,6 @@ impl Bench {
     }
 }
 
-fn bench() -> Bench {
-    Bench::new(DeskOptions::default())
+fn bench() -> TestDesk {
+    TestDesk::new(DeskOptions::default())
 }

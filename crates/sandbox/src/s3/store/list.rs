@@ -1,5 +1,5 @@
 //! Listings: objects by prefix and delimiter, uploads by prefix, in pages.
-//! Invariant: keys come in the order of their UTF-8 bytes, and each page goes on exactly where the one before it ended.
+//! Invariant: keys come in the order of their UTF-8 bytes, and each page starts exactly where the previous one ended.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::S3Result;
 
-use super::object::Object;
+use super::index::{BucketIndex, Object};
 use super::records::UploadRecord;
-use super::{BucketIndex, Store};
+use super::state::Store;
 
 /// S3's limit for the entries of one page.
 pub(crate) const PAGE_MAX: usize = 1000;
@@ -46,7 +46,6 @@ impl Start {
     }
 }
 
-/// A page of objects.
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) objects: Vec<Arc<Object>>,
@@ -55,7 +54,6 @@ pub(crate) struct Listing {
     pub(crate) next: Option<Start>,
 }
 
-/// A page of uploads.
 #[derive(Debug)]
 pub(crate) struct UploadListing {
     pub(crate) uploads: Vec<UploadRecord>,

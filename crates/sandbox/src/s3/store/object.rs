@@ -1,51 +1,17 @@
 //! Objects: publish, look up, delete.
 //! Invariant: a condition on the present object and the change it guards happen under one lock.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
 use super::files::{self, Staged};
+use super::index::Object;
 use super::receive::Received;
 use super::records::{Attributes, Manifest, Piece};
-use super::{Inner, Store, internal, now_ms, to_json};
+use super::state::{Inner, Store, internal, now_ms, to_json};
 
-/// An object in the index. Readers keep it alive: its files go with the last of them, once it is replaced or deleted.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) manifest: Manifest,
-    blobs: PathBuf,
-    dead: AtomicBool,
-}
-
-impl Object {
-    pub(super) fn new(manifest: Manifest, blobs: PathBuf) -> Self {
-        Self { manifest, blobs, dead: AtomicBool::new(false) }
-    }
-
-    /// Nothing on disk refers to it any more.
-    fn bury(&self) {
-        self.dead.store(true, Ordering::Release);
-    }
-
-    pub(super) fn path(&self, piece: &Piece) -> PathBuf {
-        self.blobs.join(&piece.blob)
-    }
-}
-
-impl Drop for Object {
-    fn drop(&mut self) {
-        if self.dead.load(Ordering::Acquire) {
-            for piece in &self.manifest.pieces {
-                files::remove_quietly(&self.path(piece));
-            }
-        }
-    }
-}
-
-/// What the present object must be for a write to go ahead (`If-None-Match: *`, `If-Match`).
+/// The condition of a write on the present object (`If-None-Match: *`, `If-Match`).
 #[derive(Debug, Clone)]
 pub(crate) enum Condition {
     None,

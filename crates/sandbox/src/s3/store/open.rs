@@ -1,4 +1,4 @@
-//! Start: the index rebuilt from what lies on disk, leftovers of an unclean end removed.
+//! Start: rebuilds the index from the files on disk and removes the leftovers of a crash.
 //! Invariant: only files that nothing durable refers to, and uploads past the lifecycle rule, are removed; a record that cannot be read stops the start.
 
 use std::collections::HashSet;
@@ -12,11 +12,9 @@ use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
 
 use super::files::{self, Files};
-use super::object::Object;
+use super::index::{BucketIndex, Index, Object, Upload};
 use super::records::{Bucket, Manifest, Part, UploadRecord};
-use super::upload::Upload;
-use super::{BucketIndex, Index, Inner, PUBLISH_LOCKS, Store, now_ms};
-use crate::s3::ABORT_AFTER_DAYS;
+use super::state::{ABORT_AFTER_DAYS, Inner, PUBLISH_LOCKS, Store, now_ms};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -92,7 +90,7 @@ fn load_uploads(index: &mut Index, files: &Files, ended: &HashSet<String>) -> an
     Ok(())
 }
 
-/// Puts parts into their uploads and removes orphans. Answers the latest stamp.
+/// Puts parts into their uploads and removes orphans. Returns the latest stamp.
 fn load_parts(index: &Index, files: &Files, used: &mut HashSet<String>) -> anyhow::Result<u64> {
     let uploads: std::collections::HashMap<String, Arc<Upload>> = index
         .buckets

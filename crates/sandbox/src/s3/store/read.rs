@@ -11,7 +11,7 @@ use futures_util::stream::poll_fn;
 use s3s::dto::StreamingBlob;
 use tokio::sync::mpsc;
 
-use super::object::Object;
+use super::index::Object;
 
 /// Measured best of 64 KiB to 1 MiB for a streamed answer.
 const CHUNK_BYTES: u64 = 256 << 10;

@@ -11,7 +11,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, StdError, TrailingHeaders, s3_error};
 use tokio::task::JoinHandle;
 
 use super::files::Staged;
-use super::{Inner, Store, internal};
+use super::state::{Inner, Store, internal};
 use crate::s3::checksum::{Declared, Sums, Verifier};
 
 /// Bytes handed to a blocking thread at once; below a mebibyte the hand-over itself begins to show.
@@ -20,7 +20,7 @@ const BATCH_BYTES: usize = 1 << 20;
 /// S3's limit for one PutObject or UploadPart.
 const BODY_MAX_BYTES: u64 = 5 << 30;
 
-/// A body that lies flushed under a temporary name, its declared checksum verified.
+/// A body that is flushed under a temporary name, its declared checksum verified.
 #[derive(Debug)]
 pub(crate) struct Received {
     pub(super) staged: Staged,
@@ -62,7 +62,7 @@ impl Writing {
 type Batch = JoinHandle<S3Result<(Writing, Vec<u8>)>>;
 
 impl Store {
-    /// Takes in a body. Nothing is kept of one that ends early or does not match its checksum.
+    /// Receives a body. Nothing is kept of one that ends early or does not match its checksum.
     pub(crate) async fn receive(
         &self,
         body: Option<StreamingBlob>,

@@ -1,4 +1,4 @@
-//! What the store knows about buckets, objects, uploads and parts, as it lies on disk.
+//! The records of buckets, objects, uploads and parts, as stored on disk.
 //! Invariant: a part's file name says everything about the part, so one rename makes it durable.
 
 use std::collections::BTreeMap;
@@ -7,14 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::s3::checksum::Checksum;
 
-/// A bucket's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Bucket {
     pub(crate) name: String,
     pub(crate) created_ms: i64,
 }
 
-/// What the client said about the content; given back as it came.
+/// The client's description of the content, returned unchanged.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Attributes {
     pub(crate) content_type: Option<String>,
@@ -41,7 +40,7 @@ pub(crate) struct Manifest {
     pub(crate) size: u64,
     /// Of the whole content.
     pub(crate) crc64nvme: u64,
-    /// What a client gave with a PutObject besides, and we checked.
+    /// Another checksum that a client gave with a PutObject, verified.
     pub(crate) checksum: Option<Checksum>,
     pub(crate) modified_ms: i64,
     pub(crate) attributes: Attributes,
@@ -64,7 +63,6 @@ pub(crate) struct UploadRecord {
     pub(crate) attributes: Attributes,
 }
 
-/// An uploaded part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) number: u16,
@@ -92,7 +90,7 @@ impl Part {
         name
     }
 
-    /// The upload's id and the part that a file name stands for; `None` for any other file.
+    /// The upload ID and the part that a file name encodes; `None` for any other file.
     pub(super) fn from_file_name(name: &str) -> Option<(&str, Self)> {
         let mut fields = name.splitn(7, '.');
         let upload = fields.next()?;

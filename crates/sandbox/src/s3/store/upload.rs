@@ -2,49 +2,21 @@
 //! Invariant: completing checks everything it was told before anything is published, and an upload ends exactly once.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use s3s::{S3Error, S3Result, s3_error};
 use sha2::{Digest as _, Sha256};
 
 use super::files;
-use super::object::{Condition, Object};
+use super::index::{Object, Upload, lock};
+use super::object::Condition;
 use super::receive::Received;
 use super::records::{Manifest, Part, Piece, UploadRecord};
-use super::{Inner, Store, internal, lock, now_ms, to_json};
+use super::state::{Inner, Store, internal, now_ms, to_json};
 use crate::s3::checksum::{Algorithm, Checksum};
 
 /// S3's least size of every part but the last.
 const PART_MIN_BYTES: u64 = 5 << 20;
-
-/// An upload in progress.
-#[derive(Debug)]
-pub(super) struct Upload {
-    pub(super) record: UploadRecord,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    parts: BTreeMap<u16, Part>,
-    /// Completed or aborted: whoever still holds this handle comes too late.
-    over: bool,
-}
-
-impl Upload {
-    pub(super) fn new(record: UploadRecord) -> Self {
-        Self { record, state: Mutex::new(State::default()) }
-    }
-
-    /// Puts a part found at start in its place, and hands back the one that it replaces or that is newer.
-    pub(super) fn restore(&self, part: Part) -> Option<Part> {
-        let mut state = lock(&self.state);
-        match state.parts.get(&part.number) {
-            Some(present) if present.stamp > part.stamp => Some(part),
-            _ => state.parts.insert(part.number, part),
-        }
-    }
-}
 
 /// A part as the completing client lists it.
 #[derive(Debug, Clone)]
@@ -54,7 +26,7 @@ pub(crate) struct ListedPart {
     pub(crate) checksums: Vec<Checksum>,
 }
 
-/// What the completing client asserts.
+/// The claims of the completing client.
 #[derive(Debug)]
 pub(crate) struct Complete {
     pub(crate) parts: Vec<ListedPart>,
@@ -255,7 +227,7 @@ fn choose(stored: &BTreeMap<u16, Part>, listed: &[ListedPart], consecutive: bool
         };
         parts.push(part.clone());
     }
-    // S3 demands this of uploads with additional checksums (and answers 500, which a client would only repeat).
+    // S3 requires this of uploads with additional checksums (and answers 500, which a client would only retry).
     if consecutive && (1..).zip(&parts).any(|(number, part)| part.number != number) {
         return Err(s3_error!(
             InvalidRequest,

@@ -1,0 +1,6 @@
+//! The support side: the staff API, its links and `wb`.
+
+mod api;
+mod downloads;
+mod links;
+mod wb;
