@@ -1,5 +1,5 @@
-# One shared bucket, one for each partner that has its own; each with a KMS key of its own, so that access to one partner's
-# files can be ended for good by disabling one key.
+# One shared bucket, and one for each partner with its own. Each bucket has its own KMS key, so disabling one key permanently
+# ends access to one partner's files.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -17,7 +17,7 @@ resource "aws_kms_key" "bucket" {
   description             = "Weighbridge: files in ${var.name_prefix}-${each.key}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
-  # Without a policy of its own: AWS's default, by which this account's IAM policies decide.
+  # No key policy: by AWS's default, this account's IAM policies decide.
 }
 
 resource "aws_kms_alias" "bucket" {
@@ -63,7 +63,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = each.value.id
 
   rule {
-    # One call to KMS for many objects rather than one for each part.
+    # One KMS call for many objects instead of one for each part.
     bucket_key_enabled = true
 
     apply_server_side_encryption_by_default {
@@ -73,8 +73,8 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   }
 }
 
-# Off unless asked for: the gateway promises that a removed or cancelled file is gone after one sweep, and a versioned
-# bucket would keep it. Nothing needs versions: an upload's key is never written twice with other bytes.
+# Off by default. The gateway promises that a removed or cancelled file is gone after one sweep, and a versioned bucket would
+# keep it. Nothing needs versions: an upload's key is never overwritten with other bytes.
 resource "aws_s3_bucket_versioning" "this" {
   for_each = { for id, days in local.keep_removed_days : id => days if days > 0 }
 
@@ -90,7 +90,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
   bucket = aws_s3_bucket.this[each.key].id
 
-  # A second net under the gateway's sweep; longer than any upload takes.
+  # A second safeguard behind the gateway's sweep. Longer than any upload takes.
   rule {
     id     = "abort-incomplete-multipart-uploads"
     status = "Enabled"

@@ -12,6 +12,6 @@ output "buckets" {
 }
 
 output "gateway_policy_arns" {
-  description = "Attach them to the gateway's role, unless gateway_role_name did."
+  description = "Attach these to the gateway's role, unless you set gateway_role_name."
   value       = aws_iam_policy.gateway[*].arn
 }

@@ -1,10 +1,10 @@
 variable "region" {
-  description = "Region of every bucket, as `region` in the gateway's configuration."
+  description = "Region of every bucket. Use the same in `region` in the gateway's configuration."
   type        = string
 }
 
 variable "name_prefix" {
-  description = "Put before every bucket's name, since these are shared with the whole world: `example` gives `example-support-uploader` and `example-PARTNER`."
+  description = "Prefix of every bucket's name, because bucket names are global: `example` gives `example-support-uploader` and `example-PARTNER`."
   type        = string
 
   validation {
@@ -14,7 +14,7 @@ variable "name_prefix" {
 }
 
 variable "key_prefix" {
-  description = "Put before every key, as `prefix` in the gateway's configuration; empty, or ending in `/`. The gateway's role reaches nothing else."
+  description = "Prefix of every key, as `prefix` in the gateway's configuration. Empty, or ending in `/`. The gateway's role cannot access other keys."
   type        = string
   default     = "uploads/"
 
@@ -25,9 +25,9 @@ variable "key_prefix" {
 }
 
 variable "partners" {
-  description = "Partners with a bucket of their own, by short name as in `[partners.NAME]`. All others share the Support Uploader bucket."
+  description = "Partners with their own bucket, by short name as in `[partners.NAME]`. All others share the Support Uploader bucket."
   type = map(object({
-    # Days for which a removed file can be brought back; 0: what is removed is gone.
+    # Days during which a removed file can be restored. 0: removed files are gone.
     keep_removed_days = optional(number, 0)
   }))
   default = {}
@@ -39,13 +39,13 @@ variable "partners" {
 }
 
 variable "support_uploader_keep_removed_days" {
-  description = "The same for the shared bucket."
+  description = "Days during which a removed file in the shared bucket can be restored. 0: removed files are gone."
   type        = number
   default     = 0
 }
 
 variable "gateway_role_name" {
-  description = "Role that the gateway runs as (instance profile, or the service account's). Null: attach the policies by hand."
+  description = "Role of the gateway (of its instance profile or service account). If null, attach the policies by hand."
   type        = string
   default     = null
 }

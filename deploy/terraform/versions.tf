@@ -1,4 +1,4 @@
-# OpenTofu or Terraform. State holds no secret: the gateway has a role, or keys made elsewhere.
+# For OpenTofu or Terraform. The state contains no secrets: the gateway uses a role, or keys created elsewhere.
 terraform {
   required_version = ">= 1.9"
 

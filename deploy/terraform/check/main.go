@@ -1,8 +1,8 @@
-// Checks the configuration beside it without OpenTofu, which is too large to build for a check and needs a provider that
-// it would have to fetch: format, references, and the module `policies` evaluated and held to its own tests. What only a
-// provider knows, the names and types of a resource's arguments, is not checked here.
+// Checks the Terraform configuration without OpenTofu, which is too large to build for a check and would have to download a
+// provider. It checks the format and the references, evaluates the module `policies` and runs its tests. It does not check
+// the names and types of resource arguments, which only a provider knows.
 //
-// Usage: check DIRECTORY; prints the policies that the first test makes, as JSON, for an IAM linter.
+// Usage: check DIRECTORY. Prints the policies of the first test as JSON, for an IAM linter.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// parse reads a file and wants it formatted.
+// parse reads a file and checks that it is formatted.
 func parse(path string) (*hclsyntax.Body, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -52,8 +52,8 @@ func parse(path string) (*hclsyntax.Body, error) {
 	return file.Body.(*hclsyntax.Body), nil
 }
 
-// module reads a folder, and wants each reference to be to something declared. Returns the names of its variables; true
-// stands for those without a default.
+// module reads a folder and checks that every reference is declared. It returns the names of the module's variables, with
+// true for those that have no default.
 func module(folder string) (map[string]bool, error) {
 	paths, _ := filepath.Glob(filepath.Join(folder, "*.tf"))
 	declared, variables, found := map[string]bool{}, map[string]bool{}, []error{}
@@ -89,7 +89,7 @@ func module(folder string) (map[string]bool, error) {
 	return variables, errors.Join(found...)
 }
 
-// call wants a module to be given what it asks for, and nothing else.
+// call checks that a module call passes all required variables and no unknown ones.
 func call(folder string, block *hclsyntax.Block) error {
 	source, problems := block.Body.Attributes["source"].Expr.Value(nil)
 	if problems.HasErrors() {
@@ -126,7 +126,7 @@ func references(body *hclsyntax.Body, scoped, declared map[string]bool, found *[
 			if words[0] == "data" {
 				length = 3
 			}
-			// A type is not a reference: string, object(…), aws provider settings.
+			// Types and provider settings are not references.
 			if scoped[words[0]] || name == "type" || len(words) < length {
 				continue
 			}
@@ -158,7 +158,7 @@ var functions = map[string]function.Function{
 	"format": stdlib.FormatFunc, "join": stdlib.JoinFunc, "jsondecode": stdlib.JSONDecodeFunc,
 	"jsonencode": stdlib.JSONEncodeFunc, "keys": stdlib.KeysFunc, "range": stdlib.RangeFunc,
 	"values": stdlib.ValuesFunc,
-	// The configuration's `length` counts characters, too.
+	// `length` also counts the characters of a string.
 	"length": function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "value", Type: cty.DynamicPseudoType}},
 		Type:   function.StaticReturnType(cty.Number),
@@ -201,7 +201,7 @@ func evaluate(body *hclsyntax.Body, given map[string]cty.Value) (cty.Value, erro
 		if block.Type != "locals" {
 			continue
 		}
-		// Again and again, until each had what it refers to.
+		// Repeat until every local value has what it refers to.
 		for left := len(block.Body.Attributes) - len(locals); left > 0; {
 			var last hcl.Diagnostics
 			for name, attribute := range block.Body.Attributes {
@@ -230,7 +230,7 @@ func evaluate(body *hclsyntax.Body, given map[string]cty.Value) (cty.Value, erro
 	return cty.ObjectVal(outputs), nil
 }
 
-// policies runs the module's tests.
+// policies runs the tests of the module.
 func policies(folder string) error {
 	body, err := parse(filepath.Join(folder, "main.tf"))
 	if err != nil {
@@ -286,7 +286,7 @@ func policies(folder string) error {
 	return errors.Join(found...)
 }
 
-// variables reads the block of that name, over those given.
+// variables reads the `variables` blocks and overrides the given values.
 func variables(body *hclsyntax.Body, over map[string]cty.Value) (map[string]cty.Value, error) {
 	read := maps.Clone(over)
 	if read == nil {

@@ -1,4 +1,4 @@
-# The policies as plain text from plain values: no provider, so that they can be tested without an account.
+# Builds the policies from plain values, without a provider, so that they can be tested without an account.
 
 terraform {
   required_version = ">= 1.9"
@@ -16,22 +16,22 @@ variable "region" {
 }
 
 variable "key_prefix" {
-  description = "What stands before every key; empty, or ending in `/`."
+  description = "Prefix of every key. Empty, or ending in `/`."
   type        = string
 }
 
 variable "buckets" {
-  description = "Buckets by partner, the shared one as `support-uploader`."
+  description = "Buckets by partner. The shared one is `support-uploader`."
   type        = map(object({ name = string, kms_key_arn = string }))
 }
 
 locals {
   arns = { for id, bucket in var.buckets : id => "arn:${var.partition}:s3:::${bucket.name}" }
 
-  # A managed policy may have 6,144 characters: so many buckets fit with names of any length.
+  # A managed policy may have 6,144 characters. 12 buckets fit, whatever the length of their names.
   chunks = chunklist(sort(keys(var.buckets)), 12)
 
-  # Each action stands for calls that crates/bucket makes: see the table in .ci/deploy.
+  # Exactly the actions that crates/bucket needs: see the table in .ci/deploy.
   gateway = [for ids in local.chunks : jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -82,7 +82,7 @@ locals {
         Condition = { NumericLessThan = { "s3:TlsVersion" = "1.2" } }
       },
       {
-        # Whoever names a key names this one; without one the bucket's default applies, which is this one, too.
+        # A request that names a key must name this one. Otherwise the bucket's default applies, which is the same key.
         Sid       = "OwnKey"
         Effect    = "Deny"
         Principal = "*"
@@ -94,7 +94,7 @@ locals {
         }
       },
       {
-        # A weaker encryption cannot be asked for by name.
+        # A request cannot ask for weaker encryption.
         Sid       = "NoOtherEncryption"
         Effect    = "Deny"
         Principal = "*"
@@ -110,11 +110,11 @@ locals {
 }
 
 output "gateway" {
-  description = "Policies for the gateway's role; together they allow what it does, and no more."
+  description = "Policies for the gateway's role. Together they allow what it does, and no more."
   value       = local.gateway
 }
 
 output "bucket" {
-  description = "Policy of each bucket."
+  description = "The policy of each bucket."
   value       = local.bucket
 }

@@ -1,4 +1,4 @@
-# `tofu init && tofu test` in this folder; needs no account. `.ci/deploy` runs them without OpenTofu (../check).
+# Run `tofu init && tofu test` in this folder. Needs no account. `.ci/deploy` runs these tests without OpenTofu (../check).
 
 variables {
   region     = "eu-central-1"
@@ -26,7 +26,7 @@ run "least_privilege" {
   }
   assert {
     condition     = join(" ", sort(jsondecode(output.gateway[0]).Statement[1].Resource)) == "arn:aws:s3:::example-globex/uploads/* arn:aws:s3:::example-support-uploader/uploads/*"
-    error_message = "objects outside of the prefix can be reached"
+    error_message = "objects outside the prefix can be accessed"
   }
 }
 
@@ -43,7 +43,7 @@ run "a_bucket_denies_and_never_allows" {
   }
   assert {
     condition     = strcontains(output.bucket["globex"], "22222222-2222-2222-2222-222222222222") && !strcontains(output.bucket["globex"], "11111111-1111-1111-1111-111111111111")
-    error_message = "a bucket takes another bucket's key"
+    error_message = "a bucket accepts another bucket's key"
   }
 }
 
