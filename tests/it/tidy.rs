@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Who may depend on whom. Arrows never turn back; `ledger`, `bucket` and `desk` do not know each other.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("ledger", &[]),
     ("bucket", &[]),
     ("desk", &[]),
@@ -17,7 +17,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("wb", &["bucket"]),
     ("upload", &["ledger", "bucket"]),
     ("delivery", &["ledger", "bucket", "desk"]),
-    ("gateway", &["upload", "delivery", "ledger", "bucket", "desk", "page", "sandbox"]),
+    ("rebuild", &["ledger", "bucket", "desk"]),
+    ("gateway", &["upload", "delivery", "rebuild", "ledger", "bucket", "desk", "page", "sandbox"]),
 ];
 
 /// A library is named in these crates only. `sandbox` plays the outside world, so it speaks HTTP too.

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use delivery::{Config, Delivery};
 use desk::NewComment;
 use ledger::Delivery::{Done, Pending};
-use ledger::{Destination, new_id, now_ms};
+use ledger::{Destination, JobKind, new_id, now_ms};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -238,9 +238,10 @@ async fn hostile_names_forge_nothing() {
 #[tokio::test]
 async fn a_dead_worker_delays_its_ticket_only() {
     let world = World::new().await;
+    let held = world.large("1001", "held").await;
     let until = now_ms() + 1_500;
-    assert!(world.ledger.lease_ticket("1001", until).await.unwrap());
-    let (held, free) = (world.large("1001", "held").await, world.large("1003", "free").await);
+    world.ledger.claim_jobs(JobKind::Deliver, until).await.unwrap().unwrap();
+    let free = world.large("1003", "free").await;
     world.delivery.pass().await.unwrap();
     assert_eq!(world.ledger.upload(&free).await.unwrap().delivery, Some(Done));
     assert_eq!(world.ledger.upload(&held).await.unwrap().delivery, Some(Pending));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bucket::{Bucket, Buckets, Crc64Hasher, Payload};
 use delivery::{Config, Delivery};
 use desk::{Comment, Credentials, Desk};
-use ledger::{Completing, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
+use ledger::{Completion, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
 use sandbox::desk::{DeskOptions, SeedTicket, SeedUser, Status};
 use sandbox::{Listen, Sandbox};
 use serde_json::Value;
@@ -139,7 +139,7 @@ impl World {
         let epoch = self.ledger.begin_append(id, 0, None).await.unwrap().epoch;
         let mut crc64 = Crc64Hasher::new();
         crc64.update(name.as_bytes());
-        let end = Completing {
+        let end = Completion {
             id,
             epoch,
             size: i64::try_from(name.len()).unwrap(),

@@ -137,7 +137,7 @@ async fn what_is_committed_together_counts_together() {
     assert_eq!((world.parts(&id).await.unwrap().len(), world.tails(&id).await.unwrap()), (2, vec![fits]));
 }
 
-/// Who goes on with an upload begins after its last part, and waits for numbers that another may still send.
+/// A writer that resumes begins after the last part, and waits for numbers that another writer may still send.
 #[tokio::test]
 async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
     let world = World::open().await;
@@ -149,17 +149,17 @@ async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
     world.commit_part(&commit(&id, 1, 1)).await.unwrap();
     assert_eq!(world.numbers(&id, 1).await.unwrap(), Numbers { last: 1, doubtful_until: 0 }, "its own");
     assert_eq!(world.numbers(&id, 2).await.unwrap(), Numbers { last: 1, doubtful_until: 3000 });
-    // It lives, and says so.
-    assert!(world.keep_upload(&id, 1, 5000).await.unwrap());
+    // It is alive.
+    assert!(world.heartbeat(&id, 1, 5000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
-    assert!(world.keep_upload(&id, 1, 4000).await.unwrap());
+    assert!(world.heartbeat(&id, 1, 4000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000, "never earlier");
-    // From now on it is another's.
+    // Another writer takes over.
     world.begin_append(&id, 10, None).await.unwrap();
-    assert!(!world.keep_upload(&id, 1, 9000).await.unwrap());
+    assert!(!world.heartbeat(&id, 1, 9000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
     world.release_reservations(&id, 1, 0).await.unwrap();
-    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 0, "it says that nothing is on its way");
+    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 0, "nothing is in flight");
 }
 
 /// A part that is stored is not reserved again: its tag stays.
@@ -182,7 +182,7 @@ async fn attempts_are_extended_and_never_shortened() {
     world.extend_attempts(&id, 1, 5).await.unwrap();
     world.reserve_part(&reserve(&id, 1, 1)).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().attempts_until, later);
-    world.begin_completing(&Completing { attempts_until: later + 1, ..end(&id, 1, "d") }).await.unwrap();
+    world.begin_completing(&Completion { attempts_until: later + 1, ..end(&id, 1, "d") }).await.unwrap();
     world.extend_attempts(&id, 1, later + 2).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().attempts_until, later + 2);
     world.complete(&id, 1, None).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_removed_upload_is_forgotten_by_jobs_and_originals() {
     world.remove(&id, "staff:1").await.unwrap();
     assert!(matches!(world.remove(&id, "staff:1").await, Err(Error::NotFound)));
     assert_eq!(world.state(&id).await, State::Removed);
-    assert!(world.due_tickets(10).await.unwrap().is_empty());
+    assert!(world.job_counts().await.unwrap().is_empty());
     assert_eq!(world.unswept("", 10).await.unwrap().len(), 1);
     let audit = world.audit("", Some(&id), 10).await.unwrap();
     let audit: Vec<_> = audit.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str())).collect();
@@ -262,9 +262,9 @@ async fn listings_and_counts() {
     let mut counts = world.upload_counts().await.unwrap();
     counts.sort();
     assert_eq!(counts, [("complete".into(), "pending".into(), 1), ("open".into(), String::new(), 3)]);
-    let unmoved = world.unmoved(State::Complete, now_ms()).await.unwrap();
-    assert_eq!(unmoved[0].id, complete);
-    assert!(world.unmoved(State::Complete, unmoved[0].updated_at - 1).await.unwrap().is_empty());
+    let idle = world.idle_uploads(State::Complete, now_ms()).await.unwrap();
+    assert_eq!(idle[0].id, complete);
+    assert!(world.idle_uploads(State::Complete, idle[0].updated_at - 1).await.unwrap().is_empty());
 }
 
 /// Two writers with pools of their own on one file: every write arrives, none is refused.
