@@ -104,8 +104,8 @@ pub(crate) fn read(
             format!("the receipt says {size} bytes, the object has {}: have the file sent again", found.size);
         return Err(Rejection::new("other-size", detail));
     }
-    let said = |name: &str| found.metadata.get(name).map(String::as_str);
-    if said("sha256").is_some_and(|said| said != sha256) || said("upload-id").is_some_and(|id| id != place.id)
+    let recorded = |name: &str| found.metadata.get(name).map(String::as_str);
+    if recorded("sha256").is_some_and(|digest| digest != sha256) || recorded("upload-id").is_some_and(|id| id != place.id)
     {
         let detail = "the object was not written for this receipt: have the file sent again";
         return Err(Rejection::new("other-object", detail));
@@ -115,7 +115,7 @@ pub(crate) fn read(
         let detail = "it is in another partner's bucket, where no gateway has put it";
         return Err(Rejection::new("other-partner", detail));
     }
-    let link = said("uploader").and_then(|by| by.strip_prefix("link:")).filter(|id| is_id(id));
+    let link = recorded("uploader").and_then(|by| by.strip_prefix("link:")).filter(|id| is_id(id));
     let content_type = found.content_type.as_deref().filter(|text| is_media_type(text));
     Ok(Adopted {
         id: place.id.to_owned(),

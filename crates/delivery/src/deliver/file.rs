@@ -69,17 +69,16 @@ impl File {
             JobError::Desk(_) if !is_final => "unavailable",
             error => error.reason(),
         };
-        if is_final {
-            failed(reason);
-            tracing::info!(error = chain(&error), "noted instead of attached");
-            self.noted_instead = true;
-        } else if self.job.attempts >= ATTACH_ATTEMPTS_MAX {
-            failed(reason);
-            tracing::error!(error = chain(&error), "noted instead of attached");
-            self.noted_instead = true;
-        } else {
-            self.postpone(shared, reason, &error).await?;
+        if !is_final && self.job.attempts < ATTACH_ATTEMPTS_MAX {
+            return self.postpone(shared, reason, &error).await;
         }
+        failed(reason);
+        if is_final {
+            tracing::info!(error = chain(&error), "noted instead of attached");
+        } else {
+            tracing::error!(error = chain(&error), "noted instead of attached");
+        }
+        self.noted_instead = true;
         Ok(())
     }
 

@@ -46,7 +46,7 @@ async fn adopting_is_idempotent() {
     assert!(world.link(&link).await.unwrap().revoked_at.is_some(), "nobody has its token");
     assert_eq!(world.audit("", Some(&id), 10).await.unwrap()[0].action, "upload.adopt");
     assert_eq!(world.unswept("", 10).await.unwrap().len(), 1, "it may have had a tail");
-    // Whoever sends it again on that link, were it still known, is answered with it.
+    // A sender that repeats it on that link gets its receipt.
     let key = hash_token(&format!("{link}\n1001\na.bin\nab"));
     let other = world.begun().await;
     let claimed = world.begin_completing(&end(&other, 1, &key)).await.unwrap();
@@ -69,7 +69,7 @@ async fn only_a_pending_delivery_is_queued() {
 }
 
 #[tokio::test]
-async fn a_ledger_older_than_the_receipt_believes_it() {
+async fn ledger_older_than_the_receipt_believes_it() {
     let world = World::open().await;
     let link = world.link.id.clone();
     let cancelled = world.begun().await;

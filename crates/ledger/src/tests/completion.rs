@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn the_end_is_recorded_and_complete_is_final() {
+async fn completion_is_recorded_and_final() {
     let world = World::open().await;
     let id = world.begun().await;
     assert!(superseded(world.complete(&id, 1, None).await), "it is not completing");
@@ -35,7 +35,7 @@ async fn the_end_is_recorded_and_complete_is_final() {
 }
 
 #[tokio::test]
-async fn an_equal_file_is_told_of_the_original() {
+async fn equal_file_is_a_duplicate() {
     let world = World::open().await;
     let first = world.begun().await;
     let second = world.begun().await;
@@ -49,7 +49,7 @@ async fn an_equal_file_is_told_of_the_original() {
 }
 
 #[tokio::test]
-async fn nothing_is_dropped_for_a_file_that_is_not_there() {
+async fn no_upload_is_dropped_for_a_missing_original() {
     let world = World::open().await;
     let (original, again) = (world.complete_one("d").await, world.begun().await);
     assert_eq!(
@@ -66,7 +66,7 @@ async fn nothing_is_dropped_for_a_file_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_cancelled_original_gives_its_place_up() {
+async fn cancelled_original_loses_its_claim() {
     let world = World::open().await;
     let (first, second) = (world.begun().await, world.begun().await);
     world.begin_completing(&end(&first, 1, "d")).await.unwrap();
@@ -77,7 +77,7 @@ async fn a_cancelled_original_gives_its_place_up() {
 }
 
 #[tokio::test]
-async fn an_expired_claim_gives_its_place_up() {
+async fn expired_claim_is_lost() {
     let world = World::open().await;
     let first = world.complete_one("d").await;
     let second = world.begun().await;
@@ -92,7 +92,7 @@ async fn an_expired_claim_gives_its_place_up() {
 
 /// A claim by an upload that then turns out to be superseded is not left behind.
 #[tokio::test]
-async fn a_superseded_end_claims_nothing() {
+async fn superseded_upload_claims_nothing() {
     let world = World::open().await;
     let (first, second) = (world.begun().await, world.begun().await);
     world.begin_append(&first, 0, None).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_superseded_end_claims_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_equal_files_at_the_same_time_one_is_the_original() {
+async fn one_of_many_concurrent_equal_files_is_the_original() {
     let world = World::open().await;
     let mut ends = Vec::new();
     for number in 0..8 {
@@ -119,7 +119,7 @@ async fn of_many_equal_files_at_the_same_time_one_is_the_original() {
 
 /// Its gateway is taken for dead while it still stores the file: what it stores later counts no more.
 #[tokio::test]
-async fn what_was_opened_again_is_not_completed_by_who_lost_it() {
+async fn reopened_upload_is_not_completed_by_its_old_writer() {
     let world = World::open().await;
     let resumable = NewUpload { resumable: true, ..world.new_upload() };
     world.create_upload(&resumable, AMPLE).await.unwrap();
@@ -127,7 +127,7 @@ async fn what_was_opened_again_is_not_completed_by_who_lost_it() {
     world.begin_append(&id, 0, None).await.unwrap();
     assert!(!world.reopen(&id, 1).await.unwrap(), "it is not completing");
     world.begin_completing(&end(&id, 1, "d")).await.unwrap();
-    assert!(!world.reopen(&id, 0).await.unwrap(), "by whoever has it");
+    assert!(!world.reopen(&id, 0).await.unwrap(), "only the current epoch");
     assert!(world.reopen(&id, 1).await.unwrap());
     let open = world.upload(&id).await.unwrap();
     assert_eq!((open.state, open.epoch, open.sha256, open.destination), (State::Open, 2, None, None));

@@ -1,4 +1,4 @@
-//! Many gateways at the same moment on one row: what one decides, the next one sees.
+//! Many gateways at the same moment on one row: each sees what the one before decided.
 
 use std::future::Future;
 
@@ -18,7 +18,7 @@ impl Crowd {
         Self(ledgers)
     }
 
-    /// Lets each do `work` at once; answers what each got.
+    /// Lets all do `work` at once, and returns the results.
     async fn each<T, F>(&self, work: impl Fn(Ledger, usize) -> F) -> Vec<T>
     where
         T: Send + 'static,
@@ -39,7 +39,7 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_link_has_room_for_three_of_many() {
+async fn link_has_room_for_three_of_many() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     let begun = crowd
@@ -103,7 +103,7 @@ async fn one_of_many_requests_with_one_key_is_new() {
             })
             .await;
         assert_eq!(claims.iter().filter(|(claim, _)| *claim == Claim::New).count(), 1, "{claims:?}");
-        // Whoever is told that a request is done is told of its uploads, too.
+        // A request that is reported as done is reported with its uploads.
         let empty = Claim::Done(Vec::new());
         assert!(claims.iter().all(|(claim, _)| *claim != empty), "{claims:?}");
         assert_eq!(claims.iter().filter(|(_, done)| *done).count(), 1, "{claims:?}");
@@ -140,9 +140,9 @@ async fn ticket_has_one_of_many_workers_and_each_job_is_taken_once() {
     assert_eq!(jobs.len(), CROWD, "each job once");
 }
 
-/// A file and its side file come to rest at the same moment: one of the two sees the other.
+/// A file and its side file complete at the same moment: one of the two sees the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_file_and_its_side_file_meet() {
+async fn file_and_side_file_see_each_other() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     for round in 0..10 {

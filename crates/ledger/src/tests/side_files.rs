@@ -60,7 +60,7 @@ async fn side_file_binds_one_link_and_name_until_it_expires() {
 
 #[tokio::test]
 async fn completing_file_is_compared_with_its_side_files() {
-    for (md5, said, checked, mismatch, uncompared) in [
+    for (md5, digest, checked, mismatch, uncompared) in [
         (None, ("sha-256", "ab"), vec!["sha-256"], None, &[][..]),
         (None, ("sha-256", "00"), vec![], Some("sha-256 00 ab"), &[]),
         (Some("ef"), ("md5", "ef"), vec!["md5"], None, &[]),
@@ -69,13 +69,13 @@ async fn completing_file_is_compared_with_its_side_files() {
     ] {
         let world = World::open().await;
         let id = stored(&world, md5).await;
-        say(&world, &binds(said.0, said.1, None)).await;
+        say(&world, &binds(digest.0, digest.1, None)).await;
         assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Now);
         let upload = world.upload(&id).await.unwrap();
         assert_eq!(
             (upload.checked, upload.mismatch.as_deref()),
             (owned_names(&checked), mismatch),
-            "{said:?}"
+            "{digest:?}"
         );
         assert_eq!(comments(&world).await, i64::from(mismatch.is_some()));
         assert_eq!(world.uncompared(&id).await.unwrap(), owned(uncompared));
@@ -112,7 +112,7 @@ async fn late_comparison_is_made_once() {
     }
 }
 
-/// It was read when the file had not come yet, and is about that one.
+/// It was read before the file completed, and is about that file.
 #[tokio::test]
 async fn stale_side_file_is_refused() {
     let world = World::open().await;

@@ -8,7 +8,7 @@ fn open(open: i64) -> Room {
 }
 
 #[tokio::test]
-async fn a_new_upload_is_as_it_was_given() {
+async fn new_upload_has_its_fields() {
     let world = World::open().await;
     let new = NewUpload { length: Some(5), ..world.new_upload() };
     world.create_upload(&new, open(1)).await.unwrap();
@@ -24,7 +24,7 @@ async fn a_new_upload_is_as_it_was_given() {
 }
 
 #[tokio::test]
-async fn a_link_has_at_most_so_many_open() {
+async fn link_limits_its_open_uploads() {
     let world = World::open().await;
     let first = world.new_upload();
     world.create_upload(&first, open(1)).await.unwrap();
@@ -37,7 +37,7 @@ async fn a_link_has_at_most_so_many_open() {
 }
 
 #[tokio::test]
-async fn a_newer_append_fences_the_older() {
+async fn newer_append_fences_the_older() {
     let world = World::open().await;
     let id = world.create().await;
     let older = world.begin_append(&id, 0, None).await.unwrap();
@@ -111,14 +111,14 @@ async fn parts_are_reserved_and_committed_in_order() {
     world.reserve_part(&reserve(&id, 2, 3)).await.unwrap();
     assert!(superseded(world.commit_part(&commit(&id, 1, 3)).await), "the older epoch's part");
     world.commit_part(&commit(&id, 2, 3)).await.unwrap();
-    assert!(superseded(world.begin_append(&id, 31, None).await), "it has not come so far");
+    assert!(superseded(world.begin_append(&id, 31, None).await), "beyond its offset");
     let next = world.begin_append(&id, 20, None).await.unwrap();
     assert_eq!((next.epoch, next.upload.offset), (3, 30), "what was stored in between counts");
 }
 
 /// All of it or nothing: what a digest was announced for.
 #[tokio::test]
-async fn what_is_committed_together_counts_together() {
+async fn parts_and_tail_are_committed_together() {
     let world = World::open().await;
     let id = world.begun().await;
     for number in 1..=2 {
@@ -139,7 +139,7 @@ async fn what_is_committed_together_counts_together() {
 
 /// A writer that resumes begins after the last part, and waits for numbers that another writer may still send.
 #[tokio::test]
-async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
+async fn part_numbers_of_another_writer_are_doubtful_until_their_deadline() {
     let world = World::open().await;
     let id = world.begun().await;
     assert_eq!(world.numbers(&id, 1).await.unwrap(), Numbers { last: 0, doubtful_until: 0 });
@@ -164,7 +164,7 @@ async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
 
 /// A part that is stored is not reserved again: its tag stays.
 #[tokio::test]
-async fn a_stored_part_keeps_its_tag() {
+async fn stored_part_keeps_its_etag() {
     let world = World::open().await;
     let id = world.begun().await;
     world.reserve_part(&reserve(&id, 1, 1)).await.unwrap();
@@ -216,7 +216,7 @@ async fn cancelled_uploads_wait_for_a_sweep() {
 }
 
 #[tokio::test]
-async fn a_removed_upload_is_forgotten_by_jobs_and_originals() {
+async fn removed_upload_has_no_jobs_and_no_claim() {
     let world = World::open().await;
     let id = world.complete_one("d").await;
     world.remove(&id, "staff:1").await.unwrap();
