@@ -37,7 +37,8 @@ impl Ledger {
     async fn claim_job(&self, kind: JobKind, lease_until: i64) -> Result<Option<ClaimedJobs>> {
         let job: Option<Job> = sqlx::query_as(
             "UPDATE jobs SET lease_until = $2 WHERE lease_until < $1 AND id = (SELECT id FROM jobs \
-             WHERE kind = $3 AND run_at <= $1 AND lease_until < $1 ORDER BY run_at LIMIT 1) RETURNING *",
+             WHERE kind = $3 AND run_at <= $1 AND lease_until < $1 ORDER BY run_at LIMIT 1) \
+             RETURNING id, upload_id, subject, ticket, payload, attempts",
         )
         .bind(now_ms())
         .bind(lease_until)
@@ -64,7 +65,8 @@ impl Ledger {
         .await?;
         let Some(ticket) = ticket else { return Ok(None) };
         let jobs = sqlx::query_as(
-            "SELECT * FROM jobs WHERE kind = $1 AND ticket = $2 AND run_at <= $3 ORDER BY upload_id, id LIMIT $4",
+            "SELECT id, upload_id, subject, ticket, payload, attempts FROM jobs \
+             WHERE kind = $1 AND ticket = $2 AND run_at <= $3 ORDER BY upload_id, id LIMIT $4",
         )
         .bind(kind.name())
         .bind(&ticket)

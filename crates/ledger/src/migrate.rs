@@ -50,6 +50,9 @@ impl Ledger {
             .await
             .map_err(|error| Error::Unavailable(error.into()))?;
         tx.commit_late().await?;
+        // Makes the SQLite connection for reads notice the new tables. Otherwise its first `SELECT *` would be prepared for the
+        // old columns, and sqlx would panic at a new one.
+        sqlx::query("SELECT 1 FROM jobs LIMIT 1").execute(&self.read).await?;
         Ok(())
     }
 }

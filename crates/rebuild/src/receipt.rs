@@ -105,7 +105,8 @@ pub(crate) fn read(
         return Err(Rejection::new("other-size", detail));
     }
     let recorded = |name: &str| found.metadata.get(name).map(String::as_str);
-    if recorded("sha256").is_some_and(|digest| digest != sha256) || recorded("upload-id").is_some_and(|id| id != place.id)
+    if recorded("sha256").is_some_and(|digest| digest != sha256)
+        || recorded("upload-id").is_some_and(|id| id != place.id)
     {
         let detail = "the object was not written for this receipt: have the file sent again";
         return Err(Rejection::new("other-object", detail));
