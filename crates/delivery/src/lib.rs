@@ -1,98 +1,77 @@
-//! Durable jobs after the bytes rest: attach a file to its ticket or note there where it lies, and write its receipt
-//! beside it. Invariant: everything that waits is in the ledger, and whatever is repeated looks first whether it was done,
-//! so the process may die after any await: each upload stands in exactly one comment, and none is forgotten.
+//! Durable jobs that follow a stored file: attach it to its ticket or note there where it is, and write its receipt.
+//! A kind of job is one file here, with its `mod` line and its line in `run`. Invariant: everything that waits is in the
+//! ledger, and a job that is repeated first looks whether it was done; so the process may die after any await, and each
+//! upload is in exactly one comment.
 
-mod adopt;
-mod attach;
-mod attempt;
+mod backoff;
 mod batch;
+mod error;
 mod lease;
-mod mark;
-mod note;
-mod pacing;
+mod rate;
+mod shared;
+mod ticket;
+
+mod deliver;
+mod mismatch_comment;
 mod receipt;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use bucket::Buckets;
 use desk::Desk;
-use ledger::{Destination, Ledger, Upload, now_ms};
+use ledger::{JobKind, Ledger};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub use adopt::{Adopter, Finding, Owners, Sum};
+use batch::Batch;
+use error::JobError;
 use lease::Lease;
 pub use receipt::receipt;
+pub use shared::Config;
+use shared::{Shared, chain, failed};
 
-/// Tickets worked on at the same time.
-const TICKETS_MAX: usize = 4;
-/// Receipts written at the same time.
-const RECEIPTS_MAX: usize = 4;
-/// How often to look for work that nobody announced: what was put off, and what another process left.
-const POLL: Duration = Duration::from_secs(1);
-/// How long work under way may go on when told to stop; what is broken off is done again.
-const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// How to deliver.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Where support staff reach this gateway; put before the links in notes.
-    pub public_url: String,
-    /// Whether a comment that attaches files is public. Every other note is private.
-    pub attachments_public: bool,
-    /// How long files are collected after a note before the next one. Longer near the desk's limit.
-    pub batch: Duration,
-}
-
-impl Config {
-    /// Private comments, and 10 s between them.
-    pub fn new(public_url: impl Into<String>) -> Self {
-        Self { public_url: public_url.into(), attachments_public: false, batch: Duration::from_secs(10) }
+async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
+    match kind {
+        JobKind::Deliver => deliver::run(batch).await,
+        JobKind::MismatchComment => batch.each(mismatch_comment::run).await,
+        JobKind::Receipt => batch.each(receipt::run).await,
     }
 }
+
+/// Workers for each kind of job: a desk that is slow does not delay receipts.
+const WORKERS_MAX: usize = 4;
+/// How often to look for jobs that nobody announced: postponed ones, and those of another process.
+const POLL: Duration = Duration::from_secs(1);
+/// How long running jobs may continue after a stop. Interrupted ones are repeated.
+const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// Works off the jobs in the ledger. Cheap to clone; several, in several processes, may run on one ledger.
 #[derive(Clone)]
-pub struct Delivery(Arc<Shared>);
-
-pub(crate) struct Shared {
-    ledger: Ledger,
-    buckets: Buckets,
-    desk: Desk,
-    config: Config,
-    tickets: Arc<Semaphore>,
-    receipts: Arc<Semaphore>,
-    /// When it was last said that the desk does not accept our credentials, ms.
-    alarmed_at: AtomicI64,
+pub struct Delivery {
+    shared: Arc<Shared>,
+    workers: [Arc<Semaphore>; JobKind::ALL.len()],
 }
 
 impl Delivery {
-    /// Calls nobody yet.
     pub fn new(ledger: Ledger, buckets: Buckets, desk: Desk, config: Config) -> Self {
-        Self(Arc::new(Shared {
-            ledger,
-            buckets,
-            desk,
-            config,
-            tickets: Arc::new(Semaphore::new(TICKETS_MAX)),
-            receipts: Arc::new(Semaphore::new(RECEIPTS_MAX)),
-            alarmed_at: AtomicI64::new(0),
-        }))
+        Self {
+            shared: Arc::new(Shared { ledger, buckets, desk, config, alarmed_at: 0.into() }),
+            workers: JobKind::ALL.map(|_| Arc::new(Semaphore::new(WORKERS_MAX))),
+        }
     }
 
-    /// Works until `stop` is cancelled; woken by `completed` and by time. Work under way then has some seconds to end.
+    /// Works until `stop` is cancelled, woken by `completed` and by time. Running jobs then have some seconds to end.
     pub async fn run(&self, completed: Arc<Notify>, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         let mut reachable = true;
         while !stop.is_cancelled() {
             let started = self.start(&mut tasks).await;
             match &started {
-                Err(error) if reachable => tracing::warn!(error = chain(error), "look for deliveries"),
-                Ok(_) if !reachable => tracing::info!("the ledger answers again"),
+                Err(error) if reachable => tracing::warn!(error = chain(error), "cannot look for jobs"),
+                Ok(()) if !reachable => tracing::info!("the ledger answers again"),
                 _ => {}
             }
             reachable = started.is_ok();
@@ -109,16 +88,15 @@ impl Delivery {
             }
         };
         if tokio::time::timeout(STOP_GRACE, drain).await.is_err() {
-            tracing::info!("deliveries broken off; they are done again at the next start");
+            tracing::info!("interrupted running jobs; the next start repeats them");
         }
     }
 
-    /// Works on everything due until nothing is. Says how many deliveries and receipts were settled.
+    /// Works on everything due until nothing is. Returns how many jobs were settled.
     ///
     /// # Errors
-    /// [`ledger::Error::Unavailable`] when the ledger does not say what is due. What goes wrong with one job is logged,
-    /// and the job put off.
-    pub async fn pass(&self) -> Result<usize, ledger::Error> {
+    /// [`ledger::Error::Unavailable`] when the ledger does not say what is due. A job that fails is logged and postponed.
+    pub async fn pass(&self) -> ledger::Result<usize> {
         let mut tasks = JoinSet::new();
         let mut done = 0;
         loop {
@@ -128,66 +106,74 @@ impl Delivery {
         }
     }
 
-    /// Starts what is due, as far as there are hands free.
-    async fn start(&self, tasks: &mut JoinSet<usize>) -> Result<(), ledger::Error> {
-        let Shared { ledger, tickets, receipts, .. } = &*self.0;
-        let free = tickets.available_permits();
-        if free > 0 {
-            for ticket in ledger.due_tickets(i64::try_from(free).unwrap_or(i64::MAX)).await? {
-                let Ok(hand) = Arc::clone(tickets).try_acquire_owned() else { break };
-                // Another process may have been quicker.
-                let Some(lease) = Lease::take(ledger, ticket).await? else { continue };
-                let shared = Arc::clone(&self.0);
-                let span = tracing::error_span!("delivery", ticket = lease.ticket());
+    /// Starts what is due, as far as there are free workers.
+    async fn start(&self, tasks: &mut JoinSet<usize>) -> ledger::Result<()> {
+        for (kind, workers) in JobKind::ALL.into_iter().zip(&self.workers) {
+            while let Ok(worker) = Arc::clone(workers).try_acquire_owned() {
+                let Some((lease, jobs)) = Lease::claim(&self.shared.ledger, kind).await? else { break };
+                let shared = Arc::clone(&self.shared);
+                let first = jobs.first();
+                let ticket = first.and_then(|job| job.ticket.clone());
+                let span = tracing::error_span!("job", kind = kind.name(), ticket);
                 let work = async move {
-                    let _hand = hand;
-                    batch::deliver(&shared, &lease).await
+                    let _worker = worker;
+                    let mut batch = Batch { shared: &shared, jobs, settled: 0 };
+                    work(kind, &mut batch, &lease).await;
+                    batch.settled
                 };
                 tasks.spawn(work.instrument(span));
             }
-        }
-        while let Ok(hand) = Arc::clone(receipts).try_acquire_owned() {
-            let Some(job) = ledger.claim_receipt_job(now_ms() + receipt::LEASE_MS).await? else { break };
-            let shared = Arc::clone(&self.0);
-            let span = tracing::error_span!("upload", upload.id = job.upload_id, ticket = job.ticket);
-            let work = async move {
-                let _hand = hand;
-                receipt::write(&shared, &job).await
-            };
-            tasks.spawn(work.instrument(span));
         }
         Ok(())
     }
 }
 
-/// What a task settled. A panic ends its own task alone; its lease runs out, and the work is tried again.
+/// Works on a batch as long as its lease lasts.
+async fn work(kind: JobKind, batch: &mut Batch<'_>, lease: &Lease) {
+    let end = tokio::select! {
+        end = Box::pin(run(kind, batch)) => end,
+        () = lease.keep() => {
+            tracing::warn!("lost the lease; another worker continues");
+            failed("lease");
+            return;
+        }
+    };
+    match conclude(kind, batch, end).await {
+        Ok(hold_until) => lease.end(hold_until).await,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "cannot record the end of a job; its lease runs out");
+            failed("ledger");
+        }
+    }
+}
+
+/// Postpones failed jobs. Returns until when, ms, nobody need work on the job or ticket; 0 for at once.
+async fn conclude(kind: JobKind, batch: &Batch<'_>, end: Result<(), JobError>) -> ledger::Result<i64> {
+    let error = match end {
+        Ok(()) => return Ok(0),
+        Err(JobError::NotBefore(until)) => return Ok(until),
+        Err(JobError::Ledger(error)) => return Err(error),
+        Err(error) => error,
+    };
+    failed(if kind == JobKind::Deliver { error.reason() } else { kind.name() });
+    let attempts = batch.jobs.iter().map(|job| job.attempts).max().unwrap_or_default();
+    let until = backoff::retry_at(attempts, error.retry_after());
+    let text = chain(&error);
+    if !matches!(error, JobError::Desk(desk::Error::Unauthorized)) {
+        let subject = batch.jobs.first().map(|job| job.subject.as_str());
+        tracing::warn!(error = text, subject, until = ledger::rfc3339(until), "postponed a job that failed");
+    } else if batch.shared.alarm_is_due() {
+        tracing::error!("the desk does not accept our credentials: an operator must act");
+    }
+    batch.shared.ledger.postpone(&batch.jobs, until, Some(&text)).await?;
+    Ok(if error.concerns_ticket() { until } else { 0 })
+}
+
+/// What a task settled. A panic ends its own task alone; its lease runs out, and the job is tried again.
 fn settled(end: Result<usize, JoinError>) -> usize {
     end.unwrap_or_else(|error| {
-        tracing::error!(error = %error, "a delivery broke down");
+        tracing::error!(error = %error, "a job panicked");
         failed("panic");
         0
     })
-}
-
-pub(crate) fn failed(reason: &'static str) {
-    metrics::counter!("weighbridge_delivery_failures_total", "reason" => reason).increment(1);
-}
-
-/// A ticket has been told of a file, after so long.
-fn told(upload: &Upload, destination: Destination) {
-    upload.span().in_scope(|| tracing::info!(destination = destination.name(), "delivered"));
-    let waited_ms = now_ms() - upload.completed_at.unwrap_or_else(now_ms);
-    let waited = Duration::from_millis(u64::try_from(waited_ms).unwrap_or_default());
-    metrics::histogram!("weighbridge_delivery_seconds").record(waited);
-}
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -1,25 +1,23 @@
 //! The receipt beside the object: a bucket explains itself even without the gateway.
-//! Invariant: what was written last is the ledger's truth of that moment, and nothing stays beside a removed object.
+//! Invariant: the last receipt written is what the ledger said at that moment, and no receipt stays beside a removed object.
 
 use std::time::Duration;
 
 use bucket::{Bucket, Crc64Hasher, Metadata, Payload};
 use ledger::{Delivery, Destination, Job, State, Upload, now_ms, rfc3339};
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
-use crate::{Shared, chain, failed, pacing};
+use crate::error::JobError;
+use crate::shared::Shared;
 
-/// How long a receipt may take; longer than this and it is tried again by whoever comes.
-pub(crate) const LEASE_MS: i64 = 60_000;
-/// Ends before the lease does.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(45);
-/// Nothing of an attempt arrives at the bucket later than this after it began: a sweep looks again then.
-const ATTEMPT_MS: i64 = 2 * LEASE_MS;
-/// The truth changes twice in an upload's life; more turns than this are somebody else's to make.
-const TURNS_MAX: usize = 5;
+/// Nothing of an attempt arrives at the bucket later than this; a sweep looks again then.
+const ATTEMPT_MS: i64 = 120_000;
+/// An upload changes twice after it is complete. If it changes more often, a later attempt writes the receipt.
+const ROUNDS_MAX: usize = 5;
 
-/// The receipt of a complete upload, with the fields of the interface; and `mismatch` where a digest that came after the
-/// file is not the file's.
+/// The receipt of a complete upload, with the fields of the interface; `mismatch` only where there is one.
 pub fn receipt(upload: &Upload) -> Value {
     let mut receipt = json!({
         "id": upload.id,
@@ -40,59 +38,31 @@ pub fn receipt(upload: &Upload) -> Value {
     receipt
 }
 
-/// Writes one receipt. Says how many were settled: one or none.
-pub(crate) async fn write(shared: &Shared, job: &Job) -> usize {
-    let written = tokio::time::timeout(WRITE_TIMEOUT, Box::pin(put(shared, &job.upload_id))).await;
-    let ended = match written.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-        Ok(()) => shared.ledger.finish_job(&job.id).await.map(|()| 1),
-        Err(reason) => {
-            tracing::warn!(error = reason, "write receipt; it is tried again");
-            failed("receipt");
-            // The claim has counted this attempt already.
-            let wait = pacing::backoff(job.attempts - 1, None, rand::random());
-            let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(LEASE_MS);
-            shared
-                .ledger
-                .put_off(std::slice::from_ref(job), now_ms() + wait_ms, Some(&reason))
-                .await
-                .map(|()| 0)
-        }
-    };
-    ended.unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "end receipt job; its lease runs out");
-        0
-    })
+pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
+    let upload = shared.ledger.upload(&job.subject).await?;
+    let span = upload.span();
+    let written = tokio::time::timeout(WRITE_TIMEOUT, Box::pin(put(shared, upload)).instrument(span)).await;
+    written.unwrap_or_else(|_| Err(JobError::Bucket("no answer in time".into())))?;
+    Ok(shared.ledger.finish_job(&job.id).await?)
 }
 
-/// Puts the receipt, and again for as long as the ledger says something else afterwards.
-async fn put(shared: &Shared, upload_id: &str) -> Result<(), String> {
-    let mut upload = read(shared, upload_id).await?;
-    for _ in 0..TURNS_MAX {
-        let name = &upload.bucket;
-        let bucket =
-            shared.buckets.named(name).ok_or_else(|| format!("no bucket is configured for {name}"))?;
-        let key = format!("{}.receipt.json", upload.object_key);
-        if !shared
-            .ledger
-            .attempt_receipt(upload_id, now_ms() + ATTEMPT_MS)
-            .await
-            .map_err(|error| chain(&error))?
-        {
-            // Removed meanwhile: the sweep may have been here before our last turn.
-            return bucket.delete(&key).await.map_err(|error| error.to_string());
+/// Writes the receipt until the ledger says the same before and after.
+async fn put(shared: &Shared, mut upload: Upload) -> Result<(), JobError> {
+    let bucket = shared.bucket_of(&upload).map_err(JobError::Bucket)?;
+    let key = format!("{}.receipt.json", upload.object_key);
+    for _ in 0..ROUNDS_MAX {
+        if !shared.ledger.attempt_receipt(&upload.id, now_ms() + ATTEMPT_MS).await? {
+            // Removed in the meantime: the sweep may have been here before our last round.
+            return Ok(bucket.delete(&key).await?);
         }
         let written = receipt(&upload);
-        put_json(bucket, &key, &upload, &written).await.map_err(|error| error.to_string())?;
-        upload = read(shared, upload_id).await?;
+        put_json(bucket, &key, &upload, &written).await?;
+        upload = shared.ledger.upload(&upload.id).await?;
         if upload.state == State::Complete && receipt(&upload) == written {
             return Ok(());
         }
     }
-    Err("the upload keeps changing".to_owned())
-}
-
-async fn read(shared: &Shared, upload_id: &str) -> Result<Upload, String> {
-    shared.ledger.upload(upload_id).await.map_err(|error| chain(&error))
+    Err(JobError::Bucket("the upload keeps changing".into()))
 }
 
 async fn put_json(bucket: &Bucket, key: &str, upload: &Upload, receipt: &Value) -> bucket::Result<()> {

@@ -104,7 +104,7 @@ pub(crate) async fn metrics(State((app, handle)): State<(App, PrometheusHandle)>
         }
     }
     if let Ok(counts) = app.ledger.job_counts().await {
-        for kind in [JobKind::Deliver, JobKind::Receipt].map(JobKind::name) {
+        for kind in JobKind::ALL.map(JobKind::name) {
             let found = counts.iter().find(|found| found.0 == kind);
             let (count, oldest_ms) = found.map_or((0, 0), |found| (found.1, found.2));
             metrics::gauge!("weighbridge_jobs_waiting", "kind" => kind).set(as_f64(count));

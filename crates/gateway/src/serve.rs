@@ -12,7 +12,7 @@ use axum::routing::get;
 use bucket::{Bucket, Buckets};
 use delivery::Delivery;
 use desk::Desk;
-use ledger::{ClockWatch, Hold, Ledger};
+use ledger::{ClockWatch, InstanceLock, Ledger};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -50,7 +50,7 @@ pub(crate) struct Running {
     pub(crate) app: App,
     stop: CancellationToken,
     tasks: TaskTracker,
-    _hold: Hold,
+    _hold: InstanceLock,
     _alive: AbortOnDropHandle<()>,
 }
 
@@ -106,7 +106,7 @@ pub(crate) async fn start(
     let metrics = observe::metrics::install()?;
     descriptors::provide(config.server.max_connections);
     let tls = config.server.tls.as_ref().map(|(chain, key)| Tls::open(chain, key)).transpose()?;
-    let hold = Ledger::hold(config.ledger_url.reveal())
+    let hold = InstanceLock::acquire(config.ledger_url.reveal())
         .await
         .with_context(|| format!("hold ledger {}", config.ledger_url))?;
     let ledger = open_ledger(config).await?;
@@ -201,8 +201,12 @@ impl Running {
 
 /// Takes up what was left unfinished. Of a gateway that is alone nothing runs yet: all of it belongs to one that is gone.
 /// Where others run, it may be theirs, and housekeeping takes what stands still.
-async fn take_up(ledger: &Ledger, uploads: &upload::Uploads, hold: Hold) -> anyhow::Result<Hold> {
-    ledger.come_back().await.context("bring back what a wrong clock put off")?;
+async fn take_up(
+    ledger: &Ledger,
+    uploads: &upload::Uploads,
+    hold: InstanceLock,
+) -> anyhow::Result<InstanceLock> {
+    ledger.correct_future_times().await.context("bring back what a wrong clock put off")?;
     if hold.is_alone() {
         ledger.release_claims().await.context("release claims")?;
         // A bucket that hangs does not hold the start up: housekeeping goes on with what is left.
@@ -265,7 +269,7 @@ async fn housekeeping(app: App, stop: CancellationToken) {
     loop {
         set_back |= clock.was_set_back();
         if set_back {
-            match app.ledger.come_back().await {
+            match app.ledger.correct_future_times().await {
                 Ok(times) => {
                     set_back = false;
                     tracing::warn!(times, "the clock was set back; what it had put off too far is due");

@@ -1,65 +1,55 @@
-//! Takes a complete upload back into a ledger that has lost it. Invariant: it is complete with everything that belongs to
-//! that in one transaction, and only a delivery that was pending is queued: what a ticket was told is not told again.
+//! Adopts a complete upload into a ledger that has lost it.
+//! Invariant: the upload and everything that belongs to it are recorded in one transaction, and only a pending delivery is
+//! queued: no ticket gets a second note.
 
 use crate::{
-    Delivery, Destination, JobKind, Ledger, Result, SAME_FILE_MS, Token, audit, dedupe_key, digests, now_ms,
+    Delivery, Destination, JobKind, Ledger, Result, SAME_FILE_MS, Token, audit, dedupe_key, jobs, now_ms,
 };
 
-/// A complete upload as its receipt and its object tell of it.
+/// A complete upload, as described by its receipt and its object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
-    /// Its id.
     pub id: String,
-    /// Link it came through, where the object says so.
+    /// Where the object names it.
     pub link_id: Option<String>,
-    /// Partner it belongs to: a known one.
+    /// A known partner.
     pub partner_id: String,
-    /// Ticket it is for.
     pub ticket: String,
-    /// File name.
     pub name: String,
-    /// Media type.
     pub content_type: String,
-    /// Configured bucket.
     pub bucket: String,
-    /// Key in that bucket.
     pub object_key: String,
-    /// Bytes.
     pub size: i64,
-    /// SHA-256, lower-case hex.
     pub sha256: String,
-    /// CRC-64/NVME, hex, where the store keeps it.
+    /// CRC-64/NVME, hex, where the store reports it.
     pub crc64: Option<String>,
-    /// Client digests that were compared.
+    /// Client digests that matched.
     pub checked: Vec<String>,
-    /// A digest that came after the file and is not the file's.
+    /// As in [`crate::Upload`].
     pub mismatch: Option<String>,
-    /// Where it belongs.
     pub destination: Destination,
-    /// Whether the ticket was told.
     pub delivery: Delivery,
-    /// When it was complete, ms.
     pub received_at: i64,
 }
 
-/// What is said of a delivery whose reason went with the old ledger.
+/// The reason of an undeliverable upload, when the old ledger is lost.
 const REASON_LOST: &str = "the reason was in the ledger that is lost";
 
 impl Ledger {
-    /// Records a complete upload that this ledger does not know, or knows as unfinished or cancelled: then it is older than
-    /// the receipt. Says whether it did; one that is complete or removed stays as it is.
+    /// Records a complete upload that this ledger does not know, or knows as unfinished or cancelled: then this ledger is older
+    /// than the receipt. Returns false, and changes nothing, if the upload is complete or removed here.
     ///
-    /// A link that this ledger does not know is made again under its id, revoked: its token is lost. An upload whose link
-    /// nobody knows gets one link for each partner.
+    /// A link that this ledger does not know is created again under its ID, but revoked, because its token is lost. Uploads
+    /// without a known link share one link per partner.
     ///
     /// # Errors
     /// [`crate::Error::Conflict`] for an unknown partner.
     pub async fn adopt(&self, upload: &Adopted) -> Result<bool> {
         let now = now_ms();
         let mut tx = self.begin_in_turn(&upload.id).await?;
-        let nobodys = format!("adopted-{}", upload.partner_id);
-        let mut link_id = nobodys.clone();
-        for id in upload.link_id.iter().chain([&nobodys]) {
+        let shared = format!("adopted-{}", upload.partner_id);
+        let mut link_id = shared.clone();
+        for id in upload.link_id.iter().chain([&shared]) {
             sqlx::query(
                 "INSERT INTO links (id, token_hash, partner_id, rights, created_by, created_at, revoked_at) \
                  VALUES ($1, $2, $3, 'upload', 'operator', $4, $4) ON CONFLICT (id) DO NOTHING",
@@ -74,7 +64,7 @@ impl Ledger {
                 .bind(id)
                 .fetch_one(&mut *tx)
                 .await?;
-            // Whoever can write into a partner's bucket could name another's link.
+            // A partner that can write into its bucket could name another partner's link.
             if of == upload.partner_id {
                 link_id.clone_from(id);
                 break;
@@ -99,7 +89,7 @@ impl Ledger {
         }
         sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(&upload.id).execute(&mut *tx).await?;
         if upload.delivery == Delivery::Pending {
-            digests::queue(&mut tx, JobKind::Deliver, &upload.id).await?;
+            jobs::queue(&mut tx, JobKind::Deliver, &upload.id).await?;
         }
         audit::write(&mut *tx, "operator", "upload.adopt", &upload.id, &upload.bucket).await?;
         tx.commit().await?;
@@ -109,7 +99,7 @@ impl Ledger {
 
 type Insert<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
-/// Whether it had a tail nobody knows: the next sweep looks once (`tails_written`).
+/// `tails_written` is 1, so that the next sweep looks for pieces of a tail once.
 fn insert<'q>(upload: &'q Adopted, link_id: &'q str, dedupe_key: &'q str, now: i64) -> Insert<'q> {
     sqlx::query(
         "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, epoch, \
@@ -147,12 +137,12 @@ fn insert<'q>(upload: &'q Adopted, link_id: &'q str, dedupe_key: &'q str, now: i
     .bind(upload.received_at)
 }
 
-/// When an upload began, ms: its id says so.
+/// When an upload began, ms, by its ID.
 fn begun_at(id: &str) -> Option<i64> {
     i64::try_from(ulid::Ulid::from_string(id).ok()?.timestamp_ms()).ok()
 }
 
-/// Whether a text is an identifier as [`crate::new_id`] makes them, in their one spelling.
+/// Whether a text is an ID as [`crate::new_id`] makes them, in canonical spelling.
 pub fn is_id(text: &str) -> bool {
     ulid::Ulid::from_string(text).is_ok_and(|id| id.to_string() == text)
 }
@@ -163,7 +153,7 @@ mod tests {
     use crate::new_id;
 
     #[test]
-    fn identifiers() {
+    fn ids_are_recognized() {
         let id = new_id();
         assert!(is_id(&id) && !is_id(&id.to_lowercase()) && !is_id("") && !is_id(&format!("8{}", &id[1..])));
         assert!(begun_at(&id).is_some_and(|at| now_ms() - at < 60_000));

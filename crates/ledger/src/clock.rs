@@ -1,5 +1,5 @@
-//! A clock that was wrong for a while: what it wrote lies further ahead than anything is ever put.
-//! Invariant: after [`Ledger::come_back`] nothing waits longer than it could have been put off with a clock that is right.
+//! Recovery from a clock that was ahead: it wrote times further in the future than any correct clock does.
+//! Invariant: after [`Ledger::correct_future_times`] nothing waits longer than it would have with a correct clock.
 
 use std::time::{Duration, Instant};
 
@@ -7,42 +7,39 @@ use crate::{Ledger, Result, now_ms};
 
 const MINUTE_MS: i64 = 60 * 1000;
 /// Clocks of gateways on one ledger may differ by some seconds.
-const CLOCKS_MS: i64 = MINUTE_MS;
-/// Longer than a job is ever put off, or a lease taken.
-const PUT_OFF_MS: i64 = 60 * MINUTE_MS;
-/// Longer than a call to a bucket may be on its way, the ledger's own time included.
+const SKEW_MS: i64 = MINUTE_MS;
+/// Longer than any job is postponed and any lease lasts.
+const WAIT_MS: i64 = 60 * MINUTE_MS;
+/// Longer than a call to a bucket may be in flight, including the ledger's own time.
 const CALL_MS: i64 = 10 * MINUTE_MS;
 
-/// Times, how far ahead of now they may lie, ms, and how far ahead they are put when they lie further: what may still be under
-/// way is given the time it may take; the rest is due.
+/// Table, column, how far in the future its times may be, ms, and where those further away are put: calls that may still be in
+/// flight get the time they may take; everything else is due now.
 const TIMES: [(&str, &str, i64, i64); 13] = [
-    ("jobs", "run_at", PUT_OFF_MS, 0),
-    ("jobs", "lease_until", PUT_OFF_MS, 0),
-    ("tickets", "lease_until", PUT_OFF_MS, 0),
-    ("tickets", "last_note_at", CLOCKS_MS, 0),
-    ("tickets", "checked_at", CLOCKS_MS, -PUT_OFF_MS),
-    ("ticket_updates", "at", CLOCKS_MS, 0),
+    ("jobs", "run_at", WAIT_MS, 0),
+    ("jobs", "lease_until", WAIT_MS, 0),
+    ("tickets", "lease_until", WAIT_MS, 0),
+    ("tickets", "last_note_at", SKEW_MS, 0),
+    ("tickets", "checked_at", SKEW_MS, -WAIT_MS),
+    ("ticket_updates", "at", SKEW_MS, 0),
     ("parts", "deadline", CALL_MS, CALL_MS),
     ("uploads", "attempts_until", CALL_MS, CALL_MS),
-    ("uploads", "updated_at", CLOCKS_MS, 0),
-    ("uploads", "desk_token_until", 2 * PUT_OFF_MS, 0),
-    ("originals", "claimed_at", CLOCKS_MS, 0),
-    ("idempotency", "created_at", CLOCKS_MS, 0),
-    ("announced", "until", 2 * PUT_OFF_MS, PUT_OFF_MS),
+    ("uploads", "updated_at", SKEW_MS, 0),
+    ("uploads", "desk_token_until", 2 * WAIT_MS, 0),
+    ("originals", "claimed_at", SKEW_MS, 0),
+    ("idempotency", "created_at", SKEW_MS, 0),
+    ("announced", "until", 2 * WAIT_MS, WAIT_MS),
 ];
 
 impl Ledger {
-    /// Brings back what a clock that was ahead has put off too far. Says how many times it was.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn come_back(&self) -> Result<u64> {
+    /// Corrects times that a clock wrote while it was ahead. Returns how many there were.
+    pub async fn correct_future_times(&self) -> Result<u64> {
         let (now, mut tx, mut changed) = (now_ms(), self.begin().await?, 0);
-        for (table, column, may, put) in TIMES {
+        for (table, column, max_ahead, ahead) in TIMES {
             let statement = format!("UPDATE {table} SET {column} = $1 WHERE {column} > $2");
             let done = sqlx::query(sqlx::AssertSqlSafe(statement))
-                .bind(now + put)
-                .bind(now + may)
+                .bind(now + ahead)
+                .bind(now + max_ahead)
                 .execute(&mut *tx)
                 .await?;
             changed += done.rows_affected();
@@ -52,17 +49,16 @@ impl Ledger {
     }
 }
 
-/// Sees when the clock is set back: by how far it moves beside one that is never set.
+/// Notices when the clock is set back, by comparing it with a monotonic one.
 #[derive(Debug)]
 pub struct ClockWatch {
     seen: (Instant, i64),
 }
 
-/// A clock that is merely corrected moves less in a few seconds.
+/// A clock that is only adjusted moves less within a few seconds.
 const STEP_MS: i64 = 5_000;
 
 impl ClockWatch {
-    /// From now on.
     pub fn begin() -> Self {
         Self { seen: (Instant::now(), now_ms()) }
     }
@@ -84,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_back_is_seen_once() {
+    fn a_step_back_is_noticed_once() {
         let day = 24 * 60 * MINUTE_MS;
         let (start, ms) = (Instant::now(), now_ms());
         let mut watch = ClockWatch { seen: (start, ms) };

@@ -1,15 +1,10 @@
-//! Files that were sent again: which upload was dropped, and for which other. Their senders may have lost the answer.
-
-use sqlx::Row as _;
+//! Duplicates: uploads that were dropped because the file was sent before. Their senders may have lost the first answer.
 
 use crate::{Ledger, Result, Upload, audit, now_ms};
 
 impl Ledger {
-    /// Cancels an upload because it is `original` once more, and remembers that. False when it is no longer under this epoch,
-    /// or `original` is no longer complete.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Cancels an upload as a duplicate of `original`. Returns false when the upload no longer has this epoch, or `original` is
+    /// no longer complete.
     pub async fn cancel_duplicate(&self, id: &str, epoch: i64, original: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
         let done = sqlx::query(
@@ -38,16 +33,11 @@ impl Ledger {
         Ok(true)
     }
 
-    /// The upload in whose favour this one was dropped, as it stands; none where it was not.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// The upload of which this one is a duplicate, if it is one.
     pub async fn original_of(&self, id: &str) -> Result<Option<Upload>> {
-        let row = sqlx::query("SELECT original_id FROM duplicates WHERE upload_id = $1")
-            .bind(id)
-            .fetch_optional(&self.read)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(self.upload(row.try_get("original_id")?).await?))
+        let original = sqlx::query_as(
+            "SELECT * FROM uploads WHERE id = (SELECT original_id FROM duplicates WHERE upload_id = $1)",
+        );
+        Ok(original.bind(id).fetch_optional(&self.read).await?)
     }
 }

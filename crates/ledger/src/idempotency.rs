@@ -1,42 +1,37 @@
-//! `Idempotency-Key`: one answer per link, route and key for 24 hours; a newer request takes over from a running one.
+//! `Idempotency-Key`: one answer per link, route and key for 24 hours. A newer request takes over from a running one.
 
 use sqlx::Row as _;
 
 use crate::{Ledger, Result, now_ms};
 
-/// What a request with a key says about itself before its body.
+/// What a request with a key announces before its body.
 #[derive(Debug, Clone)]
 pub struct Key {
     /// Hash of link, route and key.
     pub hash: String,
-    /// File name, or empty where the body names it.
+    /// Empty where the body names the file.
     pub name: String,
-    /// Length, where declared.
     pub length: Option<i64>,
-    /// Digest, where declared.
     pub digest: Option<String>,
-    /// Identifies this request.
+    /// The ID of this request.
     pub attempt: String,
 }
 
-/// What the key was used for before.
+/// The earlier use of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Nothing: go on.
+    /// None.
     New,
-    /// A request that is still running, with the uploads it has made: take over.
+    /// A request that is still running, with its uploads so far: take over.
     Running(Vec<String>),
-    /// A request that is done, with its uploads: answer as then.
+    /// A request that is done, with its uploads: repeat its answer.
     Done(Vec<String>),
-    /// Something else.
+    /// A different request.
     Mismatch,
 }
 
 impl Ledger {
-    /// Claims a key for this request. A claim older than `since`, ms, is forgotten.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Claims a key for this request. A claim from before `since`, ms, has expired.
     pub async fn claim_key(&self, key: &Key, since: i64) -> Result<Claim> {
         let mut tx = self.begin_in_turn(&key.hash).await?;
         sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND created_at < $2")
@@ -87,10 +82,7 @@ impl Ledger {
         Ok(claim)
     }
 
-    /// Whether the key was used for `name` since `since`, ms, and that request is done. Claims nothing.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Whether a request with this key and `name` has been done since `since`, ms. Claims nothing.
     pub async fn key_is_done(&self, hash: &str, name: &str, since: i64) -> Result<bool> {
         let found = sqlx::query(
             "SELECT 1 FROM idempotency WHERE key_hash = $1 AND name = $2 AND created_at >= $3 AND done_at IS NOT NULL",
@@ -103,12 +95,9 @@ impl Ledger {
         Ok(found.is_some())
     }
 
-    /// Records the uploads a request has made so far, if the key is still its own; says whether it is.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Records the uploads of a request so far. Returns false if another request has taken the key.
     pub async fn note_key(&self, key: &Key, upload_ids: &[String], done: bool) -> Result<bool> {
-        // In turn: a claim reads the row, and then writes it.
+        // In turn: a claim reads the row and then writes it.
         let mut tx = self.begin_in_turn(&key.hash).await?;
         let changed = sqlx::query(
             "UPDATE idempotency SET upload_ids = $3, done_at = $4 WHERE key_hash = $1 AND attempt = $2",
@@ -123,10 +112,7 @@ impl Ledger {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Gives the key up: its request failed, and the next one may be different.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Releases the key of a failed request: the next one may differ.
     pub async fn drop_key(&self, key: &Key) -> Result<()> {
         let mut tx = self.begin_in_turn(&key.hash).await?;
         sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND attempt = $2")

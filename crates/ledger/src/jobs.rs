@@ -1,124 +1,85 @@
-//! Durable jobs: what is to be done once the bytes rest. Invariant: a job is deleted only in the transaction that
-//! records its outcome, so it runs at least once, whatever dies.
+//! Durable jobs: the work that follows a stored file. A job has a kind, a subject and a payload.
+//! Invariant: a job is deleted only in the transaction that records its outcome, so it runs at least once.
 
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 
-use crate::digests::queue;
-use crate::{Delivery, Destination, Ledger, Result, now_ms};
+use crate::names::names;
+use crate::timeout::Connection;
+use crate::{Ledger, Result, new_id, now_ms};
 
-/// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobKind {
-    /// Attach the file to its ticket, or note there where it lies.
-    Deliver,
-    /// Write `{name}.receipt.json` beside the object.
-    Receipt,
-    /// Say on the ticket that a digest sent after a file is not the file's.
-    Mark,
+names! {
+    /// What a job does. To add a kind: its line here, its file in `delivery`, and its lines in `delivery`'s `lib.rs`.
+    JobKind {
+        /// Attach the file to its ticket, or note there where it is stored.
+        Deliver = "deliver",
+        /// Say on the ticket that a digest sent after the file does not match it.
+        MismatchComment = "mark",
+        /// Write `{name}.receipt.json` beside the object.
+        Receipt = "receipt",
+    }
 }
 
 impl JobKind {
-    /// The name in the ledger.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deliver => "deliver",
-            Self::Receipt => "receipt",
-            Self::Mark => "mark",
-        }
+    /// Whether a worker takes all due jobs of a ticket together, and holds the ticket meanwhile. Other jobs are taken one by
+    /// one.
+    pub fn is_by_ticket(self) -> bool {
+        matches!(self, Self::Deliver | Self::MismatchComment)
     }
 }
 
-/// One job.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Identifier.
     pub id: String,
-    /// Upload it is for.
-    pub upload_id: String,
-    /// Ticket of that upload.
-    pub ticket: String,
-    /// How often it was tried.
+    /// The upload's ID; or whatever else a job of this kind is about.
+    pub subject: String,
+    pub ticket: Option<String>,
+    /// What the job needs to know beyond its subject. Its kind defines the format.
+    pub payload: String,
+    /// How often it has failed.
     pub attempts: i64,
-    /// When it was queued, ms.
-    pub created_at: i64,
+}
+
+impl FromRow<'_, AnyRow> for Job {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        let upload_id: Option<String> = row.try_get("upload_id")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            subject: upload_id.map_or_else(|| row.try_get("subject"), Ok)?,
+            ticket: row.try_get("ticket")?,
+            payload: row.try_get("payload")?,
+            attempts: row.try_get("attempts")?,
+        })
+    }
 }
 
 impl Ledger {
-    /// Tickets with a delivery or a mark due that nobody works on.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn due_tickets(&self, limit: i64) -> Result<Vec<String>> {
-        let rows = sqlx::query(
-            "SELECT ticket, MIN(run_at) AS first FROM jobs WHERE kind IN ('deliver', 'mark') AND run_at <= $1 \
-             AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = jobs.ticket AND tickets.lease_until > $1) \
-             GROUP BY ticket ORDER BY first LIMIT $2",
+    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced.
+    pub async fn queue_job(
+        &self,
+        kind: JobKind,
+        subject: &str,
+        ticket: Option<&str>,
+        payload: &str,
+    ) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO jobs (id, kind, subject, ticket, payload, run_at, lease_until, attempts, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $6) ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, \
+             ticket = excluded.ticket, payload = excluded.payload, run_at = excluded.run_at, lease_until = 0",
         )
-        .bind(now_ms())
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter().map(|row| Ok(row.try_get("ticket")?)).collect()
-    }
-
-    /// The jobs of a kind that are due for `ticket`, oldest upload first, at most `limit`.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn ticket_jobs(&self, kind: JobKind, ticket: &str, limit: i64) -> Result<Vec<Job>> {
-        let rows = sqlx::query(
-            "SELECT * FROM jobs WHERE kind = $4 AND ticket = $1 AND run_at <= $2 ORDER BY upload_id LIMIT $3",
-        )
-        .bind(ticket)
-        .bind(now_ms())
-        .bind(limit)
+        .bind(new_id())
         .bind(kind.name())
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter().map(job).collect()
-    }
-
-    /// Takes one due receipt job until `lease_until`, ms. Of two that look at the same moment, one may go away empty-handed
-    /// although there is more: it looks again.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn claim_receipt_job(&self, lease_until: i64) -> Result<Option<Job>> {
-        let row = sqlx::query(
-            "UPDATE jobs SET lease_until = $2, attempts = attempts + 1 WHERE lease_until < $1 AND id = \
-             (SELECT id FROM jobs WHERE kind = 'receipt' AND run_at <= $1 AND lease_until < $1 ORDER BY run_at LIMIT 1) \
-             RETURNING *",
-        )
+        .bind(subject)
+        .bind(ticket)
+        .bind(payload)
         .bind(now_ms())
-        .bind(lease_until)
-        .fetch_optional(&self.write)
-        .await?;
-        row.as_ref().map(job).transpose()
-    }
-
-    /// Says that an attempt to write the receipt may run until `until`, ms, before it is made: a sweep looks again after
-    /// that. False when the upload is not complete, and no receipt may be written.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn attempt_receipt(&self, upload_id: &str, until: i64) -> Result<bool> {
-        let done = sqlx::query(
-            "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $2 THEN $2 ELSE attempts_until END \
-             WHERE id = $1 AND state = 'complete'",
-        )
-        .bind(upload_id)
-        .bind(until)
         .execute(&self.write)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(())
     }
 
-    /// Puts jobs off until `run_at`, ms, with the reason.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn put_off(&self, jobs: &[Job], run_at: i64, reason: Option<&str>) -> Result<()> {
+    /// Postpones jobs until `run_at`, ms. With an error, this was an attempt that failed.
+    pub async fn postpone(&self, jobs: &[Job], run_at: i64, error: Option<&str>) -> Result<()> {
         let mut tx = self.begin().await?;
         for job in jobs {
             sqlx::query(
@@ -127,7 +88,7 @@ impl Ledger {
             )
             .bind(&job.id)
             .bind(run_at)
-            .bind(reason)
+            .bind(error)
             .execute(&mut *tx)
             .await?;
         }
@@ -135,100 +96,37 @@ impl Ledger {
         Ok(())
     }
 
-    /// Forgets a job that is done.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Deletes a job whose outcome needs no record.
     pub async fn finish_job(&self, id: &str) -> Result<()> {
         sqlx::query("DELETE FROM jobs WHERE id = $1").bind(id).execute(&self.write).await?;
         Ok(())
     }
 
-    /// Records what became of an upload's delivery, ends its job, and asks for a receipt that says so.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn delivered(
-        &self,
-        upload_id: &str,
-        delivery: Delivery,
-        destination: Destination,
-        detail: Option<&str>,
-    ) -> Result<()> {
-        let now = now_ms();
-        let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE uploads SET delivery = $2, destination = $3, delivery_detail = $4, desk_token = NULL, \
-             desk_token_until = NULL, updated_at = $5 WHERE id = $1 AND state = 'complete'",
-        )
-        .bind(upload_id)
-        .bind(delivery.name())
-        .bind(destination.name())
-        .bind(detail)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query("DELETE FROM jobs WHERE kind = 'deliver' AND upload_id = $1")
-            .bind(upload_id)
-            .execute(&mut *tx)
-            .await?;
-        queue(&mut tx, JobKind::Receipt, upload_id).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Ends every claim on a job and every right to write to a ticket: their holders are gone. Only where one process has
-    /// the ledger ([`Ledger::hold`]), and before anything runs in it: elsewhere claims run out by themselves.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn release_claims(&self) -> Result<()> {
-        let mut tx = self.begin().await?;
-        sqlx::query("UPDATE jobs SET lease_until = 0 WHERE lease_until > 0").execute(&mut *tx).await?;
-        sqlx::query("UPDATE tickets SET lease_until = 0 WHERE lease_until > 0").execute(&mut *tx).await?;
-        // No part is on its way from a process that is gone.
-        sqlx::query("UPDATE parts SET deadline = 0 WHERE etag IS NULL AND deadline > 0")
-            .execute(&mut *tx)
-            .await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Keeps the desk's token for an attachment that is not in a comment yet, or forgets it.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn set_desk_token(&self, upload_id: &str, token: Option<(&str, i64)>) -> Result<()> {
-        sqlx::query("UPDATE uploads SET desk_token = $2, desk_token_until = $3 WHERE id = $1")
-            .bind(upload_id)
-            .bind(token.map(|(token, _)| token))
-            .bind(token.map(|(_, until)| until))
-            .execute(&self.write)
-            .await?;
-        Ok(())
-    }
-
-    /// How many jobs of each kind wait, and the age of the oldest, ms: for metrics.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// The kind of waiting jobs, their number, and the age of the oldest, ms: for metrics. Kinds with no job are left out.
     pub async fn job_counts(&self) -> Result<Vec<(String, i64, i64)>> {
-        let rows =
-            sqlx::query("SELECT kind, COUNT(*) AS jobs, MIN(created_at) AS oldest FROM jobs GROUP BY kind")
-                .fetch_all(&self.read)
-                .await?;
-        rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, now_ms() - row.try_get::<i64, _>(2)?)))
-            .collect()
+        let rows = sqlx::query_as(
+            "SELECT kind, COUNT(*) AS jobs, $1 - MIN(created_at) AS age FROM jobs GROUP BY kind",
+        )
+        .bind(now_ms())
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows)
     }
 }
 
-fn job(row: &AnyRow) -> Result<Job> {
-    Ok(Job {
-        id: row.try_get("id")?,
-        upload_id: row.try_get("upload_id")?,
-        ticket: row.try_get("ticket")?,
-        attempts: row.try_get("attempts")?,
-        created_at: row.try_get("created_at")?,
-    })
+/// Queues a job about a complete upload, and on its ticket. A waiting job of this kind and upload is replaced: a worker that
+/// still has the older one ends that one, not this.
+pub(crate) async fn queue(tx: &mut Connection, kind: JobKind, upload_id: &str) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
+         SELECT $1, $4, id, ticket, $3, 0, 0, $3 FROM uploads WHERE id = $2 AND state = 'complete' \
+         ON CONFLICT (kind, upload_id) DO UPDATE SET id = excluded.id, run_at = excluded.run_at, lease_until = 0",
+    )
+    .bind(new_id())
+    .bind(upload_id)
+    .bind(now_ms())
+    .bind(kind.name())
+    .execute(tx)
+    .await?;
+    Ok(())
 }

@@ -1,51 +1,67 @@
-//! The durable record: partners, links, uploads, parts, jobs, audit. The only crate that says sqlx.
+//! The durable record: partners, links, uploads, parts, jobs, audit. The only crate that names sqlx.
 //! Invariant: it claims only what already exists; whatever exists in a bucket has a row here first.
-//! Every statement is one text that runs on SQLite and on Postgres; the few that differ are in `dialect.rs`. Times are milliseconds since 1970, UTC.
+//! Every statement is one text for SQLite and Postgres; the few exceptions are in `dialect.rs`. Times are milliseconds since
+//! 1970, UTC.
 
-mod access;
 mod adopt;
 mod audit;
-mod bounded;
 mod clock;
-mod completing;
+mod completion;
+mod connect;
+mod deliveries;
 mod dialect;
-mod digests;
 mod duplicates;
-mod hold;
+mod error;
 mod idempotency;
+mod instance_lock;
 mod jobs;
+mod leases;
 mod links;
-mod observe;
-mod open;
+mod listing;
+mod migrate;
+mod names;
 mod partners;
 mod parts;
-mod secret;
+mod quota;
+mod side_files;
+mod staff_tokens;
 mod sweep;
 mod tails;
 mod tickets;
+mod timeout;
+mod token;
+mod transaction;
+mod upload;
 mod uploads;
+mod url;
 
 #[cfg(test)]
 mod tests;
 
-pub use access::{Link, NewLink, Right, StaffToken};
 pub use adopt::{Adopted, is_id};
 pub use audit::AuditEntry;
 pub use clock::ClockWatch;
-pub use completing::{Completed, Completing, Original, SAME_FILE_MS, dedupe_key};
-pub use dialect::{check_url, file, shown};
-pub use digests::Side;
-pub use hold::Hold;
+pub use completion::{Completed, Completion, Dedupe, SAME_FILE_MS, dedupe_key};
+pub use connect::Ledger;
+pub use error::{Error, Result};
 pub use idempotency::{Claim, Key};
+pub use instance_lock::InstanceLock;
 pub use jobs::{Job, JobKind};
-pub use links::Room;
-pub use open::{Error, Ledger, Result, migrations};
+pub use leases::{ClaimedJobs, Held, TICKET_JOBS_MAX};
+pub use links::{Link, NewLink, Right};
+pub use listing::Filter;
+pub use migrate::migrations;
 pub use partners::{Contact, Partner};
 pub use parts::{Numbers, Part, PartCommit, Reservation};
-pub use secret::{Token, hash_token};
+pub use quota::Room;
+pub use side_files::SideFileRecord;
+pub use staff_tokens::StaffToken;
 pub use tails::{Tail, TailCommit};
 pub use tickets::Ticket;
-pub use uploads::{Appending, Delivery, Destination, Filter, NewUpload, State, Upload};
+pub use token::{Token, hash_token};
+pub use upload::{Delivery, Destination, State, Upload};
+pub use uploads::{Appending, NewUpload};
+pub use url::{check_url, file, shown};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub fn now_ms() -> i64 {
@@ -57,12 +73,12 @@ pub fn rfc3339(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).unwrap_or_default().to_string()
 }
 
-/// Milliseconds of an RFC 3339 time; none when it is not one.
+/// Milliseconds of an RFC 3339 time; none if the text is not one.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }
 
-/// A new identifier: sorts by time (48 bits of milliseconds), carries 80 random bits, 26 characters.
+/// A new ID of 26 characters: sorts by time (48 bits of milliseconds), with 80 random bits.
 pub fn new_id() -> String {
     ulid::Ulid::generate().to_string()
 }

@@ -1,81 +1,166 @@
-//! What a link holds while its uploads are not complete, and the uploads that must stop because it was withdrawn.
-//! Invariant: an announced length counts from when it is, an unannounced one as far as it is durable.
+//! Upload links, with their rights and limits.
+//! Invariant: a token is looked up by its hash alone; the token itself is never stored.
 
-use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 
-use crate::{Ledger, Result, Upload};
+use crate::names::names;
+use crate::token::{hash_token, same};
+use crate::{Ledger, Result, Token, new_id, now_ms};
 
-/// What the uploads of a link that are not complete hold, or may hold, together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Uploads open.
-    pub open: i64,
-    /// Bytes: announced lengths as a whole, else what is durable.
-    pub unfinished_bytes: i64,
+names! {
+    /// What a link allows beyond its partner and ticket.
+    Right {
+        /// Send files: every link has it.
+        Upload = "upload",
+        /// See what was sent through this link.
+        List = "list",
+        /// Remove what was sent through this link.
+        Remove = "remove",
+        OpenTicket = "open-ticket",
+        Escalate = "escalate",
+    }
 }
 
-/// A condition on a row of `uploads`: its link, or its partner, may still send. An expired link may finish what it began.
-macro_rules! link_lives {
-    () => {
-        "NOT EXISTS (SELECT 1 FROM links JOIN partners ON partners.id = links.partner_id \
-         WHERE links.id = uploads.link_id AND (links.revoked_at IS NOT NULL OR partners.disabled_at IS NOT NULL))"
-    };
+/// An upload link, without its token.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Safe to show and to log.
+    pub id: String,
+    pub partner_id: String,
+    pub contact_id: Option<String>,
+    /// The ticket it is bound to; without one, each upload names its ticket.
+    pub ticket: Option<String>,
+    pub rights: Vec<Right>,
+    pub max_bytes: Option<i64>,
+    pub max_open: Option<i64>,
+    /// Limit on the bytes of uploads that are not complete.
+    pub max_unfinished_bytes: Option<i64>,
+    pub max_requests_per_minute: Option<i64>,
+    pub created_by: String,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub revoked_at: Option<i64>,
 }
-pub(crate) use link_lives;
+
+impl Link {
+    pub fn allows(&self, right: Right) -> bool {
+        self.rights.contains(&right)
+    }
+}
+
+/// The fields of a new [`Link`].
+#[derive(Debug, Clone, Default)]
+pub struct NewLink {
+    pub partner_id: String,
+    pub contact_id: Option<String>,
+    pub ticket: Option<String>,
+    /// Rights in addition to `upload`, which every link has.
+    pub rights: Vec<Right>,
+    pub max_bytes: Option<i64>,
+    pub max_open: Option<i64>,
+    /// Limit on the bytes of uploads that are not complete.
+    pub max_unfinished_bytes: Option<i64>,
+    pub max_requests_per_minute: Option<i64>,
+    pub created_by: String,
+    pub expires_at: Option<i64>,
+}
 
 impl Ledger {
-    /// What the link holds now; without the upload `except`, where one is given.
+    /// Stores a link and writes it into the audit.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn link_holds(&self, link_id: &str, except: Option<&str>) -> Result<Room> {
-        let row = sqlx::query(
-            "SELECT CAST(COALESCE(SUM(CASE WHEN state = 'open' THEN 1 ELSE 0 END), 0) AS BIGINT) AS open_uploads, \
-             CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) AS unfinished_bytes FROM uploads \
-             WHERE link_id = $1 AND state IN ('open', 'completing') AND (CAST($2 AS TEXT) IS NULL OR id <> $2)",
+    /// [`crate::Error::Conflict`] for an unknown partner or contact.
+    pub async fn create_link(&self, token: &Token, new: &NewLink) -> Result<Link> {
+        let id = new_id();
+        let mut rights = vec![Right::Upload];
+        rights.extend(Right::ALL.into_iter().filter(|r| *r != Right::Upload && new.rights.contains(r)));
+        let names: Vec<_> = rights.iter().map(|r| r.name()).collect();
+        let now = now_ms();
+        sqlx::query(
+            "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
+             max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)",
         )
-        .bind(link_id)
-        .bind(except)
-        .fetch_one(&self.read)
+        .bind(&id)
+        .bind(token.hash())
+        .bind(&new.partner_id)
+        .bind(&new.contact_id)
+        .bind(&new.ticket)
+        .bind(names.join(","))
+        .bind(new.max_bytes)
+        .bind(new.max_open)
+        .bind(new.max_unfinished_bytes)
+        .bind(new.max_requests_per_minute)
+        .bind(&new.created_by)
+        .bind(now)
+        .bind(new.expires_at)
+        .execute(&self.write)
         .await?;
-        Ok(Room { open: row.try_get("open_uploads")?, unfinished_bytes: row.try_get("unfinished_bytes")? })
+        self.record(&new.created_by, "link.create", &id, &new.partner_id).await?;
+        self.link(&id).await
     }
 
-    /// Records the length of an open upload that had none, where its link's unfinished uploads hold at most `max` bytes with it.
-    /// False when they would hold more.
+    /// The link with this token, in any state.
     ///
     /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn announce_length(&self, upload: &Upload, length: i64, max: i64) -> Result<bool> {
-        // In turn: of two on one link, the later counts the earlier.
-        let mut tx = self.begin_in_turn(&upload.link_id).await?;
-        let done = sqlx::query(
-            "UPDATE uploads SET length_bytes = COALESCE(length_bytes, $2) WHERE id = $1 \
-             AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
-             WHERE link_id = $3 AND state IN ('open', 'completing') AND id <> $1) <= $4",
-        )
-        .bind(&upload.id)
-        .bind(length)
-        .bind(&upload.link_id)
-        .bind(max.saturating_sub(length))
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(done.rows_affected() > 0)
+    /// [`crate::Error::NotFound`] for a token that was never issued.
+    pub async fn link_by_token(&self, token: &str) -> Result<Link> {
+        let hash = hash_token(token);
+        let row = sqlx::query("SELECT * FROM links WHERE token_hash = $1").bind(&hash);
+        let row = row.fetch_one(&self.read).await?;
+        if !same(&hash, row.try_get("token_hash")?) {
+            return Err(crate::Error::NotFound);
+        }
+        Ok(Link::from_row(&row)?)
     }
 
-    /// Open uploads whose link was revoked, or whose partner was disabled, since they began.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn withdrawn_uploads(&self) -> Result<Vec<String>> {
-        let rows = sqlx::query(concat!(
-            "SELECT id FROM uploads WHERE state = 'open' AND NOT ",
-            link_lives!(),
-            " ORDER BY id LIMIT 1000"
-        ))
+    pub async fn link(&self, id: &str) -> Result<Link> {
+        Ok(sqlx::query_as("SELECT * FROM links WHERE id = $1").bind(id).fetch_one(&self.read).await?)
+    }
+
+    /// Links of a partner or of all, newest first.
+    pub async fn links(&self, partner_id: Option<&str>) -> Result<Vec<Link>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM links WHERE (CAST($1 AS TEXT) IS NULL OR partner_id = $1) ORDER BY id DESC LIMIT 10000",
+        )
+        .bind(partner_id)
         .fetch_all(&self.read)
         .await?;
-        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        Ok(rows)
+    }
+
+    /// Revokes a link at once; revoking it twice changes nothing.
+    pub async fn revoke_link(&self, id: &str, actor: &str) -> Result<()> {
+        let done = sqlx::query("UPDATE links SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
+            .bind(id)
+            .bind(now_ms())
+            .execute(&self.write)
+            .await?;
+        if done.rows_affected() == 0 {
+            return Err(crate::Error::NotFound);
+        }
+        self.record(actor, "link.revoke", id, "").await
+    }
+}
+
+impl FromRow<'_, AnyRow> for Link {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        let rights: String = row.try_get("rights")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            partner_id: row.try_get("partner_id")?,
+            contact_id: row.try_get("contact_id")?,
+            ticket: row.try_get("ticket")?,
+            rights: rights.split(',').filter_map(Right::parse).collect(),
+            max_bytes: row.try_get("max_bytes")?,
+            max_open: row.try_get("max_open")?,
+            max_unfinished_bytes: row.try_get("max_unfinished_bytes")?,
+            max_requests_per_minute: row.try_get("max_requests_per_minute")?,
+            created_by: row.try_get("created_by")?,
+            created_at: row.try_get("created_at")?,
+            expires_at: row.try_get("expires_at")?,
+            revoked_at: row.try_get("revoked_at")?,
+        })
     }
 }

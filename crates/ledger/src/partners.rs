@@ -1,45 +1,35 @@
 //! Partners (organisations that send files) and their contacts (people).
 
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{FromRow, Row as _};
 
 use crate::{Ledger, Result, new_id, now_ms};
 
 /// An organisation whose people send files.
 #[derive(Debug, Clone)]
 pub struct Partner {
-    /// Short name, as in the configuration.
+    /// The short name from the configuration.
     pub id: String,
-    /// Name for people.
     pub name: String,
-    /// The organisation's id in the desk.
+    /// Its organisation in the desk.
     pub organization_id: Option<i64>,
-    /// When it was first known, ms.
     pub created_at: i64,
-    /// When it was disabled, ms: its links stop working.
+    /// When it was disabled, ms. Its links do not work any more.
     pub disabled_at: Option<i64>,
 }
 
-/// A person of a partner.
 #[derive(Debug, Clone)]
 pub struct Contact {
-    /// Identifier.
     pub id: String,
-    /// Partner they belong to.
     pub partner_id: String,
-    /// Name.
     pub name: String,
-    /// E-mail address, lower case.
+    /// In lower case.
     pub email: String,
-    /// When they were added, ms.
     pub created_at: i64,
 }
 
 impl Ledger {
-    /// Adds a partner, or brings its name and organisation up to date.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Adds a partner, or updates its name and organisation.
     pub async fn put_partner(&self, id: &str, name: &str, organization_id: Option<i64>) -> Result<Partner> {
         sqlx::query(
             "INSERT INTO partners (id, name, organization_id, created_at, disabled_at) VALUES ($1, $2, $3, $4, NULL) \
@@ -54,28 +44,16 @@ impl Ledger {
         self.partner(id).await
     }
 
-    /// The partner of that short name.
-    ///
-    /// # Errors
-    /// [`crate::Error::NotFound`].
     pub async fn partner(&self, id: &str) -> Result<Partner> {
-        let row = sqlx::query("SELECT * FROM partners WHERE id = $1").bind(id).fetch_one(&self.read).await?;
-        partner(&row)
+        Ok(sqlx::query_as("SELECT * FROM partners WHERE id = $1").bind(id).fetch_one(&self.read).await?)
     }
 
-    /// Every partner, by short name.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
     pub async fn partners(&self) -> Result<Vec<Partner>> {
-        let rows = sqlx::query("SELECT * FROM partners ORDER BY id").fetch_all(&self.read).await?;
-        rows.iter().map(partner).collect()
+        let rows = sqlx::query_as("SELECT * FROM partners ORDER BY id").fetch_all(&self.read).await?;
+        Ok(rows)
     }
 
     /// Disables a partner, or enables it again.
-    ///
-    /// # Errors
-    /// [`crate::Error::NotFound`].
     pub async fn set_partner_disabled(&self, id: &str, disabled_at: Option<i64>) -> Result<()> {
         let done = sqlx::query("UPDATE partners SET disabled_at = $2 WHERE id = $1")
             .bind(id)
@@ -115,37 +93,38 @@ impl Ledger {
         Ok(contact)
     }
 
-    /// The contacts of a partner, or of all of them.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// The contacts of a partner or of all.
     pub async fn contacts(&self, partner_id: Option<&str>) -> Result<Vec<Contact>> {
-        let rows = sqlx::query(
+        let rows = sqlx::query_as(
             "SELECT * FROM contacts WHERE (CAST($1 AS TEXT) IS NULL OR partner_id = $1) ORDER BY partner_id, email",
         )
         .bind(partner_id)
         .fetch_all(&self.read)
         .await?;
-        rows.iter().map(contact).collect()
+        Ok(rows)
     }
 }
 
-fn partner(row: &AnyRow) -> Result<Partner> {
-    Ok(Partner {
-        id: row.try_get("id")?,
-        name: row.try_get("name")?,
-        organization_id: row.try_get("organization_id")?,
-        created_at: row.try_get("created_at")?,
-        disabled_at: row.try_get("disabled_at")?,
-    })
+impl FromRow<'_, AnyRow> for Partner {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            organization_id: row.try_get("organization_id")?,
+            created_at: row.try_get("created_at")?,
+            disabled_at: row.try_get("disabled_at")?,
+        })
+    }
 }
 
-fn contact(row: &AnyRow) -> Result<Contact> {
-    Ok(Contact {
-        id: row.try_get("id")?,
-        partner_id: row.try_get("partner_id")?,
-        name: row.try_get("name")?,
-        email: row.try_get("email")?,
-        created_at: row.try_get("created_at")?,
-    })
+impl FromRow<'_, AnyRow> for Contact {
+    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            partner_id: row.try_get("partner_id")?,
+            name: row.try_get("name")?,
+            email: row.try_get("email")?,
+            created_at: row.try_get("created_at")?,
+        })
+    }
 }

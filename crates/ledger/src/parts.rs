@@ -2,76 +2,61 @@
 //! Invariant: the offset is the gap-free prefix of committed parts and the tail after them, and moves only under the epoch
 //! that owns it.
 
-use sqlx::Row as _;
-
-use crate::bounded::Connection;
-use crate::links::link_lives;
+use crate::quota::link_lives;
 use crate::tails::{TailCommit, move_over_tail};
+use crate::timeout::Connection;
 use crate::{Error, Ledger, Result, now_ms};
 
-/// A part that is stored.
+/// A stored part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Its number, from 1, without gaps.
+    /// From 1, without gaps.
     pub number: i64,
-    /// Its first byte in the file.
     pub offset: i64,
-    /// Bytes.
     pub size: i64,
     /// CRC-64/NVME, hex.
     pub crc64: String,
-    /// The bucket's tag for it.
     pub etag: String,
 }
 
 /// A part number about to be sent.
 #[derive(Debug, Clone)]
 pub struct Reservation<'a> {
-    /// Upload.
     pub upload_id: &'a str,
-    /// Epoch that sends it.
     pub epoch: i64,
-    /// Part number.
     pub number: i64,
-    /// Its first byte in the file.
     pub offset: i64,
-    /// Bytes.
     pub size: i64,
     /// CRC-64/NVME, hex.
     pub crc64: &'a str,
-    /// No attempt to send it runs after this, unless [`Ledger::keep_upload`] moves it, ms.
+    /// No attempt to send it runs after this, unless [`Ledger::heartbeat`] moves it, ms.
     pub deadline: i64,
     /// No attempt of any kind on the bucket runs after this, ms.
     pub attempts_until: i64,
 }
 
-/// A part that the bucket has stored, next in order.
+/// The next part in order, which the bucket has stored.
 #[derive(Debug, Clone)]
 pub struct PartCommit<'a> {
-    /// Upload.
     pub upload_id: &'a str,
-    /// Epoch that sent it.
     pub epoch: i64,
-    /// Part number.
     pub number: i64,
-    /// Its first byte, which must be the end of the parts before.
+    /// Must be the end of the committed parts.
     pub offset: i64,
-    /// Bytes.
     pub size: i64,
-    /// The bucket's tag for it.
     pub etag: &'a str,
     /// Running SHA-256 after it.
     pub sha256_state: &'a str,
-    /// CRC-64/NVME of the file up to its end, hex.
+    /// CRC-64/NVME of the file up to the end of this part, hex.
     pub crc64_prefix: &'a str,
 }
 
-/// How far the parts of an upload have come.
+/// Where the part numbers of an upload continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Numbers {
     /// Number of the last committed part; 0 before the first.
     pub last: i64,
-    /// Until when, ms, a writer of another epoch may still have a later part on its way; a time past if none.
+    /// Until when, ms, a writer of another epoch may still have a later part in flight; a past time if none.
     pub doubtful_until: i64,
 }
 
@@ -79,8 +64,8 @@ impl Ledger {
     /// Reserves a part number, with the deadline of the attempt, before it is sent.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours, the part is stored already, or the link was
-    /// revoked or its partner disabled.
+    /// [`Error::Superseded`] when the epoch is no longer ours, the part is already stored, the link was revoked, or its
+    /// partner was disabled.
     pub async fn reserve_part(&self, part: &Reservation<'_>) -> Result<()> {
         let mut tx = self.begin().await?;
         let ours = sqlx::query(concat!(
@@ -121,11 +106,10 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves the offset over what is stored next, parts in order and pieces of a tail after them: all of it in one
-    /// transaction, or nothing.
+    /// Moves the offset over parts in order and the pieces of a tail after them, all in one transaction.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours, or something is not what comes next.
+    /// [`Error::Superseded`] when the epoch is no longer ours, or a part or piece is not the next one.
     pub async fn commit(&self, parts: &[PartCommit<'_>], tails: &[TailCommit<'_>]) -> Result<()> {
         let mut tx = self.begin().await?;
         for part in parts {
@@ -144,13 +128,51 @@ impl Ledger {
         Ok(())
     }
 
-    /// Where the numbers of an upload's parts go on, for a writer of this epoch.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Records that no uncommitted part of this epoch is in flight after `until`, ms; 0 when none is in flight now.
+    pub async fn release_reservations(&self, upload_id: &str, epoch: i64, until: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE parts SET deadline = $3 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL AND deadline > $3",
+        )
+            .bind(upload_id)
+            .bind(epoch)
+            .bind(until)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    /// Records that somebody works on an open or completing upload, and that its parts in flight may be so until
+    /// `parts_until`, ms. Returns whether the upload still has this epoch.
+    pub async fn heartbeat(&self, id: &str, epoch: i64, parts_until: i64) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE uploads SET updated_at = $2 WHERE id = $1 AND epoch = $3 AND state IN ('open', 'completing')",
+        )
+        .bind(id)
+        .bind(now_ms())
+        .bind(epoch)
+        .execute(&mut *tx)
+        .await?;
+        // If the upload has been taken over, the next writer waits no longer than it was told.
+        if done.rows_affected() > 0 {
+            sqlx::query(
+                "UPDATE parts SET deadline = $3 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL \
+                 AND deadline > 0 AND deadline < $3",
+            )
+            .bind(id)
+            .bind(epoch)
+            .bind(parts_until)
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The part numbers of an upload, for a writer of this epoch.
     pub async fn numbers(&self, upload_id: &str, epoch: i64) -> Result<Numbers> {
-        // Only what comes after the last one is looked at: an upload may have thousands of parts and of appends.
-        let row = sqlx::query(
+        // Only later parts are read: an upload may have thousands of parts and appends.
+        let (last, doubtful_until) = sqlx::query_as(
             "SELECT last.number, (SELECT COALESCE(MAX(deadline), 0) FROM parts WHERE upload_id = $1 \
              AND number > last.number AND epoch <> $2 AND etag IS NULL) AS until \
              FROM (SELECT COALESCE((SELECT number FROM parts WHERE upload_id = $1 AND etag IS NOT NULL \
@@ -160,36 +182,24 @@ impl Ledger {
         .bind(epoch)
         .fetch_one(&self.read)
         .await?;
-        Ok(Numbers { last: row.try_get("number")?, doubtful_until: row.try_get("until")? })
+        Ok(Numbers { last, doubtful_until })
     }
 
     /// The committed parts of an upload, in order.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
     pub async fn parts(&self, upload_id: &str) -> Result<Vec<Part>> {
-        let rows = sqlx::query(
+        let rows: Vec<(i64, i64, i64, String, String)> = sqlx::query_as(
             "SELECT number, offset_bytes, size_bytes, crc64, etag FROM parts \
              WHERE upload_id = $1 AND etag IS NOT NULL ORDER BY number",
         )
         .bind(upload_id)
         .fetch_all(&self.read)
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Part {
-                    number: row.try_get("number")?,
-                    offset: row.try_get("offset_bytes")?,
-                    size: row.try_get("size_bytes")?,
-                    crc64: row.try_get("crc64")?,
-                    etag: row.try_get("etag")?,
-                })
-            })
-            .collect()
+        let part = |(number, offset, size, crc64, etag)| Part { number, offset, size, crc64, etag };
+        Ok(rows.into_iter().map(part).collect())
     }
 }
 
-/// Part and offset together; says whether it was the next one, under its epoch.
+/// Returns false if the part is not the next one, or its epoch is over.
 async fn move_over_part(tx: &mut Connection, part: &PartCommit<'_>) -> Result<bool> {
     let moved = sqlx::query(
         "UPDATE uploads SET offset_bytes = parts_bytes + $4, parts_bytes = parts_bytes + $4, sha256_state = $5, \
@@ -217,7 +227,7 @@ async fn move_over_part(tx: &mut Connection, part: &PartCommit<'_>) -> Result<bo
     if moved.rows_affected() != 1 || stored.rows_affected() != 1 {
         return Ok(false);
     }
-    // The part begins with whatever tail there was.
+    // The part begins with the bytes of the tail.
     sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(part.upload_id).execute(&mut *tx).await?;
     Ok(true)
 }

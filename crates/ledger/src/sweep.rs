@@ -1,20 +1,14 @@
-//! What ended uploads left in a bucket, and which unfinished ones have had their time.
-//! Invariant: an upload counts as swept only when nothing of it can come after that.
+//! What a sweep looks for: abandoned uploads, and ended ones that may have left something in a bucket.
+//! Invariant: an upload counts as swept only when nothing of it can arrive in the bucket any more.
 
-use sqlx::Row as _;
-
-use crate::uploads::upload;
 use crate::{Ledger, Result, State, Upload, now_ms};
 
 impl Ledger {
-    /// Uploads whose leftovers have not been cleared for certain, oldest first: cancelled and removed ones, and complete
-    /// ones of which a piece of a tail may still lie about.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Uploads that may have something left in a bucket, oldest first: cancelled and removed ones, and complete ones with
+    /// pieces of a tail.
     pub async fn unswept(&self, after: &str, limit: i64) -> Result<Vec<Upload>> {
-        // The second line is that of the index `uploads_unswept`, to the letter.
-        let rows = sqlx::query(
+        // The second line must equal the condition of the index `uploads_unswept`.
+        let rows = sqlx::query_as(
             "SELECT * FROM uploads WHERE \
              swept_at IS NULL AND (state = 'cancelled' OR state = 'removed' OR tails_written > 0) \
              AND state <> 'open' AND state <> 'completing' AND id > $1 ORDER BY id LIMIT $2",
@@ -23,14 +17,10 @@ impl Ledger {
         .bind(limit)
         .fetch_all(&self.read)
         .await?;
-        rows.iter().map(upload).collect()
+        Ok(rows)
     }
 
-    /// Records that nothing of the upload is left, and forgets its parts; not if it is in another state by now, in which more
-    /// of it has to go.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Records that nothing of the upload is left, and deletes its parts; unless it has left `state`, and more has to go.
     pub async fn swept(&self, id: &str, state: State) -> Result<()> {
         let mut tx = self.begin().await?;
         let done = sqlx::query("UPDATE uploads SET swept_at = $2 WHERE id = $1 AND state = $3")
@@ -46,33 +36,55 @@ impl Ledger {
         Ok(())
     }
 
-    /// How many cancelled and removed uploads could not be cleared since `before`, ms, and their bytes: for metrics.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Number and bytes of cancelled and removed uploads that have not been cleared since `before`, ms: for metrics.
     pub async fn unswept_counts(&self, before: i64) -> Result<(i64, i64)> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS uploads, CAST(COALESCE(SUM(offset_bytes), 0) AS BIGINT) AS bytes FROM uploads WHERE \
+        let counts = sqlx::query_as(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(offset_bytes), 0) AS BIGINT) FROM uploads WHERE \
              swept_at IS NULL AND (state = 'cancelled' OR state = 'removed' OR tails_written > 0) \
              AND (state = 'cancelled' OR state = 'removed') AND updated_at <= $1",
         )
         .bind(before)
         .fetch_one(&self.read)
         .await?;
-        Ok((row.try_get("uploads")?, row.try_get("bytes")?))
+        Ok(counts)
     }
 
-    /// Ids of unfinished uploads begun at or before this time, ms, that may be resumed no longer.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// IDs of open uploads begun at or before this time, ms, whose resume window is over.
     pub async fn overdue(&self, begun_before: i64) -> Result<Vec<String>> {
-        let rows = sqlx::query(
+        let rows = sqlx::query_scalar(
             "SELECT id FROM uploads WHERE state = 'open' AND resumable = 1 AND created_at <= $1 ORDER BY id LIMIT 1000",
         )
         .bind(begun_before)
         .fetch_all(&self.read)
         .await?;
-        rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+        Ok(rows)
+    }
+
+    /// Open uploads without progress since `before`, ms, that nobody will resume, oldest first: those that cannot be resumed
+    /// or whose resume window is over (begun at or before `begun_before`, ms), those whose address no sender knows, and those
+    /// whose last byte has arrived.
+    pub async fn abandoned_uploads(&self, before: i64, begun_before: i64) -> Result<Vec<Upload>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM uploads WHERE state = 'open' AND updated_at <= $1 AND (resumable = 0 OR created_at <= $2 \
+             OR (begins_with_body = 1 AND epoch <= 1 AND offset_bytes = 0) \
+             OR (offset_bytes > 0 AND offset_bytes = length_bytes)) ORDER BY id LIMIT 1000",
+        )
+        .bind(before)
+        .bind(begun_before)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Uploads in `state` without progress since `before`, ms, oldest first.
+    pub async fn idle_uploads(&self, state: State, before: i64) -> Result<Vec<Upload>> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM uploads WHERE state = $1 AND updated_at <= $2 ORDER BY id LIMIT 1000",
+        )
+        .bind(state.name())
+        .bind(before)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows)
     }
 }

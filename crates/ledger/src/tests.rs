@@ -1,16 +1,16 @@
 //! The ledger on a file in a temporary folder, or in a database of its own on the server that `WEIGHBRIDGE_TEST_POSTGRES`
-//! names: every rule that the engine, the jobs and the gateway rest on.
+//! names: every rule that the engine, the jobs and the gateway rely on.
 
 mod access;
 mod adopt;
 mod clock;
-mod completing;
+mod completion;
 mod crowd;
-mod digests;
 mod home;
+mod idempotency;
 mod jobs;
-mod keys;
-mod links;
+mod quota;
+mod side_files;
 mod sweep;
 mod uploads;
 
@@ -20,7 +20,7 @@ use home::Home;
 
 use crate::*;
 
-/// A migrated ledger in a place of its own, with one partner and one link.
+/// A migrated ledger of its own, with one partner and one link.
 struct World {
     ledger: Ledger,
     link: Link,
@@ -85,7 +85,7 @@ impl World {
     /// A complete upload.
     async fn complete_one(&self, dedupe_key: &str) -> String {
         let id = self.begun().await;
-        assert_eq!(self.begin_completing(&end(&id, 1, dedupe_key)).await.unwrap(), Original::Ours);
+        assert_eq!(self.begin_completing(&end(&id, 1, dedupe_key)).await.unwrap(), Dedupe::First);
         assert_eq!(self.complete(&id, 1, None).await.unwrap(), Completed::Now);
         id
     }
@@ -117,8 +117,8 @@ fn new_link() -> NewLink {
     }
 }
 
-fn end<'a>(id: &'a str, epoch: i64, dedupe_key: &'a str) -> Completing<'a> {
-    Completing {
+fn end<'a>(id: &'a str, epoch: i64, dedupe_key: &'a str) -> Completion<'a> {
+    Completion {
         id,
         epoch,
         size: 10,
@@ -157,7 +157,7 @@ async fn migrating_again_changes_nothing_and_the_file_is_private() {
     assert!(matches!(one.ping().await, Err(Error::Unavailable(_))));
     assert!(matches!(Ledger::open("mysql://x").await, Err(Error::Conflict(_))));
     let Err(Error::Unavailable(cause)) = Ledger::open("sqlite:/no/such/folder/x").await else { panic!() };
-    assert!(cause.to_string().contains("make its folder"), "{cause}");
+    assert!(cause.to_string().contains("create its folder"), "{cause}");
 }
 
 #[tokio::test]
@@ -170,7 +170,7 @@ async fn migrating_a_new_ledger_twice_at_the_same_time() {
     assert!(two.upload_counts().await.unwrap().is_empty());
 }
 
-/// The promise rests on it, whatever the server is set to.
+/// Every promise relies on it, whatever the server's settings.
 #[tokio::test]
 async fn a_commit_is_on_the_disk_before_it_returns() {
     let world = World::open().await;
@@ -185,46 +185,49 @@ async fn a_commit_is_on_the_disk_before_it_returns() {
     }
 }
 
-/// Two gateways never run on one file. On Postgres the first is alone until it lets others in, and again when they are gone.
+/// Two gateways never run on one file. On Postgres, the first is alone until it shares, and again when the others are gone.
 #[tokio::test]
-async fn a_gateway_is_alone_or_knows_that_it_is_not() {
+async fn gateway_knows_whether_it_is_alone() {
     let world = World::open().await;
     let url = world.home.url();
-    let first = Ledger::hold(&url).await.unwrap();
+    let first = InstanceLock::acquire(&url).await.unwrap();
     assert!(first.is_alone());
     if !world.is_shared() {
-        assert!(matches!(Ledger::hold(&url).await, Err(Error::Conflict(_))));
+        assert!(matches!(InstanceLock::acquire(&url).await, Err(Error::Conflict(_))));
         let first = first.share().await.unwrap();
-        assert!(matches!(Ledger::hold(&url).await, Err(Error::Conflict(_))), "there is one place");
+        assert!(
+            matches!(InstanceLock::acquire(&url).await, Err(Error::Conflict(_))),
+            "the file has one gateway"
+        );
         drop(first);
-        assert!(Ledger::hold(&url).await.unwrap().is_alone());
+        assert!(InstanceLock::acquire(&url).await.unwrap().is_alone());
         return;
     }
     let first = first.share().await.unwrap();
-    let second = Ledger::hold(&url).await.unwrap();
+    let second = InstanceLock::acquire(&url).await.unwrap();
     assert!(!first.is_alone() && !second.is_alone());
     drop(first);
-    assert!(!Ledger::hold(&url).await.unwrap().is_alone(), "the second still runs");
+    assert!(!InstanceLock::acquire(&url).await.unwrap().is_alone(), "the second still runs");
     drop(second);
-    assert!(Ledger::hold(&url).await.unwrap().is_alone());
+    assert!(InstanceLock::acquire(&url).await.unwrap().is_alone());
 }
 
 #[tokio::test]
-async fn an_upload_is_kept_until_it_ends() {
+async fn heartbeat_lasts_until_the_upload_ends() {
     let world = World::open().await;
     let id = world.begun().await;
     let began = world.upload(&id).await.unwrap().updated_at;
     while now_ms() <= began {
         tokio::task::yield_now().await;
     }
-    assert!(!world.keep_upload(&id, 0, 0).await.unwrap(), "by whoever has it");
-    assert!(world.keep_upload(&id, 1, 0).await.unwrap());
+    assert!(!world.heartbeat(&id, 0, 0).await.unwrap(), "only the current epoch");
+    assert!(world.heartbeat(&id, 1, 0).await.unwrap());
     assert!(world.upload(&id).await.unwrap().updated_at > began);
     world.begin_completing(&end(&id, 1, "d")).await.unwrap();
-    assert!(world.keep_upload(&id, 1, 0).await.unwrap());
+    assert!(world.heartbeat(&id, 1, 0).await.unwrap());
     world.complete(&id, 1, None).await.unwrap();
-    assert!(!world.keep_upload(&id, 1, 0).await.unwrap());
-    assert!(!world.keep_upload("none", 1, 0).await.unwrap());
+    assert!(!world.heartbeat(&id, 1, 0).await.unwrap());
+    assert!(!world.heartbeat("none", 1, 0).await.unwrap());
 }
 
 #[test]
@@ -232,6 +235,8 @@ fn every_migration_is_known() {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
     let mut files: Vec<_> = folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
+    files.iter_mut().for_each(|file| *file = file.replace(".sqlite.", ".").replace(".postgres.", "."));
+    files.dedup();
     let known: Vec<_> = migrations().map(|(version, name)| format!("{version:04}_{name}.sql")).collect();
     assert_eq!(files, known);
 }

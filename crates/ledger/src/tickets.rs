@@ -1,4 +1,4 @@
-//! What the ledger knows of tickets: whose they are, whether they are closed, who writes to one now, and how often.
+//! What the ledger knows about tickets: their organisation, whether they are closed, and how often we updated them.
 
 use sqlx::Row as _;
 
@@ -7,9 +7,9 @@ use crate::{Ledger, Result, new_id, now_ms};
 /// A ticket as last seen in the desk.
 #[derive(Debug, Clone)]
 pub struct Ticket {
-    /// The desk's organisation it belongs to.
+    /// The ticket's organisation in the desk.
     pub organization_id: Option<i64>,
-    /// Whether it is closed for good.
+    /// Closed for good.
     pub closed: bool,
     /// When the desk was last asked, ms; 0 never.
     pub checked_at: i64,
@@ -18,10 +18,6 @@ pub struct Ticket {
 }
 
 impl Ledger {
-    /// What is known of a ticket, if anything.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
     pub async fn ticket(&self, ticket: &str) -> Result<Option<Ticket>> {
         let row = sqlx::query("SELECT * FROM tickets WHERE ticket = $1")
             .bind(ticket)
@@ -38,10 +34,7 @@ impl Ledger {
         .transpose()
     }
 
-    /// Records what the desk said of a ticket.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Records what the desk said about a ticket.
     pub async fn saw_ticket(&self, ticket: &str, organization_id: Option<i64>, closed: bool) -> Result<()> {
         sqlx::query(
             "INSERT INTO tickets (ticket, organization_id, closed, checked_at, lease_until, last_note_at) \
@@ -57,57 +50,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes the sole right to write to a ticket until `until`, ms. Says whether it did.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn lease_ticket(&self, ticket: &str, until: i64) -> Result<bool> {
-        let done = sqlx::query(
-            "INSERT INTO tickets (ticket, organization_id, closed, checked_at, lease_until, last_note_at) \
-             VALUES ($1, NULL, 0, 0, $3, 0) ON CONFLICT (ticket) DO UPDATE SET lease_until = excluded.lease_until \
-             WHERE tickets.lease_until <= $2",
-        )
-        .bind(ticket)
-        .bind(now_ms())
-        .bind(until)
-        .execute(&self.write)
-        .await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// Moves the end of a right taken with [`Ledger::lease_ticket`] from `until` to `to`, ms: later to keep it, to 0 to give
-    /// it back, to a time ahead to let nobody write before. Says whether it was still ours: `until` proves it, since the
-    /// next holder's ends later.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
-    pub async fn move_ticket_lease(&self, ticket: &str, until: i64, to: i64) -> Result<bool> {
-        let done = sqlx::query("UPDATE tickets SET lease_until = $3 WHERE ticket = $1 AND lease_until = $2")
-            .bind(ticket)
-            .bind(until)
-            .bind(to)
-            .execute(&self.write)
-            .await?;
-        Ok(done.rows_affected() > 0)
-    }
-
-    /// When this gateway updated the ticket since `since`, ms, oldest first.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// When gateways updated the ticket since `since`, ms, oldest first.
     pub async fn ticket_updates(&self, ticket: &str, since: i64) -> Result<Vec<i64>> {
-        let rows = sqlx::query("SELECT at FROM ticket_updates WHERE ticket = $1 AND at > $2 ORDER BY at")
-            .bind(ticket)
-            .bind(since)
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter().map(|row| Ok(row.try_get("at")?)).collect()
+        let rows =
+            sqlx::query_scalar("SELECT at FROM ticket_updates WHERE ticket = $1 AND at > $2 ORDER BY at")
+                .bind(ticket)
+                .bind(since)
+                .fetch_all(&self.read)
+                .await?;
+        Ok(rows)
     }
 
-    /// Records an update of the ticket before it is sent, so that a lost answer is counted too, and forgets old ones.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`].
+    /// Records an update of the ticket before it is sent, so that one whose answer is lost counts too. Deletes old records.
     pub async fn note_ticket_update(&self, ticket: &str, forget_before: i64) -> Result<()> {
         let now = now_ms();
         let mut tx = self.begin().await?;

@@ -42,7 +42,7 @@ async fn drop_database(name: &str) {
 }
 
 #[tokio::test]
-async fn connections_that_were_lost_are_made_again() {
+async fn lost_connections_are_replaced() {
     let (ledger, name, mut root) = ledger().await;
     for _ in 0..3 {
         let all = (0..8).map(|_| ledger.partner("acme"));
@@ -63,7 +63,7 @@ async fn connections_that_were_lost_are_made_again() {
     assert!(matches!(ledger.partner("acme").await, Err(Error::Unavailable(_))));
 }
 
-/// A way to the server that can be blocked: then bytes neither come nor go, and no connection ends.
+/// A proxy that can be blocked: then no byte moves in either direction, and no connection ends.
 async fn proxy(blocked: watch::Receiver<bool>) -> u16 {
     let url = server().database_url;
     let target = (url.host_str().unwrap().to_owned(), url.port().unwrap());
@@ -89,7 +89,7 @@ async fn proxy(blocked: watch::Receiver<bool>) -> u16 {
 }
 
 #[tokio::test]
-async fn a_server_that_vanished_keeps_nobody_waiting_for_long() {
+async fn vanished_server_blocks_nobody_for_long() {
     let (ledger, name, _) = ledger().await;
     ledger.close().await;
     let (block, blocked) = watch::channel(false);
@@ -113,9 +113,9 @@ async fn a_server_that_vanished_keeps_nobody_waiting_for_long() {
     drop_database(&name).await;
 }
 
-/// A newer gateway's migration adds a column while this one runs: of what it had prepared, a call may fail, once.
+/// A newer gateway's migration adds a column while this one runs: one call with a prepared statement may fail.
 #[tokio::test]
-async fn a_table_that_was_changed_is_read_again() {
+async fn changed_table_is_read_again() {
     let (ledger, name, mut root) = ledger().await;
     let all = (0..8).map(|_| ledger.partner("acme"));
     for found in futures_util::future::join_all(all).await {
@@ -130,7 +130,7 @@ async fn a_table_that_was_changed_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_text_that_postgres_does_not_keep_is_nothing_it_has() {
+async fn text_that_postgres_cannot_store_is_not_found() {
     let (ledger, name, _) = ledger().await;
     assert!(matches!(ledger.upload("a\0b").await, Err(Error::NotFound)));
     assert!(matches!(ledger.partner("a\0b").await, Err(Error::NotFound)));
@@ -138,7 +138,7 @@ async fn a_text_that_postgres_does_not_keep_is_nothing_it_has() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_said_at_once_and_not_told() {
+async fn wrong_password_is_reported_at_once_and_not_shown() {
     let mut url = server().database_url;
     url.set_password(Some("not-this-one")).unwrap();
     let begun = Instant::now();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bucket::{Bucket, Crc64, Listed, Metadata, PartTag, Payload};
-use ledger::{Completed, Completing, Original, Part, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
+use ledger::{Completed, Completion, Dedupe, Part, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -47,7 +47,7 @@ impl Uploads {
         let side = self.side(upload, whole.as_ref()).await?;
         let md5 = digests.iter().find(|digest| digest.algorithm == Algorithm::Md5);
         let md5 = md5.map(|digest| digest.hex.as_str());
-        let end = Completing {
+        let end = Completion {
             id: &upload.id,
             epoch: receiving.epoch,
             size: signed(size),
@@ -120,10 +120,12 @@ impl Uploads {
     }
 
     /// Records the end; none when the file is the first of its kind, else the complete upload that was there before.
-    async fn original(&self, end: &Completing<'_>) -> Result<Option<Upload>> {
+    async fn original(&self, end: &Completion<'_>) -> Result<Option<Upload>> {
         for _ in 0..ORIGINAL_POLLS_MAX {
-            let end = Completing { attempts_until: deadline(), ..end.clone() };
-            let Original::Other(id) = self.0.ledger.begin_completing(&end).await? else { return Ok(None) };
+            let end = Completion { attempts_until: deadline(), ..end.clone() };
+            let Dedupe::DuplicateOf(id) = self.0.ledger.begin_completing(&end).await? else {
+                return Ok(None);
+            };
             let original = self.0.ledger.upload(&id).await?;
             if original.state == State::Complete {
                 return Ok(Some(original));
@@ -188,7 +190,7 @@ impl Uploads {
     /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
-        for upload in self.0.ledger.left(before, self.begun_before()).await? {
+        for upload in self.0.ledger.abandoned_uploads(before, self.begun_before()).await? {
             if upload.resumable && self.expires_at(&upload) > now_ms() && !upload.is_unheard_of() {
                 if upload.offset > 0 && upload.length == Some(upload.offset) && !self.is_running(&upload.id) {
                     self.end_for_its_sender(&upload).await;
@@ -203,7 +205,7 @@ impl Uploads {
                 upload.span().in_scope(|| ended_alone("failed", reason));
             }
         }
-        for upload in self.0.ledger.unmoved(State::Completing, before).await? {
+        for upload in self.0.ledger.idle_uploads(State::Completing, before).await? {
             if !self.is_running(&upload.id)
                 && let Err(error) = self.recover_one(&upload).instrument(upload.span()).await
             {
@@ -250,8 +252,7 @@ impl Uploads {
                     other => other?,
                 };
                 let side = side.as_ref().map(Side::in_ledger);
-                if self.0.ledger.complete(&upload.id, upload.epoch, side.as_ref()).await?
-                    == Completed::Overtaken
+                if self.0.ledger.complete(&upload.id, upload.epoch, side.as_ref()).await? == Completed::Stale
                 {
                     // The next look compares it with the file that has come in the meantime.
                     return Ok(());

@@ -401,7 +401,7 @@ impl Uploads {
             if epoch == 0 {
                 continue;
             }
-            if self.0.ledger.keep_upload(&id, epoch, running.lease.until_ms()).await? {
+            if self.0.ledger.heartbeat(&id, epoch, running.lease.until_ms()).await? {
                 running.lease.renewed(asked);
                 continue;
             }

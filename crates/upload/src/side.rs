@@ -60,9 +60,9 @@ const LEFT: &str = "left";
 
 impl Side {
     /// As the ledger records it when the side file rests.
-    pub(crate) fn in_ledger(&self) -> ledger::Side<'_> {
+    pub(crate) fn in_ledger(&self) -> ledger::SideFileRecord<'_> {
         match self {
-            Self::Binds(Next { name, digest, newest, since }) => ledger::Side::Binds {
+            Self::Binds(Next { name, digest, newest, since }) => ledger::SideFileRecord::Binds {
                 name,
                 algorithm: digest.algorithm.name(),
                 digest: &digest.hex,
@@ -71,7 +71,7 @@ impl Side {
                 since: *since,
             },
             Self::Agrees(upload_id, algorithm) => {
-                ledger::Side::Agrees { upload_id, algorithm: algorithm.name() }
+                ledger::SideFileRecord::Agrees { upload_id, algorithm: algorithm.name() }
             }
         }
     }
@@ -130,7 +130,7 @@ impl Uploads {
         whole: Option<&Payload>,
     ) -> Result<()> {
         let ledger = &self.0.ledger;
-        while let Completed::Overtaken =
+        while let Completed::Stale =
             ledger.complete(&upload.id, epoch, side.as_ref().map(Side::in_ledger).as_ref()).await?
         {
             side = self.side(upload, whole).await?;
@@ -148,7 +148,7 @@ impl Uploads {
         whole: Option<&Payload>,
     ) -> Result<()> {
         let ledger = &self.0.ledger;
-        while let Completed::Overtaken =
+        while let Completed::Stale =
             ledger.settle_again(&original.id, md5, side.as_ref().map(Side::in_ledger).as_ref()).await?
         {
             side = self.side(upload, whole).await?;

@@ -80,7 +80,7 @@ impl Uploads {
 
     /// Ends uploads whose time to be resumed is over. An append under way may end: by then it is complete, or expired.
     async fn expire(&self, dry_run: bool, swept: &mut Swept) -> Result<()> {
-        for upload in self.0.ledger.left(now_ms(), self.begun_before()).await? {
+        for upload in self.0.ledger.abandoned_uploads(now_ms(), self.begun_before()).await? {
             if !self.has_expired(&upload) || self.is_kept_alive(&upload) {
                 continue;
             }

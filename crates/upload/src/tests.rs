@@ -282,7 +282,7 @@ impl Engine {
         self.recover_and_sweep().await;
         assert_eq!(self.present("").await, Vec::<String>::new());
         for state in [State::Open, State::Completing, State::Complete] {
-            assert!(self.ledger.unmoved(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
+            assert!(self.ledger.idle_uploads(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
         }
         self.assert_memory_free().await;
     }

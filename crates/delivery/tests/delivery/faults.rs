@@ -1,4 +1,4 @@
-//! Things that go wrong and come right again. However often something is tried, a ticket is told once.
+//! Temporary faults. However often a job is tried, a ticket gets one note per file.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::world::World;
 
-/// One small file; the faults strike; in the end it is attached, once.
+/// Sends one small file, which is attached once in spite of the faults.
 async fn attached_once(world: &World) {
     let id = world.small("1001", "small.log").await;
     let upload = world.settle(&id).await;
@@ -80,7 +80,7 @@ async fn update_ticket_conflict_once() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_changes_without_end_is_left_for_later() {
+async fn ticket_that_keeps_changing_is_postponed() {
     let world = World::new().await;
     let rule =
         json!({"service": "desk", "operation": "UpdateTicket", "times": 6, "fault": "status", "status": 409});
@@ -114,7 +114,7 @@ async fn wrong_credentials_wait_for_the_operator() {
 }
 
 #[tokio::test]
-async fn a_wrong_address_is_no_unknown_ticket() {
+async fn wrong_desk_address_is_no_unknown_ticket() {
     let world = World::new().await;
     world.fault(json!({"service": "desk", "operation": "Me", "fault": "status", "status": 404}));
     world.fault(json!({"service": "desk", "operation": "ShowTicket", "fault": "status", "status": 404}));
@@ -132,7 +132,7 @@ async fn rate_limited_with_retry_after() {
     let first = world.small("1001", "first").await;
     let began = Instant::now();
     world.delivery.pass().await.unwrap();
-    // One that arrives meanwhile does not disturb the desk either.
+    // A file that arrives in the meantime does not cause calls either.
     let second = world.small("1001", "second").await;
     world.delivery.pass().await.unwrap();
     assert_eq!((world.calls("UpdateTicket").await, world.calls("ShowTicket").await), (1, 1));
@@ -172,7 +172,7 @@ async fn object_read_damaged_once() {
 }
 
 #[tokio::test]
-async fn bucket_down_for_one_file_stops_no_other() {
+async fn one_file_without_its_bucket_delays_no_other() {
     let world = World::new().await;
     world.fault(
         json!({"service": "s3", "operation": "GetObject", "times": 4, "fault": "status", "status": 503}),

@@ -15,17 +15,17 @@ use std::time::{Duration, Instant};
 use delivery::{Config, Delivery};
 use desk::NewComment;
 use ledger::Delivery::{Done, Pending};
-use ledger::{Destination, new_id, now_ms};
+use ledger::{Destination, JobKind, new_id, now_ms};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use world::{Setup, World, marks, open};
 
 #[tokio::test]
-async fn a_small_file_is_attached() {
+async fn small_file_is_attached() {
     let world = World::new().await;
     let id = world.small("1001", "core dump (1).log").await;
-    // The delivery, and its receipt once or twice: it may be written before and after.
+    // The delivery and one or two receipts: one may be written before the delivery.
     assert!((2..=3).contains(&world.delivery.pass().await.unwrap()));
     let upload = world.ledger.upload(&id).await.unwrap();
     assert_eq!((upload.delivery, upload.destination), (Some(Done), Some(Destination::TicketAttachment)));
@@ -54,7 +54,7 @@ async fn a_small_file_is_attached() {
 }
 
 #[tokio::test]
-async fn a_large_file_is_noted_with_its_bucket() {
+async fn large_file_is_noted_with_its_bucket() {
     let world = World::new().await;
     let shared = world.large("1001", "dump.tar").await;
     let own = world.sent(&new_id(), "globex", "2001", "own.tar", Destination::PartnerBucket).await;
@@ -72,7 +72,7 @@ async fn a_large_file_is_noted_with_its_bucket() {
 }
 
 #[tokio::test]
-async fn files_that_wait_together_share_a_comment() {
+async fn waiting_files_share_a_comment() {
     let world = World::new().await;
     let ids =
         [world.small("1001", "a").await, world.large("1001", "b").await, world.small("1001", "c").await];
@@ -107,7 +107,7 @@ async fn many_files_take_several_comments() {
 }
 
 #[tokio::test]
-async fn the_first_file_goes_at_once_and_later_ones_are_collected() {
+async fn first_file_goes_at_once_and_later_ones_are_collected() {
     let batch = Duration::from_secs(3);
     let config = Config { batch, ..Config::new("https://gate.example") };
     let world = World::with(Setup { config, ..Setup::default() }).await;
@@ -132,7 +132,7 @@ async fn the_first_file_goes_at_once_and_later_ones_are_collected() {
 }
 
 #[tokio::test]
-async fn two_workers_never_tell_twice() {
+async fn two_workers_write_one_note_per_file() {
     let world = World::new().await;
     let (completed, stop) = (Arc::new(Notify::new()), CancellationToken::new());
     let mut running = Vec::new();
@@ -165,7 +165,7 @@ async fn two_workers_never_tell_twice() {
 }
 
 #[tokio::test]
-async fn a_public_comment_names_only_what_it_attaches() {
+async fn public_comment_names_only_its_attachments() {
     let mut setup = Setup::default();
     setup.config.attachments_public = true;
     let world = World::with(setup).await;
@@ -179,7 +179,7 @@ async fn a_public_comment_names_only_what_it_attaches() {
 }
 
 #[tokio::test]
-async fn a_note_written_before_a_crash_is_found() {
+async fn note_written_before_a_crash_is_found() {
     let world = World::new().await;
     let (attached, noted) = (world.small("1001", "a").await, world.small("1001", "b").await);
     let stamp = world.desk.ticket("1001").await.unwrap().updated_stamp;
@@ -199,7 +199,7 @@ async fn a_note_written_before_a_crash_is_found() {
 }
 
 #[tokio::test]
-async fn a_marker_by_somebody_else_counts_for_nothing() {
+async fn marker_by_somebody_else_is_ignored() {
     let id = new_id();
     let world = World::with(Setup { description: format!("ref: {id}"), ..Setup::default() }).await;
     world.sent(&id, "acme", "1001", "a", Destination::SupportUploader).await;
@@ -236,11 +236,12 @@ async fn hostile_names_forge_nothing() {
 }
 
 #[tokio::test]
-async fn a_dead_worker_delays_its_ticket_only() {
+async fn dead_worker_delays_only_its_ticket() {
     let world = World::new().await;
+    let held = world.large("1001", "held").await;
     let until = now_ms() + 1_500;
-    assert!(world.ledger.lease_ticket("1001", until).await.unwrap());
-    let (held, free) = (world.large("1001", "held").await, world.large("1003", "free").await);
+    world.ledger.claim_jobs(JobKind::Deliver, until).await.unwrap().unwrap();
+    let free = world.large("1003", "free").await;
     world.delivery.pass().await.unwrap();
     assert_eq!(world.ledger.upload(&free).await.unwrap().delivery, Some(Done));
     assert_eq!(world.ledger.upload(&held).await.unwrap().delivery, Some(Pending));
@@ -249,7 +250,7 @@ async fn a_dead_worker_delays_its_ticket_only() {
 }
 
 #[tokio::test]
-async fn what_was_removed_is_neither_told_nor_left_behind() {
+async fn removed_upload_gets_neither_note_nor_receipt() {
     let world = World::new().await;
     let gone = world.large("1001", "gone").await;
     world.delivery.pass().await.unwrap();
@@ -262,9 +263,9 @@ async fn what_was_removed_is_neither_told_nor_left_behind() {
     assert_eq!(world.receipt(&world.ledger.upload(&other).await.unwrap()).await, None);
 }
 
-/// Removed while the desk is being given a file: the comment names and attaches the other one alone.
+/// Removed during its upload to the desk: the comment names and attaches the other file only.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_removed_after_its_batch_was_loaded_is_not_attached() {
+async fn file_removed_after_its_batch_was_loaded_is_not_attached() {
     let world = World::new().await;
     for held in ["CreateUpload", "ListComments"] {
         let gone = world.small("1001", &format!("gone-{held}")).await;
@@ -284,9 +285,9 @@ async fn what_is_removed_after_its_batch_was_loaded_is_not_attached() {
     }
 }
 
-/// The worker dies while its receipt is on the way to the bucket: a sweep is not done before that can have arrived.
+/// The worker dies while its receipt is in flight: a sweep looks again after the receipt can have arrived.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_on_its_way_when_its_upload_is_removed_is_looked_for_again() {
+async fn receipt_in_flight_during_removal_is_swept() {
     let world = World::new().await;
     let id = world.large("1001", "gone").await;
     world.fault(json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 600_000}));

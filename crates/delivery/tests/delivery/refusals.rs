@@ -1,4 +1,4 @@
-//! What the desk will not do, however often it is asked: the file stays in its bucket, and the ticket is told if it can be.
+//! Refusals by the desk that are final: the file stays in its bucket, and the ticket gets a note if possible.
 
 use ledger::Delivery::{Done, Undeliverable};
 use ledger::{Destination, new_id};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::world::{Setup, World, marks};
 
 #[tokio::test]
-async fn a_file_the_desk_does_not_take_is_noted_with_its_bucket() {
+async fn file_refused_by_the_desk_is_noted_with_its_bucket() {
     let options = DeskOptions {
         max_attachment_bytes: 10,
         refused_extensions: vec!["exe".into()],
@@ -54,7 +54,7 @@ async fn closed_and_unknown_tickets_are_undeliverable() {
 }
 
 #[tokio::test]
-async fn a_ticket_closed_in_between_was_told_all_the_same() {
+async fn note_before_the_ticket_closed_counts() {
     let world = World::new().await;
     let (told, late) = (world.large("1001", "told").await, new_id());
     world.fault(json!({"service": "desk", "operation": "UpdateTicket", "fault": "lost-answer"}));
@@ -99,10 +99,10 @@ async fn attachments_refused_with_the_comment_are_noted() {
 }
 
 #[tokio::test]
-async fn a_note_refused_for_good_is_undeliverable_alone() {
+async fn only_the_refused_file_is_undeliverable() {
     let world = World::new().await;
     let (bad, good) = (world.large("1001", "bad").await, world.large("1001", "good").await);
-    // Both together, then the first alone; the second goes.
+    // The desk refuses both together, then the first alone; it accepts the second.
     let rule =
         json!({"service": "desk", "operation": "UpdateTicket", "times": 2, "fault": "status", "status": 422});
     world.fault(rule);
@@ -114,9 +114,9 @@ async fn a_note_refused_for_good_is_undeliverable_alone() {
     assert_eq!((notes.len(), marks(&notes[0], &good), marks(&notes[0], &bad)), (1, true, false));
 }
 
-/// A proxy in front of the desk, say: no ticket is given up for it, also by a worker that has spoken to the desk before.
+/// For example, a proxy in front of the desk. Even a worker that has reached the desk before gives up no ticket for it.
 #[tokio::test]
-async fn a_page_that_answers_404_to_everything_is_not_believed() {
+async fn page_that_answers_404_to_everything_is_not_believed() {
     let world = World::new().await;
     let before = world.small("1001", "before").await;
     assert_eq!(world.settle(&before).await.delivery, Some(Done));

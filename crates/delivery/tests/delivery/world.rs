@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use bucket::{Bucket, Buckets, Crc64Hasher, Payload};
 use delivery::{Config, Delivery};
 use desk::{Comment, Credentials, Desk};
-use ledger::{Completing, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
+use ledger::{Completion, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
 use sandbox::desk::{DeskOptions, SeedTicket, SeedUser, Status};
 use sandbox::{Listen, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
-/// Longer than any test should wait for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
@@ -24,7 +23,6 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
 }
 
-/// What is unusual about a world.
 pub(crate) struct Setup {
     pub(crate) options: DeskOptions,
     pub(crate) config: Config,
@@ -32,7 +30,7 @@ pub(crate) struct Setup {
     pub(crate) description: String,
 }
 
-/// No waiting between notes.
+/// Notes follow each other without a pause.
 impl Default for Setup {
     fn default() -> Self {
         let config = Config { batch: Duration::ZERO, ..Config::new("https://gate.example") };
@@ -92,7 +90,7 @@ impl World {
         self.sent(&new_id(), "acme", ticket, name, Destination::TicketAttachment).await
     }
 
-    /// One of acme's that is too large to be attached.
+    /// A file of acme that is too large to be attached.
     pub(crate) async fn large(&self, ticket: &str, name: &str) -> String {
         self.sent(&new_id(), "acme", ticket, name, Destination::SupportUploader).await
     }
@@ -139,7 +137,7 @@ impl World {
         let epoch = self.ledger.begin_append(id, 0, None).await.unwrap().epoch;
         let mut crc64 = Crc64Hasher::new();
         crc64.update(name.as_bytes());
-        let end = Completing {
+        let end = Completion {
             id,
             epoch,
             size: i64::try_from(name.len()).unwrap(),
@@ -159,7 +157,7 @@ impl World {
         id.to_owned()
     }
 
-    /// Works until this upload is settled.
+    /// Works until the delivery of this upload has ended.
     pub(crate) async fn settle(&self, id: &str) -> Upload {
         let began = Instant::now();
         loop {
@@ -173,7 +171,7 @@ impl World {
         }
     }
 
-    /// Waits until a delivery that runs elsewhere has settled all of these.
+    /// Waits until another task has delivered all of these.
     pub(crate) async fn settled(&self, ids: &[String]) {
         let began = Instant::now();
         for id in ids {
@@ -193,7 +191,7 @@ impl World {
         notes
     }
 
-    /// The comments in which this upload's marker stands.
+    /// The comments with this upload's marker.
     pub(crate) async fn notes_of(&self, ticket: &str, id: &str) -> Vec<Comment> {
         let mut notes = self.notes(ticket).await;
         notes.retain(|note| marks(note, id));
@@ -204,7 +202,7 @@ impl World {
         self.sandbox.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
     }
 
-    /// Waits until the one rule in force has begun its harm.
+    /// Waits until the only fault rule has been applied.
     pub(crate) async fn until_hit(&self) {
         let began = Instant::now();
         loop {
@@ -218,14 +216,14 @@ impl World {
         }
     }
 
-    /// How often the desk was asked for this.
+    /// How often the desk received this call.
     pub(crate) async fn calls(&self, operation: &str) -> u64 {
         let report = reqwest::get(&self.sandbox.faults_url).await.unwrap().bytes().await.unwrap();
         let report: Value = serde_json::from_slice(&report).unwrap();
         report["calls"]["desk"][operation].as_u64().unwrap_or(0)
     }
 
-    /// What an attachment serves.
+    /// The contents of the attachments.
     pub(crate) async fn content(&self, comment: &Comment) -> Vec<String> {
         let mut contents = Vec::new();
         for attachment in &comment.attachments {

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use delivery::{Adopter, Finding, Owners};
 use desk::Desk;
 use ledger::Ledger;
+use rebuild::{Finding, Rebuild, TicketOwners};
 use serde_json::{Value, json};
 use upload::{Leak, LeakKind};
 
@@ -29,19 +29,19 @@ pub(super) async fn run(
         let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
         // Whoever reads along may go away: the work goes on.
         let mut printed = Ok(());
-        let mut adopter = Adopter {
+        let mut rebuild = Rebuild {
             ledger,
             buckets: &buckets,
-            owners: Owners::new(&desk),
+            owners: TicketOwners::new(&desk),
             is_name: |name| crate::name::check(name).is_ok_and(|checked| checked == name),
             dry_run,
-            tell: &mut |finding| {
+            report: &mut |finding| {
                 if printed.is_ok() {
                     printed = print(&adoption(&finding));
                 }
             },
         };
-        let found = adopter.run().await.context("adopt")?;
+        let found = rebuild.run().await.context("adopt")?;
         printed?;
         sum["adopted"] = found.adopted.into();
         sum["known"] = found.known.into();

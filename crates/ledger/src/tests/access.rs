@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_link_is_found_by_its_token_alone() {
+async fn link_is_found_by_its_token_alone() {
     let world = World::open().await;
     let token = Token::random();
     let contact = world.create_contact("acme", "Ann", "Ann@Example.com").await.unwrap();
@@ -39,7 +39,7 @@ async fn a_link_is_found_by_its_token_alone() {
 }
 
 #[tokio::test]
-async fn a_link_needs_a_partner() {
+async fn link_needs_a_partner() {
     let world = World::open().await;
     for new in [
         NewLink { partner_id: "none".into(), ..new_link() },
@@ -50,7 +50,7 @@ async fn a_link_needs_a_partner() {
 }
 
 #[tokio::test]
-async fn staff_tokens_that_are_good_and_that_are_not() {
+async fn valid_and_invalid_staff_tokens() {
     let world = World::open().await;
     let (good, old, revoked) = (Token::random(), Token::random(), Token::random());
     let made = world.create_staff_token(&good, "ann", Some(now_ms() + 60_000)).await.unwrap();

@@ -1,4 +1,4 @@
-//! A ledger that is lost, or older than its buckets, takes complete uploads back.
+//! A ledger that is lost, or older than its buckets, adopts complete uploads.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn jobs(world: &World) -> Vec<(String, i64)> {
 }
 
 #[tokio::test]
-async fn one_that_is_not_known_is_complete_afterwards_and_only_once() {
+async fn adopting_is_idempotent() {
     let world = World::open().await;
     let (id, link) = (new_id(), new_id());
     let adopted = found(&id, Some(&link), Delivery::Done);
@@ -46,15 +46,15 @@ async fn one_that_is_not_known_is_complete_afterwards_and_only_once() {
     assert!(world.link(&link).await.unwrap().revoked_at.is_some(), "nobody has its token");
     assert_eq!(world.audit("", Some(&id), 10).await.unwrap()[0].action, "upload.adopt");
     assert_eq!(world.unswept("", 10).await.unwrap().len(), 1, "it may have had a tail");
-    // Whoever sends it again on that link, were it still known, is answered with it.
+    // A sender that repeats it on that link gets its receipt.
     let key = hash_token(&format!("{link}\n1001\na.bin\nab"));
     let other = world.begun().await;
     let claimed = world.begin_completing(&end(&other, 1, &key)).await.unwrap();
-    assert_eq!(claimed, Original::Other(id));
+    assert_eq!(claimed, Dedupe::DuplicateOf(id));
 }
 
 #[tokio::test]
-async fn a_pending_delivery_goes_on_and_an_undeliverable_one_does_not() {
+async fn only_a_pending_delivery_is_queued() {
     let world = World::open().await;
     let (pending, refused) = (new_id(), new_id());
     assert!(world.adopt(&found(&refused, None, Delivery::Undeliverable)).await.unwrap());
@@ -69,7 +69,7 @@ async fn a_pending_delivery_goes_on_and_an_undeliverable_one_does_not() {
 }
 
 #[tokio::test]
-async fn a_ledger_older_than_the_receipt_believes_it() {
+async fn ledger_older_than_the_receipt_believes_it() {
     let world = World::open().await;
     let link = world.link.id.clone();
     let cancelled = world.begun().await;
@@ -92,7 +92,7 @@ async fn a_ledger_older_than_the_receipt_believes_it() {
 }
 
 #[tokio::test]
-async fn nobody_is_given_another_partners_link() {
+async fn no_partner_gets_another_partners_link() {
     let world = World::open().await;
     world.put_partner("globex", "Globex", None).await.unwrap();
     let id = new_id();

@@ -1,4 +1,4 @@
-//! Many gateways at the same moment on one row: what one decides, the next one sees.
+//! Many gateways at the same moment on one row: each sees what the one before decided.
 
 use std::future::Future;
 
@@ -18,7 +18,7 @@ impl Crowd {
         Self(ledgers)
     }
 
-    /// Lets each do `work` at once; answers what each got.
+    /// Lets all do `work` at once, and returns the results.
     async fn each<T, F>(&self, work: impl Fn(Ledger, usize) -> F) -> Vec<T>
     where
         T: Send + 'static,
@@ -39,7 +39,7 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_link_has_room_for_three_of_many() {
+async fn link_has_room_for_three_of_many() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     let begun = crowd
@@ -60,7 +60,7 @@ async fn a_link_has_room_for_three_of_many() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_equal_files_one_is_the_original() {
+async fn one_of_many_equal_files_is_the_original() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     for round in 0..5 {
@@ -75,15 +75,15 @@ async fn of_many_equal_files_one_is_the_original() {
                 async move { ledger.begin_completing(&end(&id, 1, &key)).await.unwrap() }
             })
             .await;
-        let ours: Vec<_> = (0..CROWD).filter(|number| originals[*number] == Original::Ours).collect();
+        let ours: Vec<_> = (0..CROWD).filter(|number| originals[*number] == Dedupe::First).collect();
         assert_eq!(ours.len(), 1, "{originals:?}");
-        let first = Original::Other(ids[ours[0]].clone());
+        let first = Dedupe::DuplicateOf(ids[ours[0]].clone());
         assert_eq!(originals.iter().filter(|original| **original == first).count(), CROWD - 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_requests_with_one_key_one_is_new() {
+async fn one_of_many_requests_with_one_key_is_new() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     for round in 0..5 {
@@ -103,7 +103,7 @@ async fn of_many_requests_with_one_key_one_is_new() {
             })
             .await;
         assert_eq!(claims.iter().filter(|(claim, _)| *claim == Claim::New).count(), 1, "{claims:?}");
-        // Whoever is told that a request is done is told of its uploads, too.
+        // A request that is reported as done is reported with its uploads.
         let empty = Claim::Done(Vec::new());
         assert!(claims.iter().all(|(claim, _)| *claim != empty), "{claims:?}");
         assert_eq!(claims.iter().filter(|(_, done)| *done).count(), 1, "{claims:?}");
@@ -111,7 +111,7 @@ async fn of_many_requests_with_one_key_one_is_new() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_workers_one_has_the_ticket_and_each_job_is_taken_once() {
+async fn ticket_has_one_of_many_workers_and_each_job_is_taken_once() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     for number in 0..CROWD {
@@ -120,19 +120,19 @@ async fn of_many_workers_one_has_the_ticket_and_each_job_is_taken_once() {
     let until = now_ms() + 60_000;
     let taken = crowd
         .each(|ledger, _| async move {
-            let has_ticket = ledger.lease_ticket("1001", until).await.unwrap();
+            let has_ticket = ledger.claim_jobs(JobKind::Deliver, until).await.unwrap().is_some();
             let mut jobs = Vec::new();
-            while let Some(job) = ledger.claim_receipt_job(until).await.unwrap() {
-                jobs.push(job.id);
+            while let Some(claimed) = ledger.claim_jobs(JobKind::Receipt, until).await.unwrap() {
+                jobs.extend(claimed.jobs.into_iter().map(|job| job.id));
             }
             (has_ticket, jobs)
         })
         .await;
     assert_eq!(taken.iter().filter(|(has_ticket, _)| *has_ticket).count(), 1);
     let mut jobs: Vec<_> = taken.into_iter().flat_map(|(_, jobs)| jobs).collect();
-    // Whoever was not quick enough looks again.
-    while let Some(job) = world.claim_receipt_job(until).await.unwrap() {
-        jobs.push(job.id);
+    // A worker that was not quick enough looks again.
+    while let Some(claimed) = world.claim_jobs(JobKind::Receipt, until).await.unwrap() {
+        jobs.extend(claimed.jobs.into_iter().map(|job| job.id));
     }
     assert_eq!(jobs.len(), CROWD);
     jobs.sort();
@@ -140,9 +140,9 @@ async fn of_many_workers_one_has_the_ticket_and_each_job_is_taken_once() {
     assert_eq!(jobs.len(), CROWD, "each job once");
 }
 
-/// A file and its side file come to rest at the same moment: one of the two sees the other.
+/// A file and its side file complete at the same moment: one of the two sees the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_file_and_its_side_file_meet() {
+async fn file_and_side_file_see_each_other() {
     let world = World::open().await;
     let crowd = Crowd::on(&world).await;
     for round in 0..10 {
@@ -154,7 +154,7 @@ async fn a_file_and_its_side_file_meet() {
             world.create_upload(&new, AMPLE).await.unwrap();
             world.begin_append(&new.id, 0, None).await.unwrap();
             let key = format!("{round} {number}");
-            let end = Completing { checked: &[], ..end(&new.id, 1, &key) };
+            let end = Completion { checked: &[], ..end(&new.id, 1, &key) };
             world.begin_completing(&end).await.unwrap();
             ids.push(new.id);
         }
@@ -168,7 +168,7 @@ async fn a_file_and_its_side_file_meet() {
                 let (id, newest) = (ids[number].clone(), newest[number].clone());
                 async move {
                     let name = format!("{}.log", number / 2);
-                    let side = Side::Binds {
+                    let side = SideFileRecord::Binds {
                         name: &name,
                         algorithm: "sha-256",
                         digest: "ab",
@@ -183,7 +183,7 @@ async fn a_file_and_its_side_file_meet() {
         for pair in 0..CROWD / 2 {
             let file = world.upload(&ids[2 * pair + 1]).await.unwrap();
             let heard = file.checked == ["sha-256"];
-            assert_eq!(completed[2 * pair] == Completed::Overtaken, !heard, "{round} {file:?}");
+            assert_eq!(completed[2 * pair] == Completed::Stale, !heard, "{round} {file:?}");
             let left = world.announced(&world.link.id, &format!("{pair}.log")).await.unwrap();
             assert!(left.is_empty(), "it binds another: {left:?}");
         }

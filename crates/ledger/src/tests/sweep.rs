@@ -1,9 +1,9 @@
-//! What waits to be cleared, and what has had its time.
+//! Ended uploads that wait for a sweep, and open ones whose resume window is over.
 
 use super::*;
 
 #[tokio::test]
-async fn what_waits_to_be_swept_is_listed_and_counted() {
+async fn unswept_uploads_are_listed_and_counted() {
     let world = World::open().await;
     let (cancelled, removed) = (world.begun().await, world.complete_one("r").await);
     let (plain, with_tail) = (world.complete_one("p").await, world.begun().await);
@@ -33,7 +33,7 @@ async fn what_waits_to_be_swept_is_listed_and_counted() {
 }
 
 #[tokio::test]
-async fn only_what_may_be_resumed_is_overdue() {
+async fn only_resumable_uploads_are_overdue() {
     let world = World::open().await;
     world.begun().await;
     let resumable = NewUpload { resumable: true, ..world.new_upload() };

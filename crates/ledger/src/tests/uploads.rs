@@ -8,7 +8,7 @@ fn open(open: i64) -> Room {
 }
 
 #[tokio::test]
-async fn a_new_upload_is_as_it_was_given() {
+async fn new_upload_has_its_fields() {
     let world = World::open().await;
     let new = NewUpload { length: Some(5), ..world.new_upload() };
     world.create_upload(&new, open(1)).await.unwrap();
@@ -24,7 +24,7 @@ async fn a_new_upload_is_as_it_was_given() {
 }
 
 #[tokio::test]
-async fn a_link_has_at_most_so_many_open() {
+async fn link_limits_its_open_uploads() {
     let world = World::open().await;
     let first = world.new_upload();
     world.create_upload(&first, open(1)).await.unwrap();
@@ -37,7 +37,7 @@ async fn a_link_has_at_most_so_many_open() {
 }
 
 #[tokio::test]
-async fn a_newer_append_fences_the_older() {
+async fn newer_append_fences_the_older() {
     let world = World::open().await;
     let id = world.create().await;
     let older = world.begin_append(&id, 0, None).await.unwrap();
@@ -111,14 +111,14 @@ async fn parts_are_reserved_and_committed_in_order() {
     world.reserve_part(&reserve(&id, 2, 3)).await.unwrap();
     assert!(superseded(world.commit_part(&commit(&id, 1, 3)).await), "the older epoch's part");
     world.commit_part(&commit(&id, 2, 3)).await.unwrap();
-    assert!(superseded(world.begin_append(&id, 31, None).await), "it has not come so far");
+    assert!(superseded(world.begin_append(&id, 31, None).await), "beyond its offset");
     let next = world.begin_append(&id, 20, None).await.unwrap();
     assert_eq!((next.epoch, next.upload.offset), (3, 30), "what was stored in between counts");
 }
 
 /// All of it or nothing: what a digest was announced for.
 #[tokio::test]
-async fn what_is_committed_together_counts_together() {
+async fn parts_and_tail_are_committed_together() {
     let world = World::open().await;
     let id = world.begun().await;
     for number in 1..=2 {
@@ -137,9 +137,9 @@ async fn what_is_committed_together_counts_together() {
     assert_eq!((world.parts(&id).await.unwrap().len(), world.tails(&id).await.unwrap()), (2, vec![fits]));
 }
 
-/// Who goes on with an upload begins after its last part, and waits for numbers that another may still send.
+/// A writer that resumes begins after the last part, and waits for numbers that another writer may still send.
 #[tokio::test]
-async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
+async fn part_numbers_of_another_writer_are_doubtful_until_their_deadline() {
     let world = World::open().await;
     let id = world.begun().await;
     assert_eq!(world.numbers(&id, 1).await.unwrap(), Numbers { last: 0, doubtful_until: 0 });
@@ -149,22 +149,22 @@ async fn numbers_of_another_writer_are_in_doubt_until_their_deadline() {
     world.commit_part(&commit(&id, 1, 1)).await.unwrap();
     assert_eq!(world.numbers(&id, 1).await.unwrap(), Numbers { last: 1, doubtful_until: 0 }, "its own");
     assert_eq!(world.numbers(&id, 2).await.unwrap(), Numbers { last: 1, doubtful_until: 3000 });
-    // It lives, and says so.
-    assert!(world.keep_upload(&id, 1, 5000).await.unwrap());
+    // It is alive.
+    assert!(world.heartbeat(&id, 1, 5000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
-    assert!(world.keep_upload(&id, 1, 4000).await.unwrap());
+    assert!(world.heartbeat(&id, 1, 4000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000, "never earlier");
-    // From now on it is another's.
+    // Another writer takes over.
     world.begin_append(&id, 10, None).await.unwrap();
-    assert!(!world.keep_upload(&id, 1, 9000).await.unwrap());
+    assert!(!world.heartbeat(&id, 1, 9000).await.unwrap());
     assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 5000);
     world.release_reservations(&id, 1, 0).await.unwrap();
-    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 0, "it says that nothing is on its way");
+    assert_eq!(world.numbers(&id, 2).await.unwrap().doubtful_until, 0, "nothing is in flight");
 }
 
 /// A part that is stored is not reserved again: its tag stays.
 #[tokio::test]
-async fn a_stored_part_keeps_its_tag() {
+async fn stored_part_keeps_its_etag() {
     let world = World::open().await;
     let id = world.begun().await;
     world.reserve_part(&reserve(&id, 1, 1)).await.unwrap();
@@ -182,7 +182,7 @@ async fn attempts_are_extended_and_never_shortened() {
     world.extend_attempts(&id, 1, 5).await.unwrap();
     world.reserve_part(&reserve(&id, 1, 1)).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().attempts_until, later);
-    world.begin_completing(&Completing { attempts_until: later + 1, ..end(&id, 1, "d") }).await.unwrap();
+    world.begin_completing(&Completion { attempts_until: later + 1, ..end(&id, 1, "d") }).await.unwrap();
     world.extend_attempts(&id, 1, later + 2).await.unwrap();
     assert_eq!(world.upload(&id).await.unwrap().attempts_until, later + 2);
     world.complete(&id, 1, None).await.unwrap();
@@ -216,13 +216,13 @@ async fn cancelled_uploads_wait_for_a_sweep() {
 }
 
 #[tokio::test]
-async fn a_removed_upload_is_forgotten_by_jobs_and_originals() {
+async fn removed_upload_has_no_jobs_and_no_claim() {
     let world = World::open().await;
     let id = world.complete_one("d").await;
     world.remove(&id, "staff:1").await.unwrap();
     assert!(matches!(world.remove(&id, "staff:1").await, Err(Error::NotFound)));
     assert_eq!(world.state(&id).await, State::Removed);
-    assert!(world.due_tickets(10).await.unwrap().is_empty());
+    assert!(world.job_counts().await.unwrap().is_empty());
     assert_eq!(world.unswept("", 10).await.unwrap().len(), 1);
     let audit = world.audit("", Some(&id), 10).await.unwrap();
     let audit: Vec<_> = audit.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str())).collect();
@@ -262,9 +262,9 @@ async fn listings_and_counts() {
     let mut counts = world.upload_counts().await.unwrap();
     counts.sort();
     assert_eq!(counts, [("complete".into(), "pending".into(), 1), ("open".into(), String::new(), 3)]);
-    let unmoved = world.unmoved(State::Complete, now_ms()).await.unwrap();
-    assert_eq!(unmoved[0].id, complete);
-    assert!(world.unmoved(State::Complete, unmoved[0].updated_at - 1).await.unwrap().is_empty());
+    let idle = world.idle_uploads(State::Complete, now_ms()).await.unwrap();
+    assert_eq!(idle[0].id, complete);
+    assert!(world.idle_uploads(State::Complete, idle[0].updated_at - 1).await.unwrap().is_empty());
 }
 
 /// Two writers with pools of their own on one file: every write arrives, none is refused.

@@ -33,10 +33,10 @@ async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
 async fn assert_all_or_nothing(world: &World, sent: &Bytes) -> Option<Upload> {
     let engine = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
     engine.recover_and_sweep().await;
-    let complete = engine.ledger.unmoved(State::Complete, i64::MAX).await.unwrap();
+    let complete = engine.ledger.idle_uploads(State::Complete, i64::MAX).await.unwrap();
     assert!(complete.len() <= 1);
     for state in [State::Open, State::Completing] {
-        assert!(engine.ledger.unmoved(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
+        assert!(engine.ledger.idle_uploads(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
     }
     let expected: Vec<_> = complete.iter().map(|upload| upload.object_key.clone()).collect();
     // A request of the dead process may be performed after the sweep: the next one finds it.
@@ -135,7 +135,7 @@ async fn dies_while_the_body_stalls() {
     });
     sender.send(&pattern(18 * MIB, 1));
     until("two parts are durable", async || {
-        let open = world.ledger.unmoved(State::Open, i64::MAX).await.unwrap();
+        let open = world.ledger.idle_uploads(State::Open, i64::MAX).await.unwrap();
         open.first().is_some_and(|upload| usize::try_from(upload.offset) == Ok(16 * MIB))
     })
     .await;

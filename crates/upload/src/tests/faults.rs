@@ -62,7 +62,7 @@ async fn complete_fails_for_long(status: u16) {
     assert!(error.is_for_now(), "{error}");
     // A recovery that is refused as well changes nothing.
     world.uploads.recover(Duration::ZERO).await.unwrap();
-    let [upload] = &world.ledger.unmoved(State::Completing, i64::MAX).await.unwrap()[..] else {
+    let [upload] = &world.ledger.idle_uploads(State::Completing, i64::MAX).await.unwrap()[..] else {
         panic!("it does not stay `completing`");
     };
     world.sandbox.faults().clear();

@@ -112,10 +112,10 @@ async fn not_found_at_the_next_start() {
         }
         next.uploads.recover(Duration::ZERO).await.unwrap();
         world.assert_hit().await;
-        assert_eq!(next.ledger.unmoved(State::Completing, i64::MAX).await.unwrap().len(), 1);
+        assert_eq!(next.ledger.idle_uploads(State::Completing, i64::MAX).await.unwrap().len(), 1);
         world.sandbox.faults().clear();
     }
-    let upload = next.ledger.unmoved(State::Completing, i64::MAX).await.unwrap().remove(0);
+    let upload = next.ledger.idle_uploads(State::Completing, i64::MAX).await.unwrap().remove(0);
     next.recover_and_sweep().await;
     next.assert_stored(&upload, &file).await;
 }

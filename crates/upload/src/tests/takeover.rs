@@ -139,7 +139,7 @@ async fn cancel_during_every_call() {
             } else {
                 State::Open
             };
-            let under_way = world.ledger.unmoved(state, i64::MAX).await.unwrap();
+            let under_way = world.ledger.idle_uploads(state, i64::MAX).await.unwrap();
             assert_eq!(under_way.len(), 1, "{operation}");
             world.uploads.cancel(&under_way[0].id, "operator", "").await.unwrap();
             world.sandbox.faults().clear();

@@ -1,13 +1,13 @@
-//! What side files say, of the next upload of a name and of one that is complete.
+//! The digests in side files, about the next upload of a name or about one that is complete.
 
 use super::*;
 
-fn binds<'a>(algorithm: &'a str, digest: &'a str, newest: Option<&'a str>) -> Side<'a> {
-    Side::Binds { name: "a.bin", algorithm, digest, until: now_ms() + 60_000, newest, since: 0 }
+fn binds<'a>(algorithm: &'a str, digest: &'a str, newest: Option<&'a str>) -> SideFileRecord<'a> {
+    SideFileRecord::Binds { name: "a.bin", algorithm, digest, until: now_ms() + 60_000, newest, since: 0 }
 }
 
 /// Has a file of some other name say something of the next `a.bin`.
-async fn say(world: &World, side: &Side<'_>) -> Completed {
+async fn say(world: &World, side: &SideFileRecord<'_>) -> Completed {
     let new = NewUpload { name: format!("{}.md5", new_id()), ..world.new_upload() };
     world.create_upload(&new, AMPLE).await.unwrap();
     world.begin_append(&new.id, 0, None).await.unwrap();
@@ -18,7 +18,7 @@ async fn say(world: &World, side: &Side<'_>) -> Completed {
 /// An `a.bin` that is complete but for the word, with no digest checked.
 async fn stored(world: &World, md5: Option<&str>) -> String {
     let id = world.begun().await;
-    let end = Completing { checked: &[], md5, ..end(&id, 1, &id) };
+    let end = Completion { checked: &[], md5, ..end(&id, 1, &id) };
     world.begin_completing(&end).await.unwrap();
     id
 }
@@ -31,14 +31,14 @@ fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
 }
 
-async fn marks(world: &World) -> usize {
-    world.ticket_jobs(JobKind::Mark, "1001", 10).await.unwrap().len()
+async fn comments(world: &World) -> i64 {
+    world.waiting(JobKind::MismatchComment).await
 }
 
 #[tokio::test]
-async fn a_side_file_binds_one_link_and_name_for_its_time() {
+async fn side_file_binds_one_link_and_name_until_it_expires() {
     let world = World::open().await;
-    let over = Side::Binds {
+    let over = SideFileRecord::Binds {
         name: "a.bin",
         algorithm: "md5",
         digest: "00",
@@ -59,8 +59,8 @@ async fn a_side_file_binds_one_link_and_name_for_its_time() {
 }
 
 #[tokio::test]
-async fn what_was_said_until_a_file_is_complete_is_compared() {
-    for (md5, said, checked, mismatch, uncompared) in [
+async fn completing_file_is_compared_with_its_side_files() {
+    for (md5, digest, checked, mismatch, uncompared) in [
         (None, ("sha-256", "ab"), vec!["sha-256"], None, &[][..]),
         (None, ("sha-256", "00"), vec![], Some("sha-256 00 ab"), &[]),
         (Some("ef"), ("md5", "ef"), vec!["md5"], None, &[]),
@@ -69,15 +69,15 @@ async fn what_was_said_until_a_file_is_complete_is_compared() {
     ] {
         let world = World::open().await;
         let id = stored(&world, md5).await;
-        say(&world, &binds(said.0, said.1, None)).await;
+        say(&world, &binds(digest.0, digest.1, None)).await;
         assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Now);
         let upload = world.upload(&id).await.unwrap();
         assert_eq!(
             (upload.checked, upload.mismatch.as_deref()),
             (owned_names(&checked), mismatch),
-            "{said:?}"
+            "{digest:?}"
         );
-        assert_eq!(marks(&world).await, usize::from(mismatch.is_some()));
+        assert_eq!(comments(&world).await, i64::from(mismatch.is_some()));
         assert_eq!(world.uncompared(&id).await.unwrap(), owned(uncompared));
         assert!(announced(&world, "a.bin").await.is_empty(), "it binds no other");
         assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Before);
@@ -90,7 +90,7 @@ fn owned_names(names: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn what_is_yet_to_be_compared_is_compared_once() {
+async fn late_comparison_is_made_once() {
     for (digest, actual, checked, mismatch) in [
         ("ef", Some("ef"), vec!["md5"], None),
         ("00", Some("ef"), vec![], Some("md5 00 ef")),
@@ -108,19 +108,19 @@ async fn what_is_yet_to_be_compared_is_compared_once() {
         assert!(world.uncompared_since(now_ms() + 1).await.unwrap().is_empty());
         let upload = world.upload(&id).await.unwrap();
         assert_eq!((upload.checked, upload.mismatch.as_deref()), (owned_names(&checked), mismatch));
-        assert_eq!(marks(&world).await, usize::from(mismatch.is_some()));
+        assert_eq!(comments(&world).await, i64::from(mismatch.is_some()));
     }
 }
 
-/// It was read when the file had not come yet, and is about that one.
+/// It was read before the file completed, and is about that file.
 #[tokio::test]
-async fn a_side_file_that_was_overtaken_is_told_so() {
+async fn stale_side_file_is_refused() {
     let world = World::open().await;
     let first = world.complete_one("first").await;
     let late = binds("md5", "00", None);
-    assert_eq!(say(&world, &late).await, Completed::Overtaken);
+    assert_eq!(say(&world, &late).await, Completed::Stale);
     assert!(announced(&world, "a.bin").await.is_empty(), "nothing changed");
-    assert_eq!(world.settle_again(&first, None, Some(&late)).await.unwrap(), Completed::Overtaken);
+    assert_eq!(world.settle_again(&first, None, Some(&late)).await.unwrap(), Completed::Stale);
     assert_eq!(say(&world, &binds("md5", "00", Some(&first))).await, Completed::Now);
     assert_eq!(announced(&world, "a.bin").await, owned(&[("md5", "00")]));
     // Another link's file, and another ticket's, are none of its own.
@@ -135,7 +135,7 @@ async fn a_side_file_that_was_overtaken_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_file_that_came_again_hears_what_was_said_since() {
+async fn file_sent_again_is_compared_with_newer_side_files() {
     let world = World::open().await;
     let first = stored(&world, None).await;
     world.complete(&first, 1, None).await.unwrap();

@@ -1,82 +1,74 @@
-//! The end of an upload: whether it is the first of its kind, and what is queued once it rests.
+//! Completing an upload: is it a duplicate, and which jobs follow.
 //! Invariant: of equal files one is the original; `complete` is final, and its jobs are queued in the same transaction.
 
-use sqlx::Row as _;
-
-use crate::links::link_lives;
-use crate::uploads::upload;
+use crate::quota::link_lives;
 use crate::{
-    Destination, Error, JobKind, Ledger, Result, Side, State, audit, digests, hash_token, new_id, now_ms,
+    Destination, Error, JobKind, Ledger, Result, SideFileRecord, State, Upload, audit, hash_token, jobs,
+    now_ms, side_files,
 };
 
-/// A file that ends with the link, ticket, name and SHA-256 of one within this time, ms, is that one, sent again.
+/// A file with the link, ticket, name and SHA-256 of one that completed within this time, ms, is a duplicate of it.
 pub const SAME_FILE_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// What identifies link, ticket, name and SHA-256 (hex) together.
+/// Identifies link, ticket, name and SHA-256 (hex) together.
 pub fn dedupe_key(link_id: &str, ticket: &str, name: &str, sha256: &str) -> String {
     hash_token(&[link_id, ticket, name, sha256].join("\n"))
 }
 
-/// What is known when the last byte has arrived.
+/// The facts when the last byte has arrived.
 #[derive(Debug, Clone)]
-pub struct Completing<'a> {
-    /// Upload.
+pub struct Completion<'a> {
     pub id: &'a str,
-    /// Epoch of the append that ends it.
     pub epoch: i64,
-    /// Bytes in all.
     pub size: i64,
-    /// SHA-256, hex.
     pub sha256: &'a str,
-    /// MD5, hex, where somebody asked for it.
+    /// Hex, where a digest or a side file asked for it.
     pub md5: Option<&'a str>,
     /// CRC-64/NVME of the whole, hex.
     pub crc64: &'a str,
-    /// Where it belongs.
     pub destination: Destination,
-    /// Client digests that were compared.
+    /// Client digests that matched.
     pub checked: &'a [&'a str],
-    /// Identifies link, ticket, name and SHA-256 together.
+    /// From [`dedupe_key`].
     pub dedupe_key: &'a str,
-    /// A claim on `dedupe_key` before this time no longer counts, ms.
+    /// A claim on `dedupe_key` from before this time, ms, has expired.
     pub claims_since: i64,
-    /// No attempt to publish runs after this, ms.
+    /// No attempt to publish the object runs after this, ms.
     pub attempts_until: i64,
 }
 
-/// Whether an upload that ends is the first of its kind.
+/// Whether this file was sent before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Original {
-    /// It is: publish it.
-    Ours,
-    /// This upload was there before.
-    Other(String),
+pub enum Dedupe {
+    /// It was not: publish it.
+    First,
+    /// It was, as the upload with this ID.
+    DuplicateOf(String),
 }
 
-/// What `complete` found.
+/// The result of [`Ledger::complete`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Completed {
-    /// It is complete now; its jobs are queued.
+    /// The upload is complete now, and its jobs are queued.
     Now,
-    /// It was complete already.
+    /// It was complete before.
     Before,
-    /// Nothing changed: a file that it speaks of as a side file has come since it was read. Compare the two, then say again
-    /// that it is complete.
-    Overtaken,
+    /// Nothing changed: the file that this side file is about has completed since the side file was read. Compare the two,
+    /// then complete it again.
+    Stale,
 }
 
 impl Ledger {
-    /// Records that every byte has arrived, with its digest, and whether the file is the first of its kind.
-    /// With [`Original::Other`] nothing changes: the caller drops its copy.
+    /// Records that every byte has arrived, with the digest. With [`Dedupe::DuplicateOf`] nothing changes, and the caller
+    /// drops its copy.
     ///
     /// # Errors
-    /// [`Error::Superseded`] when the epoch is no longer ours, or the link was revoked or its partner
-    /// disabled.
-    pub async fn begin_completing(&self, end: &Completing<'_>) -> Result<Original> {
+    /// [`Error::Superseded`] when the epoch is no longer ours, the link was revoked, or its partner was disabled.
+    pub async fn begin_completing(&self, end: &Completion<'_>) -> Result<Dedupe> {
         let now = now_ms();
-        // In turn: whoever claims next sees not only the claim but also the state of its upload.
+        // In turn: the next claimant sees not only the claim but also the state of its upload.
         let mut tx = self.begin_in_turn(end.dedupe_key).await?;
-        let original: String = sqlx::query(
+        let original: String = sqlx::query_scalar(
             "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
              ON CONFLICT (dedupe_key) DO UPDATE SET \
                upload_id = CASE WHEN originals.claimed_at < $4 OR NOT EXISTS (SELECT 1 FROM uploads \
@@ -92,11 +84,10 @@ impl Ledger {
         .bind(now)
         .bind(end.claims_since)
         .fetch_one(&mut *tx)
-        .await?
-        .try_get("upload_id")?;
+        .await?;
         if original != end.id {
             tx.rollback().await?;
-            return Ok(Original::Other(original));
+            return Ok(Dedupe::DuplicateOf(original));
         }
         let done = sqlx::query(concat!(
             "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
@@ -123,15 +114,11 @@ impl Ledger {
             return Err(Error::Superseded);
         }
         tx.commit().await?;
-        Ok(Original::Ours)
+        Ok(Dedupe::First)
     }
 
-    /// Takes back that every byte has arrived: its last bytes, which were never durable, could not be stored, and its sender
-    /// goes on from the tail. Only of one that has no parts and may be resumed. Whoever may still be storing it has lost it.
-    /// Says whether it did.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`].
+    /// Opens a completing upload again: its last bytes could not be stored, and its sender resumes from the tail. Only an
+    /// upload without parts that may be resumed; a writer that may still be storing it loses it. Returns whether it did.
     pub async fn reopen(&self, id: &str, epoch: i64) -> Result<bool> {
         let done = sqlx::query(
             "UPDATE uploads SET state = 'open', epoch = epoch + 1, sha256 = NULL, md5 = NULL, crc64 = NULL, destination = NULL, \
@@ -146,16 +133,21 @@ impl Ledger {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Records that the object is durable at its final key, what it says as a side file, whether it is what side files said
-    /// of it, and what is to be done next, in one transaction.
+    /// Records in one transaction that the object is durable at its final key, what it says as a side file, whether it
+    /// matches the side files about it, and its jobs.
     ///
     /// # Errors
     /// [`Error::Superseded`] when it is neither completing under this epoch nor complete.
-    pub async fn complete(&self, id: &str, epoch: i64, side: Option<&Side<'_>>) -> Result<Completed> {
-        // In turn: of a file and its side file, whichever is complete later sees the other.
+    pub async fn complete(
+        &self,
+        id: &str,
+        epoch: i64,
+        side: Option<&SideFileRecord<'_>>,
+    ) -> Result<Completed> {
+        // In turn: of a file and its side file, the one that completes later sees the other.
         let mut tx = self.begin_in_turn(&self.link_of(id).await?).await?;
         let now = now_ms();
-        let row = sqlx::query(
+        let completed: Option<Upload> = sqlx::query_as(
             "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
              sha256_state = NULL, completed_at = $2, updated_at = $2 \
              WHERE id = $1 AND epoch = $3 AND state = 'completing' RETURNING *",
@@ -165,33 +157,50 @@ impl Ledger {
         .bind(epoch)
         .fetch_optional(&mut *tx)
         .await?;
-        let Some(row) = row else {
+        let Some(upload) = completed else {
             tx.rollback().await?;
             return match self.upload(id).await?.state {
                 State::Complete => Ok(Completed::Before),
                 _ => Err(Error::Superseded),
             };
         };
-        let done = upload(&row)?;
         for kind in [JobKind::Deliver, JobKind::Receipt] {
-            sqlx::query(
-                "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, 0, 0, $5)",
-            )
-            .bind(new_id())
-            .bind(kind.name())
-            .bind(id)
-            .bind(&done.ticket)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+            jobs::queue(&mut tx, kind, id).await?;
         }
-        audit::write(&mut *tx, &format!("link:{}", done.link_id), "upload.complete", id, "").await?;
-        if digests::settle(&mut tx, &done, side).await? {
+        audit::write(&mut *tx, &format!("link:{}", upload.link_id), "upload.complete", id, "").await?;
+        if side_files::apply(&mut tx, &upload, side).await? {
             tx.rollback().await?;
-            return Ok(Completed::Overtaken);
+            return Ok(Completed::Stale);
         }
         tx.commit().await?;
         Ok(Completed::Now)
+    }
+
+    /// Records that `original` was sent again, with its MD5 if that was computed: what it says as a side file, and whether it
+    /// matches the side files about it. [`Completed::Stale`] as for [`Ledger::complete`].
+    pub async fn settle_again(
+        &self,
+        original: &str,
+        md5: Option<&str>,
+        side: Option<&SideFileRecord<'_>>,
+    ) -> Result<Completed> {
+        let mut tx = self.begin_in_turn(&self.link_of(original).await?).await?;
+        let upload = sqlx::query_as("UPDATE uploads SET md5 = COALESCE(md5, $2) WHERE id = $1 RETURNING *")
+            .bind(original)
+            .bind(md5)
+            .fetch_one(&mut *tx)
+            .await?;
+        if side_files::apply(&mut tx, &upload, side).await? {
+            tx.rollback().await?;
+            return Ok(Completed::Stale);
+        }
+        tx.commit().await?;
+        Ok(Completed::Before)
+    }
+
+    /// The link of an upload, which never changes: its uploads complete in turn.
+    pub(crate) async fn link_of(&self, id: &str) -> Result<String> {
+        let link = sqlx::query_scalar("SELECT link_id FROM uploads WHERE id = $1").bind(id);
+        Ok(link.fetch_one(&self.read).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Which receipts are believed.
+//! Which receipts are believed, and how long the desk is asked.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use bucket::Found;
 use ledger::{Delivery, Destination, parse_rfc3339};
 use serde_json::{Value, json};
 
-use super::read::{Place, is_of, read};
-use super::*;
+use crate::receipt::{UploadKey, is_of, read};
+use crate::*;
 
 const ID: &str = "01KAP7N3V8Q2ZD4T6W9XYMC5RB";
 const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
@@ -38,15 +38,15 @@ fn key() -> String {
 
 fn judged(receipt: &Value, found: &Found, bucket: &str) -> Result<Adopted, &'static str> {
     let key = key();
-    let place = Place::of("in/", &key).unwrap();
-    read(receipt.to_string().as_bytes(), &place, bucket, found).map_err(|doubt| {
-        assert!(!doubt.passes && doubt.detail.len() > 20, "{doubt:?}");
-        doubt.what
+    let place = UploadKey::of("in/", &key).unwrap();
+    read(receipt.to_string().as_bytes(), &place, bucket, found).map_err(|rejection| {
+        assert!(!rejection.is_temporary && rejection.detail.len() > 20, "{rejection:?}");
+        rejection.what
     })
 }
 
 #[test]
-fn a_receipt_is_believed_when_its_object_bears_it_out() {
+fn receipt_is_believed_when_its_object_confirms_it() {
     for bucket in ["globex", SUPPORT_UPLOADER] {
         let upload = judged(&receipt(), &found(), bucket).unwrap();
         assert_eq!((upload.id.as_str(), upload.object_key, upload.bucket.as_str()), (ID, key(), bucket));
@@ -57,14 +57,14 @@ fn a_receipt_is_believed_when_its_object_bears_it_out() {
         assert_eq!((upload.checked, upload.mismatch), (vec!["sha-256".to_owned()], Some("md5 aa bb".into())));
         assert_eq!(upload.content_type, "text/plain");
     }
-    // What a multipart upload is written with does not tell the digest.
+    // The metadata of a multipart upload has no digest.
     let bare = Found { metadata: HashMap::new(), content_type: None, ..found() };
     let upload = judged(&receipt(), &bare, "globex").unwrap();
     assert_eq!((upload.link_id, upload.content_type.as_str()), (None, "application/octet-stream"));
 }
 
 #[test]
-fn whatever_does_not_fit_is_refused_with_its_reason() {
+fn mismatches_are_refused_with_a_reason() {
     for (field, value, why) in [
         ("id", json!("01KAP7N3V8Q2ZD4T6W9XYMC5RC"), "no-receipt"),
         ("name", json!("other"), "no-receipt"),
@@ -90,7 +90,7 @@ fn whatever_does_not_fit_is_refused_with_its_reason() {
 }
 
 #[test]
-fn what_is_not_needed_is_left_out_when_it_is_not_sane() {
+fn invalid_optional_fields_are_dropped() {
     let mut odd = receipt();
     odd["checked"] = json!(["md5,sha1", "", 7, "md5"]);
     odd["mismatch"] = json!("md5 aa\n**Pay** bb");
@@ -101,10 +101,12 @@ fn what_is_not_needed_is_left_out_when_it_is_not_sane() {
 }
 
 #[test]
-fn places() {
+fn keys_of_uploads() {
     let key = key();
     assert!(
-        Place::of("in/", &key).is_some() && Place::of("", &key).is_none() && Place::of("x/", &key).is_none()
+        UploadKey::of("in/", &key).is_some()
+            && UploadKey::of("", &key).is_none()
+            && UploadKey::of("x/", &key).is_none()
     );
     for key in [
         format!("in/2001/{ID}/"),
@@ -114,20 +116,20 @@ fn places() {
         "in/2001/short/a".to_owned(),
         "in/a".to_owned(),
     ] {
-        assert_eq!(Place::of("in/", &key), None, "{key}");
+        assert_eq!(UploadKey::of("in/", &key), None, "{key}");
     }
-    let place = Place::of("in/", &key).unwrap();
+    let place = UploadKey::of("in/", &key).unwrap();
     assert!(is_of(receipt().to_string().as_bytes(), &place) && !is_of(b"{}", &place) && !is_of(b"[", &place));
-    assert_eq!(folder(&key), format!("in/2001/{ID}"));
+    assert_eq!(folder_of(&key), format!("in/2001/{ID}"));
 }
 
-/// A desk that is down is not waited for ticket by ticket, and knows nothing of any.
+/// A desk that is down is not asked about every ticket.
 #[tokio::test]
-async fn whose_a_ticket_is_cannot_be_said_without_the_desk() {
+async fn owner_of_a_ticket_is_unknown_without_the_desk() {
     let credentials = desk::Credentials::ApiToken { email: "a@example.com".into(), api_token: "t".into() };
     // Nobody listens on the port of tcpmux.
     let desk = desk::Desk::new(desk::Config::new("http://127.0.0.1:1", credentials)).unwrap();
-    let mut owners = Owners::new(&desk);
+    let mut owners = TicketOwners::new(&desk);
     for (ticket, asked) in [("1", true), ("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {
         let why = owners.of(ticket).await.unwrap_err();
         assert_eq!(!why.contains("did not answer before"), asked, "{ticket}: {why}");

@@ -1,29 +1,25 @@
-//! The text of a note, and how it is found again. Pure.
-//! Invariant: a marker is a line of its own, `ref: UPLOAD_ID`; what a stranger wrote stands escaped behind words of ours and
-//! never begins a line, so no name can forge one.
+//! The text of a note, and how to find it again. Pure.
+//! Invariant: a marker is a line of its own, `ref: UPLOAD_ID`. A stranger's text is escaped and never begins a line, so no
+//! file name can forge a marker.
 
 use desk::escape;
 use ledger::{Destination, Upload};
 
-use crate::mark;
-
-/// With the longest names, this many stay within the desk's 65,535 characters.
-pub(crate) const FILES_MAX: i64 = 30;
+use crate::mismatch_comment;
 
 const MARKER: &str = "ref: ";
 const ATTACHED: &str = "Where: attached to this comment";
 
 /// One file in a note.
-pub(crate) struct Entry<'a> {
-    pub(crate) upload: &'a Upload,
-    /// Where it is said to be.
-    pub(crate) destination: Destination,
-    /// The name of the bucket it rests in.
-    pub(crate) bucket: &'a str,
+pub(super) struct Entry<'a> {
+    pub(super) upload: &'a Upload,
+    pub(super) destination: Destination,
+    /// The name of its bucket.
+    pub(super) bucket: &'a str,
 }
 
-/// The whole note. A public one leaves out what only support staff can use.
-pub(crate) fn text(entries: &[Entry<'_>], public_url: &str, public: bool) -> String {
+/// A public note omits what only support staff can use.
+pub(super) fn text(entries: &[Entry<'_>], public_url: &str, public: bool) -> String {
     let mut text = match entries.len() {
         1 => "**1 file received**\n".to_owned(),
         count => format!("**{count} files received**\n"),
@@ -54,14 +50,14 @@ fn section(text: &mut String, entry: &Entry<'_>, public_url: &str, public: bool)
     if !public {
         lines.push(format!("- For support staff: {public_url}/api/v1/uploads/{id}/content"));
         lines.extend([String::new(), "```".into(), format!("wb get {id} -o ."), "```".into()]);
-        lines.extend(mark::lines(upload).into_iter().flatten());
+        lines.extend(mismatch_comment::lines(upload).into_iter().flatten());
     }
     lines.extend([String::new(), format!("{MARKER}{id}"), String::new()]);
     text.push_str(&lines.join("\n"));
 }
 
-/// Whether the upload's marker stands in this comment, and if so, whether the note says that the file is attached.
-pub(crate) fn find(body: &str, upload_id: &str) -> Option<bool> {
+/// Looks for the upload's marker in a comment; says whether the comment has the file attached.
+pub(super) fn find(body: &str, upload_id: &str) -> Option<bool> {
     let mut attached = false;
     for line in body.lines().map(str::trim) {
         if let Some(id) = line.strip_prefix(MARKER) {
@@ -90,7 +86,7 @@ fn size(bytes: i64) -> String {
     for name in ["kB", "MB", "GB", "TB"] {
         let smaller = unit;
         unit *= 1000;
-        // The next unit begins where this one would be rounded to 1,000.
+        // The next unit begins where this one would round to 1,000.
         if bytes >= unit - smaller / 20 && (name == "TB" || bytes < unit * 1000 - unit / 20) {
             let tenths = (bytes + unit / 20) / (unit / 10);
             return format!("{grouped} bytes ({}.{} {name})", tenths / 10, tenths % 10);
@@ -101,7 +97,7 @@ fn size(bytes: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ledger::{Delivery, State};
+    use ledger::{Delivery, State, TICKET_JOBS_MAX};
 
     use super::*;
 
@@ -149,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_note_says_what_where_and_how() {
+    fn note_has_size_digest_place_and_command() {
         let file = upload(ID, "core.tar.gz");
         assert_eq!(
             one(&file, Destination::SupportUploader, false),
@@ -167,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn markers_are_found_and_tell_what_was_attached() {
+    fn markers_are_found_and_show_what_was_attached() {
         let (a, b) = (upload(ID, "a"), upload(OTHER, "b"));
         let entry = |upload, destination| Entry { upload, destination, bucket: "x" };
         let both = text(
@@ -209,7 +205,7 @@ mod tests {
         // Every second pair of braces grows by a space.
         let file = upload(ID, &"{".repeat(255));
         let entry = || Entry { upload: &file, destination: Destination::SupportUploader, bucket: &ID[..20] };
-        let entries: Vec<_> = (0..FILES_MAX).map(|_| entry()).collect();
+        let entries: Vec<_> = (0..TICKET_JOBS_MAX).map(|_| entry()).collect();
         let long = text(&entries, &format!("https://{}", "x".repeat(100)), false);
         assert!(long.len() < 60_000, "{}", long.len());
     }

@@ -1,21 +1,20 @@
-//! What is tried, in which order, when the desk refuses a comment. A pure function with a table of tests.
+//! What to try next when the desk refuses a comment. A pure function with a table of tests.
 
-/// What is tried after the desk refused a comment, in this order.
+/// The ways to write a comment, in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    /// As it should be.
+pub(super) enum Attempt {
     First,
-    /// With attachments handed over anew: a token may have run out or been used up.
+    /// With new uploads of the attachments: a token may have expired or been used.
     FreshTokens,
     /// Without attachments.
     Plain,
-    /// The oldest file alone: it may be the others that are refused.
+    /// The oldest file alone: the desk may refuse one of the others.
     Single,
 }
 
 impl Attempt {
-    /// What to try next; nothing when the file is refused for good.
-    pub(crate) fn next(self, attaches: bool, files: usize) -> Option<Self> {
+    /// None when the desk refuses the file for good.
+    pub(super) fn next(self, attaches: bool, files: usize) -> Option<Self> {
         match self {
             Self::First if attaches => Some(Self::FreshTokens),
             Self::First | Self::FreshTokens if attaches => Some(Self::Plain),
@@ -30,7 +29,7 @@ mod tests {
     use super::Attempt::{First, FreshTokens, Plain, Single};
 
     #[test]
-    fn a_refused_note_is_tried_in_every_other_way() {
+    fn refused_note_is_tried_in_every_other_way() {
         for (attempt, attaches, files, next) in [
             (First, true, 1, Some(FreshTokens)),
             (First, true, 2, Some(FreshTokens)),

@@ -1,6 +1,6 @@
-//! Connections that answer in time or not at all: a server that vanished without a word keeps nobody waiting.
-//! Invariant: whatever the ledger says it has recorded was recorded less than a minute before; deadlines of attempts on a
-//! bucket rest on that.
+//! Connections with a time limit: a server that vanished silently blocks no caller.
+//! Invariant: whatever the ledger reports as recorded was recorded less than a minute ago; deadlines of attempts on a bucket
+//! rely on that.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -12,30 +12,27 @@ use sqlx::any::{AnyQueryResult, AnyRow, AnyStatement, AnyTypeInfo};
 use sqlx::{Any, AnyConnection, AnyPool, Either, Error, Execute, Executor, SqlStr, Transaction};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// A statement, the wait for a connection included. The database itself gives up after 20 s, which says more.
+/// Limit for a statement, including the wait for a connection. The database itself gives up after 20 s, with a better error.
 pub(crate) const STATEMENT_MAX: Duration = Duration::from_secs(22);
 
-/// A pool of connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Pool(pub(crate) AnyPool);
 
-/// The connection of a transaction.
 #[derive(Debug)]
 pub(crate) struct Connection(pub(crate) Transaction<'static, Any>);
 
 impl Connection {
-    /// The connection itself, for what takes as long as it takes.
+    /// The connection without the time limit.
     pub(crate) fn unbounded(&mut self) -> &mut AnyConnection {
         &mut self.0
     }
 }
 
-/// What `work` answers, if it does so in time.
 pub(crate) async fn in_time<T>(work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
-    timeout(STATEMENT_MAX, work).await.unwrap_or_else(|_| Err(too_late()))
+    timeout(STATEMENT_MAX, work).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-pub(crate) fn too_late() -> Error {
+pub(crate) fn timed_out() -> Error {
     Error::Io(std::io::Error::new(ErrorKind::TimedOut, "the database did not answer in time"))
 }
 
@@ -47,7 +44,7 @@ fn stream_in_time(steps: BoxStream<'_, Step>) -> BoxStream<'_, Step> {
         let mut steps = steps?;
         match timeout_at(end, steps.next()).await {
             Ok(step) => step.map(|step| (step, Some(steps))),
-            Err(_) => Some((Err(too_late()), None)),
+            Err(_) => Some((Err(timed_out()), None)),
         }
     })
     .boxed()
@@ -71,7 +68,7 @@ macro_rules! executor {
                 'c: 'e,
                 E: 'q + Execute<'q, Any>,
             {
-                // To its end: a statement that writes is committed there, and may fail there.
+                // Reads to the end: a statement that writes is committed there, and may fail there.
                 Box::pin(in_time(async move { Ok($inner.fetch_all(query).await?.pop()) }))
             }
 

@@ -11,11 +11,11 @@ use subtle::ConstantTimeEq as _;
 pub struct Token(String);
 
 impl Token {
-    /// 256 random bits from the operating system, as 43 characters that fit into a URL. The first is a letter or
-    /// digit: with `-` in front it would be an option on somebody's command line. That costs a twentieth of a bit.
+    /// 256 random bits from the operating system, as 43 characters for a URL. The first is a letter or digit: with a leading
+    /// `-`, a command line would take it for an option. That costs a twentieth of a bit.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give: nothing safe can be done then.
+    /// When the operating system has no randomness: nothing safe can be done then.
     pub fn random() -> Self {
         loop {
             let mut bytes = [0_u8; 32];
@@ -28,17 +28,16 @@ impl Token {
         }
     }
 
-    /// A token that was made before and kept elsewhere.
+    /// A token that was made before.
     pub fn from_text(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// The text to hand to its owner, once.
+    /// The text for its owner, to be shown once.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// What is stored.
     pub fn hash(&self) -> String {
         hash_token(&self.0)
     }
@@ -50,20 +49,12 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// SHA-256 of a presented token, lower-case hex: the form in which tokens are stored and looked up.
+/// SHA-256 of a presented token, lower-case hex. Tokens are stored and looked up in this form.
 pub fn hash_token(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
+    hex::encode(Sha256::digest(token))
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Compares two stored hashes in constant time, beside the database's own lookup.
+/// Compares two stored hashes in constant time, in addition to the database's lookup.
 pub(crate) fn same(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
@@ -73,8 +64,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_no_options() {
-        // One in 32 would begin otherwise, by chance.
+    fn no_token_looks_like_an_option() {
+        // By chance, one in 32 would.
         for _ in 0..1_000 {
             let token = Token::random();
             let text = token.reveal().as_bytes();

@@ -1,20 +1,17 @@
-//! When to write: how long files are collected for one note, and how long a failure waits. Pure.
+//! When to write to a ticket: how long files are collected for one note, and what the desk's limit allows. Pure.
 
 use std::time::Duration;
 
 /// The desk counts the updates of a ticket over ten minutes …
 pub(crate) const WINDOW_MS: i64 = 10 * 60 * 1000;
-/// … and takes 30 (Zendesk, per user and ticket). Two are left for whatever else the gateway has to say there.
+/// … and allows 30 (Zendesk, per user and ticket). Two are reserved for other updates by the gateway.
 const UPDATES_MAX: usize = 28;
-/// So many within the window do not make notes rarer yet.
+/// Up to this many updates in the window, notes are not slowed down.
 const UPDATES_UNHURRIED: usize = 4;
 
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(300);
-
-/// When the next note may be written, ms: the first file goes at once, later ones are collected until `batch` after the
-/// last note, and longer the fewer updates are left. Under a steady stream this settles at three times as long. `updates`
-/// are those of the last [`WINDOW_MS`], oldest first.
+/// When the next note may be written, ms. The first file goes at once. Later ones are collected until `batch` after the last
+/// note, and longer as fewer updates are left; under a steady stream this settles at three times `batch`. `updates` are those
+/// of the last [`WINDOW_MS`], oldest first.
 pub(crate) fn next_note(last_note_at: i64, updates: &[i64], batch: Duration) -> i64 {
     let unhurried = UPDATES_MAX - UPDATES_UNHURRIED;
     let left = UPDATES_MAX.saturating_sub(updates.len()).min(unhurried);
@@ -24,19 +21,10 @@ pub(crate) fn next_note(last_note_at: i64, updates: &[i64], batch: Duration) -> 
     }
 }
 
-/// When the desk takes one more update, ms; a time past if it does now.
+/// When the desk accepts one more update, ms; a past time if it does now.
 pub(crate) fn room_at(updates: &[i64]) -> i64 {
     let in_the_way = updates.len().checked_sub(UPDATES_MAX).and_then(|at| updates.get(at));
     in_the_way.map_or(0, |at| at + WINDOW_MS)
-}
-
-/// How long to wait after `attempts` failures: twice as long each time, with jitter (`random` is from 0 to 1), and never
-/// shorter than the desk asks for.
-pub(crate) fn backoff(attempts: i64, retry_after: Option<Duration>, random: f64) -> Duration {
-    let doublings = u32::try_from(attempts.clamp(0, 16)).unwrap_or(0);
-    let full = (BACKOFF_FIRST * 2_u32.pow(doublings)).min(BACKOFF_MAX);
-    let wait = full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
-    wait.max(retry_after.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -51,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_collected_and_spread() {
+    fn notes_are_collected_and_spread_out() {
         let now = 10_000_000;
         for (name, count, last_note_at, wait_s) in [
             ("never written to", 0, 0, 0),
@@ -64,7 +52,7 @@ mod tests {
             ("three quarters used", 22, now, 40),
             ("nearly used up", 26, now, 120),
             ("one left", 27, now, 240),
-            ("used up: until the oldest is forgotten", 28, now, 600 - 27),
+            ("used up: until the oldest leaves the window", 28, now, 600 - 27),
             ("more than used up: the three oldest", 30, now, 600 - 27),
         ] {
             let when = next_note(last_note_at, &updates(count, last_note_at), TEN);
@@ -73,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_stream_never_meets_the_limit() {
+    fn steady_stream_stays_below_the_limit() {
         let (mut now, mut sent) = (0_i64, Vec::<i64>::new());
         for _ in 0..500 {
             let recent: Vec<i64> = sent.iter().copied().filter(|at| *at > now - WINDOW_MS).collect();
@@ -88,31 +76,11 @@ mod tests {
     }
 
     #[test]
-    fn there_is_room_again_when_enough_is_forgotten() {
+    fn room_returns_when_updates_leave_the_window() {
         assert_eq!(room_at(&[]), 0);
         assert_eq!(room_at(&updates(27, 50_000)), 0);
         assert_eq!(room_at(&updates(28, 50_000)), 50_000 - 27_000 + WINDOW_MS);
         assert_eq!(room_at(&updates(29, 50_000)), 50_000 - 27_000 + WINDOW_MS);
         assert_eq!(next_note(50_000, &updates(28, 50_000), Duration::ZERO), room_at(&updates(28, 50_000)));
-    }
-
-    #[test]
-    fn failures_wait_longer_each_time() {
-        let seconds = Duration::from_secs;
-        for (attempts, retry_after, random, wait) in [
-            (0, None, 1.0, seconds(1)),
-            (0, None, 0.0, Duration::from_millis(500)),
-            (1, None, 1.0, seconds(2)),
-            (5, None, 0.5, seconds(24)),
-            (8, None, 1.0, seconds(256)),
-            (9, None, 1.0, seconds(300)),
-            (1_000_000, None, 1.0, seconds(300)),
-            (-1, None, 1.0, seconds(1)),
-            (0, Some(seconds(7)), 1.0, seconds(7)),
-            (9, Some(seconds(7)), 1.0, seconds(300)),
-            (9, Some(seconds(3600)), 1.0, seconds(3600)),
-        ] {
-            assert_eq!(backoff(attempts, retry_after, random), wait, "{attempts} {retry_after:?} {random}");
-        }
     }
 }

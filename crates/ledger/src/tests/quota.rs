@@ -1,9 +1,9 @@
-//! What a link may hold, and what stops when it is withdrawn.
+//! What a link may hold, and what stops when it is revoked.
 
 use super::*;
 
 #[tokio::test]
-async fn a_link_holds_at_most_so_many_bytes_that_are_not_complete() {
+async fn link_limits_its_unfinished_bytes() {
     let world = World::open().await;
     let room = Room { open: 10, unfinished_bytes: 100 };
     let announced = |length| NewUpload { length, ..world.new_upload() };
@@ -34,7 +34,7 @@ async fn a_link_holds_at_most_so_many_bytes_that_are_not_complete() {
     // What ends gives its bytes back; what is being published does not yet.
     world.cancel(&first.id, None, "operator", "").await.unwrap();
     assert_eq!(holds(None).await, Room { open: 2, unfinished_bytes: 10 });
-    let ending = Completing { size: 10, ..end(&unknown.id, 1, "k") };
+    let ending = Completion { size: 10, ..end(&unknown.id, 1, "k") };
     world.begin_completing(&ending).await.unwrap();
     assert_eq!(holds(None).await, Room { open: 1, unfinished_bytes: 10 });
     world.complete(&unknown.id, 1, None).await.unwrap();
@@ -68,7 +68,7 @@ async fn reserve(world: &World, id: &str, size: i64) {
 }
 
 #[tokio::test]
-async fn a_withdrawn_link_stops_its_uploads_and_so_does_a_disabled_partner() {
+async fn revoked_link_or_disabled_partner_stops_uploads() {
     let world = World::open().await;
     let (link_id, now) = (world.link.id.as_str(), Some(now_ms()));
     let id = world.begun().await;
@@ -99,7 +99,7 @@ async fn a_withdrawn_link_stops_its_uploads_and_so_does_a_disabled_partner() {
 }
 
 #[tokio::test]
-async fn the_limits_of_a_link_are_kept() {
+async fn limits_of_a_link_are_stored() {
     let world = World::open().await;
     let new = NewLink { max_unfinished_bytes: Some(7), max_requests_per_minute: Some(9), ..new_link() };
     let token = Token::random();

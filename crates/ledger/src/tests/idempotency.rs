@@ -7,7 +7,7 @@ fn key(attempt: &str) -> Key {
 }
 
 #[tokio::test]
-async fn a_key_from_first_use_to_its_end() {
+async fn key_from_first_use_to_expiry() {
     let world = World::open().await;
     assert_eq!(world.claim_key(&key("1"), 0).await.unwrap(), Claim::New);
     assert!(world.note_key(&key("1"), &["u1".into()], false).await.unwrap());
@@ -30,14 +30,14 @@ async fn a_key_from_first_use_to_its_end() {
         assert_eq!(world.claim_key(&other, 0).await.unwrap(), Claim::Mismatch, "{other:?}");
     }
     for same in [Key { length: None, ..key("5") }, Key { digest: Some("d".into()), ..key("5") }] {
-        assert_eq!(world.claim_key(&same, 0).await.unwrap(), done, "what was not said then cannot differ");
+        assert_eq!(world.claim_key(&same, 0).await.unwrap(), done, "a field that was absent cannot differ");
     }
     assert_eq!(world.claim_key(&key("6"), now_ms() + 1000).await.unwrap(), Claim::New, "it is too old");
     assert_eq!(world.claim_key(&key("7"), 0).await.unwrap(), Claim::Running(Vec::new()));
 }
 
 #[tokio::test]
-async fn a_request_that_failed_gives_its_key_up() {
+async fn failed_request_releases_its_key() {
     let world = World::open().await;
     world.claim_key(&key("1"), 0).await.unwrap();
     world.drop_key(&key("1")).await.unwrap();
@@ -48,7 +48,7 @@ async fn a_request_that_failed_gives_its_key_up() {
 }
 
 #[tokio::test]
-async fn of_two_claims_at_the_same_time_one_is_new() {
+async fn one_of_two_concurrent_claims_is_new() {
     let world = World::open().await;
     let other = world.another().await;
     let (one, two) = (key("1"), key("2"));

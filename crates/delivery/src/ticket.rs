@@ -1,0 +1,38 @@
+//! Comments on a ticket: reading our own, and writing within the desk's limit.
+//! Invariant: an update is counted before it is sent, so that one whose answer is lost counts too.
+
+use desk::{Comment, NewComment};
+use ledger::{Upload, now_ms};
+
+use crate::error::JobError;
+use crate::rate::{self, WINDOW_MS};
+use crate::shared::Shared;
+
+/// The desk's clock may be behind ours by this much.
+const CLOCK_SKEW_MS: i64 = 60 * 60 * 1000;
+
+/// Our comments that may be about these uploads.
+pub(crate) async fn our_comments(
+    shared: &Shared,
+    ticket: &str,
+    uploads: impl Iterator<Item = &Upload>,
+) -> Result<Vec<Comment>, JobError> {
+    let completed_at = |upload: &Upload| upload.completed_at.unwrap_or(upload.created_at);
+    // While our clock was ahead, it may have recorded a completion later than now.
+    let oldest = uploads.map(completed_at).min().unwrap_or_default().min(now_ms());
+    let me = shared.desk.me().await?;
+    let mut comments = shared.desk.comments_since(ticket, oldest - CLOCK_SKEW_MS).await?;
+    comments.retain(|comment| comment.author_id == me);
+    Ok(comments)
+}
+
+/// Writes a comment, unless the ticket has changed since the stamp or has too many updates already.
+pub(crate) async fn write(shared: &Shared, ticket: &str, comment: NewComment<'_>) -> Result<(), JobError> {
+    let now = now_ms();
+    let room_at = rate::room_at(&shared.ledger.ticket_updates(ticket, now - WINDOW_MS).await?);
+    if room_at > now {
+        return Err(JobError::NotBefore(room_at));
+    }
+    shared.ledger.note_ticket_update(ticket, now - WINDOW_MS).await?;
+    Ok(shared.desk.comment(ticket, comment).await?)
+}

@@ -1,0 +1,221 @@
+//! The digests in side files, about the next upload of a name or about one that is complete.
+//! Invariant: of a file and its side file, the one that completes later is compared with the other in the transaction that
+//! completes it; a digest that cannot be compared there is kept for later.
+
+use crate::timeout::Connection;
+use crate::{JobKind, Ledger, Result, Upload, audit, jobs, now_ms};
+
+/// What the ledger records about a side file.
+#[derive(Debug, Clone, Copy)]
+pub enum SideFileRecord<'a> {
+    /// The next upload of this name on the link has this digest.
+    Binds {
+        name: &'a str,
+        algorithm: &'a str,
+        digest: &'a str,
+        until: i64,
+        /// The newest complete upload of the name when the side file was read. A newer one has to be compared first.
+        newest: Option<&'a str>,
+        /// That upload was searched among those that completed at or after this, ms.
+        since: i64,
+    },
+    /// An earlier file has the digest.
+    Agrees { upload_id: &'a str, algorithm: &'a str },
+}
+
+impl Ledger {
+    /// Digests that bind the next upload of `name` on the link: algorithm and hex.
+    pub async fn announced(&self, link_id: &str, name: &str) -> Result<Vec<(String, String)>> {
+        let rows = sqlx::query_as(
+            "SELECT algorithm, digest FROM announced WHERE link_id = $1 AND name = $2 AND until > $3 ORDER BY algorithm",
+        )
+        .bind(link_id)
+        .bind(name)
+        .bind(now_ms())
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows)
+    }
+
+    /// The newest upload of `name` for the ticket on the link that completed at or after `since`, ms.
+    pub async fn newest_complete(
+        &self,
+        link_id: &str,
+        ticket: &str,
+        name: &str,
+        since: i64,
+    ) -> Result<Option<Upload>> {
+        let newest = sqlx::query_as(NEWEST).bind(link_id).bind(ticket).bind(name).bind(since);
+        Ok(newest.fetch_optional(&self.read).await?)
+    }
+
+    /// Keeps the MD5 of a complete upload, hex, for the next comparison.
+    pub async fn keep_md5(&self, id: &str, md5: &str) -> Result<()> {
+        let keep = sqlx::query("UPDATE uploads SET md5 = $2 WHERE id = $1 AND state = 'complete'");
+        keep.bind(id).bind(md5).execute(&self.write).await?;
+        Ok(())
+    }
+
+    /// Digests from side files that were not compared with this complete upload yet: algorithm and hex.
+    pub async fn uncompared(&self, id: &str) -> Result<Vec<(String, String)>> {
+        let rows = sqlx::query_as(
+            "SELECT algorithm, digest FROM uncompared WHERE upload_id = $1 ORDER BY algorithm",
+        )
+        .bind(id)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows)
+    }
+
+    /// IDs of uploads that have waited for a comparison since `before`, ms, oldest first.
+    pub async fn uncompared_since(&self, before: i64) -> Result<Vec<String>> {
+        let rows = sqlx::query_scalar(
+            "SELECT id FROM uploads WHERE id IN (SELECT upload_id FROM uncompared) AND updated_at <= $1 \
+             ORDER BY id LIMIT 1000",
+        )
+        .bind(before)
+        .fetch_all(&self.read)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Compares a digest of [`Ledger::uncompared`] with the file's, hex, or drops it if the file's could not be computed.
+    /// Returns false if somebody did so before.
+    pub async fn compared(
+        &self,
+        id: &str,
+        algorithm: &str,
+        digest: &str,
+        actual: Option<&str>,
+    ) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let done =
+            sqlx::query("DELETE FROM uncompared WHERE upload_id = $1 AND algorithm = $2 AND digest = $3")
+                .bind(id)
+                .bind(algorithm)
+                .bind(digest)
+                .execute(&mut *tx)
+                .await?;
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        if let Some(actual) = actual {
+            compare(&mut tx, id, algorithm, digest, actual).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Records that a digest that arrived after the file does not match it, and queues a comment about that.
+    pub async fn mark_mismatch(&self, id: &str, mismatch: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        record_mismatch(&mut tx, id, mismatch).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+const NEWEST: &str = "SELECT * FROM uploads WHERE link_id = $1 AND state = 'complete' AND name = $3 AND ticket = $2 \
+     AND completed_at >= $4 ORDER BY completed_at DESC, id DESC LIMIT 1";
+
+/// Compares a completing file with the side files about the next file of its name, and records what it says as a side file
+/// itself. In its link's turn. Returns true, and the transaction must be rolled back, if the file it is about has completed
+/// in the meantime.
+pub(crate) async fn apply(
+    tx: &mut Connection,
+    file: &Upload,
+    side: Option<&SideFileRecord<'_>>,
+) -> Result<bool> {
+    let announced: Vec<(String, String)> = sqlx::query_as(
+        "SELECT algorithm, digest FROM announced WHERE link_id = $1 AND name = $2 AND until > $3",
+    )
+    .bind(&file.link_id)
+    .bind(&file.name)
+    .bind(now_ms())
+    .fetch_all(&mut *tx)
+    .await?;
+    for (algorithm, digest) in announced {
+        let actual = if algorithm == "sha-256" { &file.sha256 } else { &file.md5 };
+        match actual {
+            Some(actual) => compare(tx, &file.id, &algorithm, &digest, actual).await?,
+            None => {
+                sqlx::query(
+                    "INSERT INTO uncompared (upload_id, algorithm, digest) VALUES ($1, $2, $3) \
+                     ON CONFLICT (upload_id, algorithm) DO UPDATE SET digest = excluded.digest",
+                )
+                .bind(&file.id)
+                .bind(algorithm)
+                .bind(digest)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+    }
+    sqlx::query("DELETE FROM announced WHERE (link_id = $1 AND name = $2) OR until <= $3")
+        .bind(&file.link_id)
+        .bind(&file.name)
+        .bind(now_ms())
+        .execute(&mut *tx)
+        .await?;
+    match side {
+        None => {}
+        Some(SideFileRecord::Agrees { upload_id, algorithm }) => agree(tx, upload_id, algorithm).await?,
+        Some(SideFileRecord::Binds { name, algorithm, digest, until, newest, since }) => {
+            let now = sqlx::query_as(NEWEST).bind(&file.link_id).bind(&file.ticket).bind(*name).bind(*since);
+            let now: Option<Upload> = now.fetch_optional(&mut *tx).await?;
+            if now.is_some_and(|now| Some(&*now.id) != *newest) {
+                return Ok(true);
+            }
+            // A later side file replaces an earlier one.
+            sqlx::query(
+                "INSERT INTO announced (link_id, name, algorithm, digest, until) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (link_id, name, algorithm) DO UPDATE SET digest = excluded.digest, until = excluded.until",
+            )
+            .bind(&file.link_id)
+            .bind(*name)
+            .bind(*algorithm)
+            .bind(*digest)
+            .bind(*until)
+            .execute(&mut *tx)
+            .await?;
+        }
+    }
+    Ok(false)
+}
+
+async fn compare(tx: &mut Connection, id: &str, algorithm: &str, digest: &str, actual: &str) -> Result<()> {
+    if digest == actual {
+        return agree(tx, id, algorithm).await;
+    }
+    record_mismatch(tx, id, &format!("{algorithm} {digest} {actual}")).await
+}
+
+async fn agree(tx: &mut Connection, id: &str, algorithm: &str) -> Result<()> {
+    let done = sqlx::query(
+        "UPDATE uploads SET checked = CASE WHEN checked = '' THEN $2 ELSE checked || ',' || $2 END, \
+         updated_at = $3 WHERE id = $1 AND state = 'complete' \
+         AND (',' || checked || ',') NOT LIKE ('%,' || $2 || ',%')",
+    )
+    .bind(id)
+    .bind(algorithm)
+    .bind(now_ms())
+    .execute(&mut *tx)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    jobs::queue(tx, JobKind::Receipt, id).await
+}
+
+async fn record_mismatch(tx: &mut Connection, id: &str, mismatch: &str) -> Result<()> {
+    sqlx::query("UPDATE uploads SET mismatch = $2, updated_at = $3 WHERE id = $1 AND state = 'complete'")
+        .bind(id)
+        .bind(mismatch)
+        .bind(now_ms())
+        .execute(&mut *tx)
+        .await?;
+    jobs::queue(tx, JobKind::MismatchComment, id).await?;
+    jobs::queue(tx, JobKind::Receipt, id).await?;
+    audit::write(&mut *tx, "gateway", "upload.mismatch", id, mismatch).await
+}
