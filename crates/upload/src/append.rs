@@ -3,10 +3,10 @@
 //! nothing is.
 
 mod admission;
+mod body_digest;
 mod bounds;
 pub(crate) mod buffer;
 mod failure;
-mod hashes;
 pub(crate) mod part_lease;
 mod pipeline;
 mod receiver;
@@ -15,7 +15,7 @@ pub(crate) mod running;
 pub(crate) mod signals;
 mod tail;
 mod takeover;
-mod target;
+pub(crate) mod target;
 
 use futures_util::Stream;
 use ledger::{State, Upload};
@@ -24,7 +24,6 @@ use tracing::Instrument as _;
 use crate::append::part_lease::PartLease;
 use crate::append::receiver::Receiver;
 use crate::append::request::{Append, BodyError, Frame};
-use crate::complete::ReceivedFile;
 use crate::limits::unsigned;
 use crate::telemetry::Progress;
 use crate::uploads::{Uploads, busy};
@@ -95,9 +94,10 @@ impl Uploads {
         let epoch = begun.epoch;
         guard.begun(epoch);
         let mut result = async {
-            let mut receiver = self.receiver(begun, append, memory, running, progress).await?;
+            let (target, hasher) = self.target(begun, running)?;
+            let mut receiver = self.receiver(&target, hasher, append, memory, progress).await?;
             let ended = match receiver.receive(body).await {
-                Ok(()) => self.end(&mut receiver, append).await,
+                Ok(()) => self.end(id, &mut receiver, append).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = &ended {
@@ -106,45 +106,29 @@ impl Uploads {
             ended
         }
         .await;
-        let is_superseded = running.superseded.is_cancelled();
+        let is_superseded = || running.superseded.is_cancelled();
         if let Err(error) = &result
             // An append that stopped waiting for its bucket because another took over ends as superseded, too.
-            && (matches!(error, Error::Superseded) || (is_superseded && error.is_temporary()))
+            && (matches!(error, Error::Superseded) || (is_superseded() && error.is_temporary()))
         {
             result = Err(self.why_superseded(id).await);
         }
         match &result {
             Ok(_) => self.0.completed.notify_one(),
             // The newer append has the upload now.
-            Err(Error::Superseded) if is_superseded => {}
+            Err(Error::Superseded) if is_superseded() => {}
             Err(error) => self.give_up(id, epoch, append, error, progress).await,
         }
         result
     }
+
     /// The body has ended. If its file has, too, the upload is completed; else what was received is made durable.
-    async fn end(&self, receiver: &mut Receiver<'_>, append: &Append) -> Result<Upload> {
-        if !receiver.ends_file(append.end)? {
-            receiver.flush().await?;
-            return Ok(self.0.ledger.upload(&receiver.pipeline().target().upload.id).await?);
+    async fn end(&self, id: &str, receiver: &mut Receiver<'_>, append: &Append) -> Result<Upload> {
+        if receiver.ends_file(append.end)? {
+            let file = receiver.finish().await?;
+            return self.complete(&file).await;
         }
-        let (hashes, upload) = (receiver.hashes(), &receiver.pipeline().target().upload);
-        let (size, digests) = (hashes.offset(), hashes.digests());
-        let checked = self.compare_digests(upload, hashes.announced(), &digests).await?;
-        let whole = receiver.finish().await?;
-        let pipeline = receiver.pipeline();
-        let target = pipeline.target();
-        self.complete(&ReceivedFile {
-            upload: &target.upload,
-            epoch: target.epoch,
-            signals: &target.signals,
-            size,
-            digests,
-            checked,
-            crc64: whole.as_ref().map_or(pipeline.crc64(), bucket::Payload::crc64),
-            whole,
-            durable: pipeline.durable(),
-            has_tail: target.upload.tails_written > 0 || !pipeline.tail().is_empty(),
-        })
-        .await
+        receiver.flush().await?;
+        Ok(self.0.ledger.upload(id).await?)
     }
 }

@@ -9,9 +9,6 @@ use crate::uploads::{GATEWAY, Uploads};
 impl Uploads {
     /// Cancels an unfinished upload and clears what it left. The audit records the actor, and the reason if it is not empty.
     /// Returns false for a complete one, which stays.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn cancel(&self, id: &str, actor: &str, why: &str) -> Result<bool> {
         // First, so that a running append learns why it ends.
         if !self.0.ledger.cancel(id, None, actor, why).await? {
@@ -47,9 +44,6 @@ impl Uploads {
 
     /// Cancels unfinished uploads of links that were revoked and of partners that were disabled, including those whose sender
     /// is silent.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn cancel_revoked(&self) -> Result<()> {
         for id in self.0.ledger.withdrawn_uploads().await? {
             tracing::info!(upload.id = id, "cancel upload: its link was revoked");

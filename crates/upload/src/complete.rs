@@ -7,7 +7,7 @@ use bucket::{Crc64, Payload};
 use ledger::{Completed, Completing, Destination, Original, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
 
 use crate::append::part_lease::call_deadline;
-use crate::append::signals::Signals;
+use crate::append::target::Target;
 use crate::checksum::side_files::SideFileOutcome;
 use crate::limits::signed;
 use crate::uploads::Uploads;
@@ -20,9 +20,7 @@ const ORIGINAL_POLLS_MAX: u32 = 3_000;
 
 /// A file whose every byte has been received.
 pub(crate) struct ReceivedFile<'a> {
-    pub(crate) upload: &'a Upload,
-    pub(crate) epoch: i64,
-    pub(crate) signals: &'a Signals,
+    pub(crate) target: &'a Target<'a>,
     pub(crate) size: u64,
     /// SHA-256 first.
     pub(crate) digests: Vec<Digest>,
@@ -50,11 +48,12 @@ impl ReceivedFile<'_> {
 impl Uploads {
     /// Publishes the file and records it. Returns the earlier upload if the same file was sent before.
     pub(crate) async fn complete(&self, file: &ReceivedFile<'_>) -> Result<Upload> {
-        let (ledger, upload, sha256) = (&self.0.ledger, file.upload, file.sha256());
+        let Target { upload, epoch, signals, .. } = file.target;
+        let (ledger, sha256) = (&self.0.ledger, file.sha256());
         let side_file = self.side_file(upload, file.whole.as_ref()).await?;
         let completing = Completing {
             id: &upload.id,
-            epoch: file.epoch,
+            epoch: *epoch,
             size: signed(file.size),
             sha256,
             md5: file.md5(),
@@ -70,24 +69,24 @@ impl Uploads {
             attempts_until: call_deadline(),
         };
         while let Some(original) = self.begin_completing(&completing).await? {
-            if !ledger.cancel_duplicate(&upload.id, file.epoch, &original.id).await? {
+            if !ledger.cancel_duplicate(&upload.id, *epoch, &original.id).await? {
                 let now = ledger.upload(&upload.id).await?;
-                if now.epoch != file.epoch || !matches!(now.state, State::Open | State::Completing) {
+                if now.epoch != *epoch || !matches!(now.state, State::Open | State::Completing) {
                     return Err(Error::Superseded);
                 }
                 // The other upload was removed just now: perhaps this is the first one after all.
                 continue;
             }
             self.clear_later(upload.id.clone());
-            self.record_repeated(file, &original, side_file).await?;
+            self.record(file, Some(&original), side_file).await?;
             self.compare_soon(&original.id).await?;
             return Ok(ledger.upload(&original.id).await?);
         }
         match &file.whole {
             Some(payload) => self.put_whole(file, payload).await?,
-            None => self.publish(&ledger.upload(&upload.id).await?, file.signals).await?,
+            None => self.publish(&ledger.upload(&upload.id).await?, signals).await?,
         }
-        self.record_complete(file, side_file).await?;
+        self.record(file, None, side_file).await?;
         if file.has_tail {
             self.clear_later(upload.id.clone());
         }
@@ -114,14 +113,14 @@ impl Uploads {
 
     /// Stores a file that has no parts. If that fails, the acknowledged bytes are still in the tail.
     async fn put_whole(&self, file: &ReceivedFile<'_>, payload: &Payload) -> Result<()> {
-        let ReceivedFile { upload, epoch, signals, durable, .. } = *file;
-        let (ledger, bucket) = (&self.0.ledger, self.bucket(upload)?);
+        let (ledger, durable) = (&self.0.ledger, file.durable);
+        let Target { bucket, upload, epoch, signals, .. } = file.target;
         let metadata = metadata::of_object(upload, Some(file.sha256()));
         // A newer append continues from the tail. If there is none, it waits for the end of this one.
         let retries_over = async {
             tokio::select! {
-                () = signals.stopping() => {}
-                () = signals.superseded(), if durable > 0 => {}
+                () = signals.stopping.cancelled() => {}
+                () = signals.superseded.cancelled(), if durable > 0 => {}
             }
         };
         let (mut retry, mut retries_over) = (self.storage_retry(), std::pin::pin!(retries_over));
@@ -129,12 +128,12 @@ impl Uploads {
             let put = bucket.put(&upload.object_key, &upload.content_type, &metadata, payload);
             let Err(error) = put.await.map_err(Error::from) else { break };
             if retry.again("object", &error, retries_over.as_mut()).await {
-                ledger.extend_attempts(&upload.id, epoch, call_deadline()).await?;
+                ledger.extend_attempts(&upload.id, *epoch, call_deadline()).await?;
                 continue;
             }
             // If nothing is durable, the next try could bring another file, and this one could arrive after it.
             if durable > 0 {
-                ledger.reopen(&upload.id, epoch).await?;
+                ledger.reopen(&upload.id, *epoch).await?;
             }
             return Err(error);
         }
@@ -142,35 +141,25 @@ impl Uploads {
         Ok(())
     }
 
-    /// Records that an upload is complete, and what it means as a side file. If a file that it names arrived while it was being
-    /// stored, the two are compared first.
-    async fn record_complete(
+    /// Records that the upload, or the original that it repeats, is complete, and what it means as a side file. If a file that it
+    /// names arrived while it was being stored, the two are compared first.
+    async fn record(
         &self,
         file: &ReceivedFile<'_>,
+        original: Option<&Upload>,
         mut side_file: Option<SideFileOutcome>,
     ) -> Result<()> {
-        let (ledger, id) = (&self.0.ledger, &file.upload.id);
+        let (ledger, Target { upload, epoch, .. }) = (&self.0.ledger, file.target);
         loop {
             let side = side_file.as_ref().map(SideFileOutcome::in_ledger);
-            let Completed::Overtaken = ledger.complete(id, file.epoch, side.as_ref()).await? else {
-                return Ok(());
+            let recorded = match original {
+                Some(original) => ledger.settle_again(&original.id, file.md5(), side.as_ref()).await?,
+                None => ledger.complete(&upload.id, *epoch, side.as_ref()).await?,
             };
-            side_file = self.side_file(file.upload, file.whole.as_ref()).await?;
-        }
-    }
-
-    /// As [`Self::record_complete`], for a file that was sent before as `original`.
-    async fn record_repeated(
-        &self,
-        file: &ReceivedFile<'_>,
-        original: &Upload,
-        mut side_file: Option<SideFileOutcome>,
-    ) -> Result<()> {
-        loop {
-            let side = side_file.as_ref().map(SideFileOutcome::in_ledger);
-            let recorded = self.0.ledger.settle_again(&original.id, file.md5(), side.as_ref()).await?;
-            let Completed::Overtaken = recorded else { return Ok(()) };
-            side_file = self.side_file(file.upload, file.whole.as_ref()).await?;
+            if recorded != Completed::Overtaken {
+                return Ok(());
+            }
+            side_file = self.side_file(upload, file.whole.as_ref()).await?;
         }
     }
 }

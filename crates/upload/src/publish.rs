@@ -15,7 +15,7 @@ impl Uploads {
         let mut retry = self.storage_retry();
         loop {
             match self.publish_once(upload).await {
-                Err(error) if retry.again("whole", &error, signals.stopping()).await => {}
+                Err(error) if retry.again("whole", &error, signals.stopping.cancelled()).await => {}
                 other => return other,
             }
         }

@@ -17,9 +17,6 @@ impl Uploads {
     /// Continues uploads whose process died while it published them, completes those whose last byte had arrived, cancels those
     /// that nobody works on, and catches up on comparisons with side files. `idle` is how long an upload must not have
     /// changed; zero only before the first request is accepted.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - millis(idle);
         for upload in self.0.ledger.left(before, self.resumable_since()).await? {

@@ -10,9 +10,6 @@ use crate::uploads::Uploads;
 
 impl Uploads {
     /// Clears what every ended upload left, and looks through the buckets for leaks. With `dry_run` it only counts.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn sweep(&self, dry_run: bool) -> Result<Swept> {
         let mut swept = self.sweep_ended(dry_run).await?;
         self.look_through_buckets(dry_run, &mut swept).await?;
@@ -20,9 +17,6 @@ impl Uploads {
     }
 
     /// Looks through the buckets only: deletes leftovers of ended uploads, and reports leaks.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn find_leaks(&self) -> Result<Swept> {
         let mut swept = Swept::default();
         self.look_through_buckets(false, &mut swept).await?;

@@ -90,9 +90,6 @@ impl Uploads {
     }
 
     /// Unfinished uploads with this name on this link that can be resumed, newest first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the ledger does not answer.
     pub async fn unfinished(&self, link_id: &str, name: &str) -> Result<Vec<Upload>> {
         let open = Filter {
             link_id: Some(link_id.to_owned()),

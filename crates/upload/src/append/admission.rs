@@ -2,7 +2,6 @@
 
 use ledger::{Appending, Numbers, State};
 
-use crate::append::hashes::FileHashes;
 use crate::append::pipeline::PartPipeline;
 use crate::append::receiver::Receiver;
 use crate::append::request::Append;
@@ -11,7 +10,7 @@ use crate::append::signals::Signals;
 use crate::append::target::Target;
 use crate::checksum::digest;
 use crate::checksum::hasher::Hasher;
-use crate::limits::{signed, unsigned};
+use crate::limits::signed;
 use crate::memory::budget::AppendMemory;
 use crate::telemetry::Progress;
 use crate::uploads::Uploads;
@@ -33,37 +32,13 @@ impl Uploads {
         }
     }
 
-    /// Everything that receives and stores the append's bytes.
-    pub(crate) async fn receiver<'a>(
-        &'a self,
+    /// Where the append writes, and the saved SHA-256 state to continue from.
+    pub(crate) fn target(
+        &self,
         begun: Appending,
-        append: &Append,
-        memory: AppendMemory,
         running: &RunningAppend,
-        progress: &'a mut Progress,
-    ) -> Result<Receiver<'a>> {
+    ) -> Result<(Target<'_>, Option<String>)> {
         let Appending { epoch, upload, sha256_state } = begun;
-        let ledger = &self.0.ledger;
-        let mut announced = digest::from_text(&upload.announced);
-        announced.extend(
-            append.digests.iter().filter(|digest| !announced.contains(digest)).cloned().collect::<Vec<_>>(),
-        );
-        let hasher = match &sha256_state {
-            None => {
-                let by_side_files = self.announced_by_side_files(&upload).await?;
-                Hasher::new(announced.iter().chain(&by_side_files).map(|digest| digest.algorithm))
-            }
-            // Perhaps another version wrote it: a gateway of that version can continue.
-            Some(saved) => Hasher::restore(saved)
-                .ok_or_else(|| Error::Unavailable("the saved SHA-256 state cannot be read".into()))?,
-        };
-        // The ledger records the multipart upload before its first part.
-        let numbers = match upload.multipart_id {
-            Some(_) => ledger.numbers(&upload.id, epoch).await?,
-            None => Numbers { last: 0, doubtful_until: 0 },
-        };
-        let tails = if upload.tails_written > 0 { ledger.tails(&upload.id).await? } else { Vec::new() };
-        let hashes = FileHashes::new(hasher, unsigned(upload.offset), announced);
         let target = Target {
             uploads: self,
             bucket: self.bucket(&upload)?,
@@ -72,7 +47,39 @@ impl Uploads {
             signals: Signals::new(running, self.stopping(upload.resumable)),
             upload,
         };
+        Ok((target, sha256_state))
+    }
+
+    /// Everything that receives and stores the append's bytes.
+    pub(crate) async fn receiver<'a>(
+        &self,
+        target: &'a Target<'a>,
+        sha256_state: Option<String>,
+        append: &Append,
+        memory: AppendMemory,
+        progress: &'a mut Progress,
+    ) -> Result<Receiver<'a>> {
+        let (ledger, upload) = (&self.0.ledger, &target.upload);
+        let mut announced = digest::from_text(&upload.announced);
+        let new: Vec<_> =
+            append.digests.iter().filter(|digest| !announced.contains(digest)).cloned().collect();
+        announced.extend(new);
+        let hasher = match &sha256_state {
+            None => {
+                let by_side_files = self.announced_by_side_files(upload).await?;
+                Hasher::new(announced.iter().chain(&by_side_files).map(|digest| digest.algorithm))
+            }
+            // Perhaps another version wrote it: a gateway of that version can continue.
+            Some(saved) => Hasher::restore(saved)
+                .ok_or_else(|| Error::Unavailable("the saved SHA-256 state cannot be read".into()))?,
+        };
+        // The ledger records the multipart upload before its first part.
+        let numbers = match upload.multipart_id {
+            Some(_) => ledger.numbers(&upload.id, target.epoch).await?,
+            None => Numbers { last: 0, doubtful_until: 0 },
+        };
+        let tails = if upload.tails_written > 0 { ledger.tails(&upload.id).await? } else { Vec::new() };
         let pipeline = PartPipeline::new(target, &numbers, tails, !append.content.is_empty());
-        Ok(Receiver::new(pipeline, hashes, memory, append, progress))
+        Ok(Receiver::new(pipeline, (hasher, announced), memory, append, progress))
     }
 }

@@ -33,7 +33,7 @@ impl PartBuffer {
     /// Copies bytes, at most [`Self::room`].
     pub(crate) fn fill(&mut self, bytes: &[u8]) {
         if let Some(buffer) = &mut self.open {
-            buffer.fill(bytes);
+            buffer.next(bytes.len()).copy_from_slice(bytes);
             self.crc64.update(bytes);
             self.bytes += bytes.len() as u64;
         }

@@ -11,12 +11,10 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 
-use crate::append::buffer::PartBuffer;
 use crate::append::part_lease::call_deadline;
 use crate::append::tail::StoredTail;
 use crate::append::target::Target;
 use crate::limits::{signed, unsigned};
-use crate::memory::budget::{AppendMemory, Permit};
 use crate::memory::part_plan::PARTS_MAX;
 use crate::{Error, Result, lost, metadata};
 
@@ -28,7 +26,7 @@ const LATE_MS: i64 = 10_000;
 const OLDER_WRITER_POLL: Duration = Duration::from_millis(250);
 
 pub(crate) struct PartPipeline<'a> {
-    target: Target<'a>,
+    target: &'a Target<'a>,
     multipart_id: Option<String>,
     /// Number of the last part that was cut.
     number: i64,
@@ -39,7 +37,7 @@ pub(crate) struct PartPipeline<'a> {
     stored: Vec<StoredPart>,
     /// Whether nothing is committed before the whole body is: it has a digest of its own.
     is_held: bool,
-    tail: StoredTail,
+    pub(crate) tail: StoredTail<'a>,
     /// Bytes committed: the offset in the ledger.
     durable: u64,
     /// Checksum of the committed parts.
@@ -74,7 +72,7 @@ pub(crate) type Outcome = std::result::Result<Result<String>, tokio::task::JoinE
 
 impl<'a> PartPipeline<'a> {
     /// Continues after the parts and the tail in the ledger. `is_held` is for a body that is kept as a whole or not at all.
-    pub(crate) fn new(target: Target<'a>, numbers: &Numbers, tails: Vec<Tail>, is_held: bool) -> Self {
+    pub(crate) fn new(target: &'a Target<'a>, numbers: &Numbers, tails: Vec<Tail>, is_held: bool) -> Self {
         let upload = &target.upload;
         Self {
             multipart_id: upload.multipart_id.clone(),
@@ -83,7 +81,7 @@ impl<'a> PartPipeline<'a> {
             in_flight: VecDeque::new(),
             stored: Vec::new(),
             is_held,
-            tail: StoredTail::new(tails),
+            tail: StoredTail::new(target, tails),
             durable: unsigned(upload.offset),
             crc64: upload.crc64.as_deref().and_then(Crc64::from_hex).unwrap_or(Crc64::EMPTY),
             has_failed: false,
@@ -91,12 +89,8 @@ impl<'a> PartPipeline<'a> {
         }
     }
 
-    pub(crate) fn target(&self) -> &Target<'a> {
-        &self.target
-    }
-
-    pub(crate) fn tail(&self) -> &StoredTail {
-        &self.tail
+    pub(crate) fn target(&self) -> &'a Target<'a> {
+        self.target
     }
 
     pub(crate) fn durable(&self) -> u64 {
@@ -126,7 +120,7 @@ impl<'a> PartPipeline<'a> {
     /// Waits until the next part number may be sent. A part of an older writer, on another node or dead, could arrive after
     /// ours under the same number: that writer says when it is done, or its deadline passes.
     pub(crate) async fn wait_for_older_writer(&mut self) -> Result<()> {
-        let Target { uploads, upload, epoch, signals, .. } = &self.target;
+        let Target { uploads, upload, epoch, signals, .. } = self.target;
         while self.has_older_writer {
             let numbers = uploads.0.ledger.numbers(&upload.id, *epoch).await?;
             if numbers.doubtful_until <= now_ms() {
@@ -155,7 +149,7 @@ impl<'a> PartPipeline<'a> {
 
     /// The ledger records the attempt before it is made.
     async fn create_multipart(&self) -> Result<String> {
-        let Target { uploads, bucket, upload, epoch, signals, .. } = &self.target;
+        let Target { uploads, bucket, upload, epoch, signals, .. } = self.target;
         let ledger = &uploads.0.ledger;
         let metadata = metadata::of_object(upload, None);
         let mut retry = uploads.storage_retry();
@@ -175,11 +169,11 @@ impl<'a> PartPipeline<'a> {
     /// Sends the next part, which ends at `end` in the file: reserves its number in the ledger, then stores it, and does both
     /// again while the bucket is away. Call [`Self::ready`] first.
     pub(crate) fn send(&mut self, payload: Payload, end: u64, sha256_state: String) {
-        self.tail.replace(&self.target);
+        self.tail.replace();
         self.number += 1;
         let (number, size, crc64) = (self.number, payload.len(), payload.crc64());
         let offset = signed(end - size);
-        let Target { uploads, bucket, upload, epoch, lease, signals } = &self.target;
+        let Target { uploads, bucket, upload, epoch, lease, signals } = self.target;
         let (uploads, bucket, lease, signals) =
             ((*uploads).clone(), (*bucket).clone(), lease.clone(), signals.clone());
         let (id, key, epoch) = (upload.id.clone(), upload.object_key.clone(), *epoch);
@@ -256,7 +250,7 @@ impl<'a> PartPipeline<'a> {
     /// Waits for everything in flight, commits what may be committed, and records that no part number is in flight: a newer
     /// append sends the numbers that follow, and no part of ours may arrive after them.
     pub(crate) async fn close(&mut self) {
-        self.target.signals.end();
+        self.target.signals.ending.cancel();
         if self.has_failed || self.drain().await.is_err() {
             for part in self.in_flight.drain(..) {
                 self.has_failed |= !matches!(part.storing.await, Ok(Ok(_)));
@@ -264,7 +258,7 @@ impl<'a> PartPipeline<'a> {
         }
         // A part that failed was aborted by us, and may still arrive for a moment.
         let until = if self.has_failed { now_ms() + LATE_MS } else { 0 };
-        let Target { uploads, upload, epoch, .. } = &self.target;
+        let Target { uploads, upload, epoch, .. } = self.target;
         if let Err(error) = uploads.0.ledger.release_reservations(&upload.id, *epoch, until).await {
             tracing::warn!(error = %error, "cannot release part numbers; they are free after their deadline");
         }
@@ -281,11 +275,11 @@ impl<'a> PartPipeline<'a> {
         if self.is_held {
             return Ok(());
         }
-        let (parts, tails) = (std::mem::take(&mut self.stored), self.tail.commits(&self.target));
+        let (parts, tails) = (std::mem::take(&mut self.stored), self.tail.commits());
         if parts.is_empty() && tails.is_empty() {
             return Ok(());
         }
-        let Target { uploads, upload, epoch, .. } = &self.target;
+        let Target { uploads, upload, epoch, .. } = self.target;
         let mut crc64 = self.crc64;
         let prefixes: Vec<_> = parts
             .iter()
@@ -317,39 +311,14 @@ impl<'a> PartPipeline<'a> {
         self.crc64 = crc64;
         let before = std::mem::replace(&mut self.durable, end);
         metrics::counter!("weighbridge_committed_bytes_total").increment(end - before);
-        self.tail.committed(&self.target);
+        self.tail.committed();
         Ok(())
-    }
-
-    /// Reads the stored tail back into memory of its own.
-    pub(crate) async fn read_tail(&self, memory: &AppendMemory, permit: Permit) -> Result<PartBuffer> {
-        self.tail.read(&self.target, memory, permit).await
-    }
-
-    /// The next part begins with the tail's bytes.
-    pub(crate) fn tail_loaded(&mut self) {
-        self.tail.loaded();
     }
 
     /// Whether everything up to `offset` is stored, in parts or in the tail. No part may be in flight.
     pub(crate) fn has_stored(&self, offset: u64) -> bool {
         let after_parts = || self.stored.last().map_or(self.durable, StoredPart::end);
         offset == self.tail.end().unwrap_or_else(after_parts)
-    }
-
-    /// Stores the bytes before `end`, too few for a part, in the tail.
-    pub(crate) async fn store_tail(
-        &mut self,
-        payload: &Payload,
-        end: u64,
-        sha256_state: String,
-    ) -> Result<()> {
-        self.tail.store(&self.target, payload, end - payload.len(), sha256_state).await
-    }
-
-    /// Deletes what was stored in the tail for a body that does not count.
-    pub(crate) fn delete_uncommitted_tail(&mut self) {
-        self.tail.delete_uncommitted(&self.target);
     }
 
     /// Whether all part numbers are used.

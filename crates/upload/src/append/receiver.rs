@@ -6,57 +6,62 @@ use std::future::poll_fn;
 use bucket::Payload;
 use futures_util::{Stream, StreamExt as _};
 
+use crate::append::body_digest::BodyDigest;
 use crate::append::bounds::Bounds;
 use crate::append::buffer::PartBuffer;
-use crate::append::hashes::{BodyHashes, FileHashes};
 use crate::append::pipeline::PartPipeline;
 use crate::append::request::{Append, BodyError, End, Frame};
+use crate::append::target::Target;
+use crate::checksum::hasher::Hasher;
+use crate::complete::ReceivedFile;
 use crate::limits::unsigned;
 use crate::memory::budget::AppendMemory;
 use crate::memory::part_plan::PART_BYTES_MIN;
 use crate::quota::GrowthQuota;
 use crate::telemetry::Progress;
-use crate::{Error, Result};
+use crate::{Digest, Error, Result};
 
 /// One append, from its first frame to its last.
 pub(crate) struct Receiver<'a> {
+    target: &'a Target<'a>,
     pipeline: PartPipeline<'a>,
     bounds: Bounds,
     quota: GrowthQuota,
-    hashes: FileHashes,
-    body_hashes: BodyHashes,
+    /// Has seen exactly the first `offset` bytes of the file.
+    hasher: Hasher,
+    /// Bytes of the file that have been received: where the buffer ends.
+    offset: u64,
+    announced: Vec<Digest>,
+    body_digest: BodyDigest,
     memory: AppendMemory,
     buffer: PartBuffer,
     progress: &'a mut Progress,
 }
 
 impl<'a> Receiver<'a> {
+    /// `hasher` has seen the bytes up to the upload's offset. `announced` are digests of the whole file.
     pub(crate) fn new(
         pipeline: PartPipeline<'a>,
-        hashes: FileHashes,
+        (hasher, announced): (Hasher, Vec<Digest>),
         memory: AppendMemory,
         append: &Append,
         progress: &'a mut Progress,
     ) -> Self {
-        let upload = &pipeline.target().upload;
+        let target = pipeline.target();
+        let (offset, length) = (pipeline.durable(), target.upload.length.map(unsigned));
         Self {
-            bounds: Bounds::new(append, hashes.offset(), upload.length.map(unsigned)),
-            quota: GrowthQuota::of(upload),
+            target,
             pipeline,
-            hashes,
-            body_hashes: BodyHashes::new(append.content.clone()),
+            bounds: Bounds::new(append, offset, length),
+            quota: GrowthQuota::of(&target.upload),
+            hasher,
+            offset,
+            announced,
+            body_digest: BodyDigest::new(append.content.clone()),
             memory,
             buffer: PartBuffer::default(),
             progress,
         }
-    }
-
-    pub(crate) fn pipeline(&self) -> &PartPipeline<'a> {
-        &self.pipeline
-    }
-
-    pub(crate) fn hashes(&self) -> &FileHashes {
-        &self.hashes
     }
 
     /// Receives the body to its end. Meanwhile it commits parts as they are stored, and releases memory when asked.
@@ -65,12 +70,12 @@ impl<'a> Receiver<'a> {
         S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,
         F: Into<Frame>,
     {
-        let signals = self.pipeline.target().signals.clone();
-        let (mut halt, asked) = (signals.halt(), self.memory.asked());
+        let target = self.target;
+        let (mut halt, asked) = (target.signals.halt(), self.memory.asked());
         loop {
             let frame = tokio::select! {
                 biased;
-                error = signals.interrupted() => return Err(error),
+                error = target.signals.interrupted() => return Err(error),
                 outcome = self.pipeline.oldest() => {
                     self.pipeline.ended(outcome).await?;
                     continue;
@@ -90,21 +95,22 @@ impl<'a> Receiver<'a> {
                 None => return Ok(()),
                 Some(Ok(Frame::Bytes(bytes))) => bytes,
                 Some(Ok(Frame::Digests(digests))) => {
-                    self.hashes.announce(digests);
+                    self.announced.extend(digests);
                     continue;
                 }
-                Some(Err(error)) => return Err(self.bounds.broken(self.hashes.offset(), error)),
+                Some(Err(error)) => return Err(self.bounds.broken(self.offset, error)),
             };
             self.progress.received(bytes.len());
-            self.body_hashes.update(&bytes);
-            let mut rest = &bytes[self.bounds.admit(self.hashes.offset(), bytes.len())?..];
-            let (target, end) = (self.pipeline.target(), self.hashes.offset() + rest.len() as u64);
+            self.body_digest.update(&bytes);
+            let mut rest = &bytes[self.bounds.admit(self.offset, bytes.len())?..];
+            let end = self.offset + rest.len() as u64;
             self.quota.admit(target.uploads, &target.upload, end).await?;
             while !rest.is_empty() {
                 let room = self.make_room().await?;
                 let (now, later) = rest.split_at(rest.len().min(room));
-                self.hashes.update(now);
+                self.hasher.update(now);
                 self.buffer.fill(now);
+                self.offset += now.len() as u64;
                 rest = later;
             }
         }
@@ -135,14 +141,13 @@ impl<'a> Receiver<'a> {
     /// nearly a part completes it soon. If buffers were granted one by one, many appends would fill up side by side and none
     /// could send a part.
     async fn wait_for_memory(&mut self) -> Result<()> {
-        let missing =
-            self.bounds.length().map_or(u64::MAX, |length| length.saturating_sub(self.hashes.offset()));
+        let missing = self.bounds.length().map_or(u64::MAX, |length| length.saturating_sub(self.offset));
         let missing = missing.min(PART_BYTES_MIN.saturating_sub(self.gathered()));
         let wanted = missing.min(self.buffer.len());
         let asked = self.memory.asked();
         tokio::select! {
             biased;
-            error = self.pipeline.target().signals.interrupted() => Err(error),
+            error = self.target.signals.interrupted() => Err(error),
             () = self.memory.reserve(wanted) => Ok(()),
             () = asked.notified() => self.release_memory().await,
         }
@@ -161,19 +166,19 @@ impl<'a> Receiver<'a> {
 
     /// Bytes of the next part so far, in memory and in the tail before that.
     fn gathered(&self) -> u64 {
-        self.buffer.len() + self.pipeline.tail().unloaded_bytes()
+        self.buffer.len() + self.pipeline.tail.unloaded_bytes()
     }
 
     fn part_bytes(&self) -> u64 {
-        let begin = self.hashes.offset() - self.gathered();
-        let plan = self.pipeline.target().uploads.0.part_plan;
+        let begin = self.offset - self.gathered();
+        let plan = self.target.uploads.0.part_plan;
         plan.part_bytes(self.pipeline.next_number(), begin, self.bounds.length())
     }
 
     /// Sends what was gathered as a part, after waiting for a place in the pipeline.
     async fn cut(&mut self) -> Result<()> {
         if self.pipeline.is_full() {
-            return Err(Error::TooLarge { max: self.hashes.offset() - self.gathered() });
+            return Err(Error::TooLarge { max: self.offset - self.gathered() });
         }
         self.pipeline.wait_for_older_writer().await?;
         self.load_tail().await?;
@@ -181,44 +186,44 @@ impl<'a> Receiver<'a> {
         let payload = self.buffer.take();
         self.memory.stored(true);
         self.progress.part_cut();
-        self.pipeline.send(payload, self.hashes.offset(), self.hashes.save());
+        self.pipeline.send(payload, self.offset, self.hasher.save());
         Ok(())
     }
 
     /// Puts the stored tail before what was gathered since. A tail that is read back damaged is read again, and the request
     /// fails for now if that does not help: only a tail that is gone ends its upload.
     async fn load_tail(&mut self) -> Result<()> {
-        let bytes = self.pipeline.tail().unloaded_bytes();
+        let bytes = self.pipeline.tail.unloaded_bytes();
         if bytes == 0 {
             return Ok(());
         }
-        let target = self.pipeline.target();
+        let target = self.target;
         let mut retry = target.uploads.storage_retry();
         let front = loop {
             let permit = tokio::select! {
                 biased;
-                () = target.signals.superseded() => return Err(Error::Superseded),
+                () = target.signals.superseded.cancelled() => return Err(Error::Superseded),
                 permit = self.memory.for_tail(bytes) => permit,
             };
-            match self.pipeline.read_tail(&self.memory, permit).await {
+            match self.pipeline.tail.read(&self.memory, permit).await {
                 Err(error) if retry.again("tail-read", &error, target.signals.retries_over()).await => {}
                 other => break other?,
             }
         };
         self.buffer.put_in_front(front);
-        self.pipeline.tail_loaded();
+        self.pipeline.tail.loaded();
         Ok(())
     }
 
     /// Stores what was gathered in the tail, and releases its memory.
     async fn spool(&mut self) -> Result<()> {
         self.pipeline.drain().await?;
-        let end = self.hashes.offset();
+        let end = self.offset;
         if !self.pipeline.has_stored(end) {
-            if self.pipeline.tail().is_full() {
+            if self.pipeline.tail.is_full() {
                 self.load_tail().await?;
             }
-            self.pipeline.store_tail(&self.buffer.take(), end, self.hashes.save()).await?;
+            self.pipeline.tail.store(&self.buffer.take(), end, self.hasher.save()).await?;
         }
         self.memory.stored(false);
         self.pipeline.commit().await
@@ -226,14 +231,14 @@ impl<'a> Receiver<'a> {
 
     /// The body has ended. Whether its file has, too.
     pub(crate) fn ends_file(&self, end: End) -> Result<bool> {
-        self.body_hashes.compare()?;
-        self.bounds.ends_file(end, self.hashes.offset())
+        self.body_digest.compare()?;
+        self.bounds.ends_file(end, self.offset)
     }
 
     /// Makes everything received durable: as a part if it is large enough, else in the tail. A whole part goes to the tail, too,
     /// if an older writer may still be sending its number and it can be read back: nobody waits for that here.
     pub(crate) async fn flush(&mut self) -> Result<()> {
-        let fits = self.gathered() <= self.pipeline.target().uploads.budget().tail_bytes_max();
+        let fits = self.gathered() <= self.target.uploads.budget().tail_bytes_max();
         if self.gathered() >= PART_BYTES_MIN && !(self.pipeline.has_older_writer() && fits) {
             self.cut().await?;
         }
@@ -245,9 +250,9 @@ impl<'a> Receiver<'a> {
 
     /// Ends a failed append: what it received is made durable where the error allows that.
     pub(crate) async fn flush_on_error(&mut self, error: &Error) {
-        let target = self.pipeline.target();
-        target.signals.end();
-        let is_all_or_nothing = self.body_hashes.is_all_or_nothing();
+        let target = self.target;
+        target.signals.ending.cancel();
+        let is_all_or_nothing = self.body_digest.is_all_or_nothing();
         if target.upload.resumable
             && error.keeps_received_bytes()
             && !is_all_or_nothing
@@ -262,29 +267,42 @@ impl<'a> Receiver<'a> {
         }
         self.pipeline.close().await;
         if is_all_or_nothing {
-            self.pipeline.delete_uncommitted_tail();
+            self.pipeline.tail.delete_uncommitted();
         }
     }
 
     /// Makes what was received durable, and ends as if a newer append had taken over: its sender may come any moment.
     async fn halt(&mut self) -> Error {
         self.flush_on_error(&Error::Draining).await;
-        self.pipeline.target().signals.supersede();
+        self.target.signals.superseded.cancel();
         Error::Superseded
     }
 
-    /// The file has ended: stores its last part and commits them all. Returns the file itself if it has no parts.
-    pub(crate) async fn finish(&mut self) -> Result<Option<Payload>> {
-        if self.pipeline.has_parts() {
+    /// The file has ended: compares its digests, stores its last part and commits them all.
+    pub(crate) async fn finish(&mut self) -> Result<ReceivedFile<'a>> {
+        let (target, digests) = (self.target, self.hasher.clone().finish());
+        let checked = target.uploads.compare_digests(&target.upload, &self.announced, &digests).await?;
+        let whole = if self.pipeline.has_parts() {
             if self.gathered() > 0 {
                 self.cut().await?;
             }
             self.pipeline.drain().await?;
             self.pipeline.commit_body().await?;
-            return Ok(None);
-        }
-        self.load_tail().await?;
-        self.memory.stored(true);
-        Ok(Some(self.buffer.take()))
+            None
+        } else {
+            self.load_tail().await?;
+            self.memory.stored(true);
+            Some(self.buffer.take())
+        };
+        Ok(ReceivedFile {
+            target,
+            size: self.offset,
+            digests,
+            checked,
+            crc64: whole.as_ref().map_or(self.pipeline.crc64(), Payload::crc64),
+            whole,
+            durable: self.pipeline.durable(),
+            has_tail: target.upload.tails_written > 0 || !self.pipeline.tail.is_empty(),
+        })
     }
 }

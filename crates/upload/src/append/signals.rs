@@ -15,14 +15,16 @@ const READ_ON_MAX: Duration = Duration::from_secs(2);
 /// The signals of one append; clones share them.
 #[derive(Clone)]
 pub(crate) struct Signals {
-    superseded: CancellationToken,
+    /// A newer append takes over.
+    pub(crate) superseded: CancellationToken,
     halted: CancellationToken,
-    stopping: CancellationToken,
-    ending: CancellationToken,
+    /// The gateway stops, and the upload can be resumed.
+    pub(crate) stopping: CancellationToken,
+    /// The append ends: it stores what it can without retries.
+    pub(crate) ending: CancellationToken,
 }
 
 impl Signals {
-    /// `stopping` is cancelled when the gateway stops and the upload can be resumed.
     pub(crate) fn new(append: &RunningAppend, stopping: CancellationToken) -> Self {
         let (superseded, halted) = (append.superseded.clone(), append.halted.clone());
         Self { superseded, halted, stopping, ending: CancellationToken::new() }
@@ -37,16 +39,6 @@ impl Signals {
         }
     }
 
-    /// Returns when a newer append takes over.
-    pub(crate) async fn superseded(&self) {
-        self.superseded.cancelled().await;
-    }
-
-    /// Returns when the gateway stops.
-    pub(crate) async fn stopping(&self) {
-        self.stopping.cancelled().await;
-    }
-
     /// Returns when the append must not retry a request any more.
     pub(crate) async fn retries_over(&self) {
         tokio::select! {
@@ -54,16 +46,6 @@ impl Signals {
             () = self.stopping.cancelled() => {}
             () = self.ending.cancelled() => {}
         }
-    }
-
-    /// The append ends: it stores what it can without retries.
-    pub(crate) fn end(&self) {
-        self.ending.cancel();
-    }
-
-    /// Ends the append as if a newer one had taken over.
-    pub(crate) fn supersede(&self) {
-        self.superseded.cancel();
     }
 
     pub(crate) fn halt(&self) -> Halt {
@@ -110,7 +92,7 @@ mod tests {
             match which {
                 Some(0) => guard.append().superseded.cancel(),
                 Some(1) => stopping.cancel(),
-                Some(_) => signals.end(),
+                Some(_) => signals.ending.cancel(),
                 None => {}
             }
             assert_eq!(is_ready(signals.interrupted()), interrupts, "{which:?}");

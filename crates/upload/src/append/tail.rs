@@ -21,8 +21,8 @@ const PIECES_MAX: usize = 64;
 const PIECES_MAX: usize = 4;
 
 /// The tail that an append finds and adds to.
-#[derive(Default)]
-pub(crate) struct StoredTail {
+pub(crate) struct StoredTail<'a> {
+    target: &'a Target<'a>,
     /// Pieces stored after the last part that was cut.
     pieces: Vec<Tail>,
     /// How many of them, the last ones, are not committed yet.
@@ -37,9 +37,10 @@ pub(crate) struct StoredTail {
     is_loaded: bool,
 }
 
-impl StoredTail {
-    pub(crate) fn new(pieces: Vec<Tail>) -> Self {
-        Self { pieces, ..Self::default() }
+impl<'a> StoredTail<'a> {
+    pub(crate) fn new(target: &'a Target<'a>, pieces: Vec<Tail>) -> Self {
+        let (replaced, sha256_state) = (Vec::new(), String::new());
+        Self { target, pieces, uncommitted: 0, replaced, written: 0, sha256_state, is_loaded: false }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -61,13 +62,8 @@ impl StoredTail {
     }
 
     /// Reads all pieces. If one of them is not what was stored, the permit's memory is released.
-    pub(crate) async fn read(
-        &self,
-        target: &Target<'_>,
-        memory: &AppendMemory,
-        mut permit: Permit,
-    ) -> Result<PartBuffer> {
-        let mut buffer = PartBuffer::default();
+    pub(crate) async fn read(&self, memory: &AppendMemory, mut permit: Permit) -> Result<PartBuffer> {
+        let (target, mut buffer) = (self.target, PartBuffer::default());
         for tail in &self.pieces {
             let damaged = || Error::Damaged(format!("{} is not what was stored", tail.key));
             let read = lost::read_tail(target.bucket, &target.upload.id, tail).await?;
@@ -99,14 +95,9 @@ impl StoredTail {
         self.is_loaded = true;
     }
 
-    /// Stores a piece that begins at `offset`. If the tail was loaded, the piece replaces it.
-    pub(crate) async fn store(
-        &mut self,
-        target: &Target<'_>,
-        payload: &Payload,
-        offset: u64,
-        sha256_state: String,
-    ) -> Result<()> {
+    /// Stores a piece that ends at `end` in the file. If the tail was loaded, the piece replaces it.
+    pub(crate) async fn store(&mut self, payload: &Payload, end: u64, sha256_state: String) -> Result<()> {
+        let (target, offset) = (self.target, end - payload.len());
         // A piece that replaces others begins where the first of them does: the counter makes its key unique.
         let (id, epoch) = (&target.upload.id, target.epoch);
         let key = format!("{}{offset:020}-{epoch}-{}", prefix(target.bucket, id), self.written);
@@ -122,7 +113,7 @@ impl StoredTail {
                 Err(error) => return Err(error),
             }
         }
-        self.replace(target);
+        self.replace();
         let (offset, size, crc64) = (signed(offset), signed(payload.len()), payload.crc64().to_hex());
         self.pieces.push(Tail { offset, size, crc64, key });
         self.uncommitted += 1;
@@ -131,25 +122,25 @@ impl StoredTail {
     }
 
     /// Something stored replaces the tail, if it begins with it.
-    pub(crate) fn replace(&mut self, target: &Target<'_>) {
+    pub(crate) fn replace(&mut self) {
         if std::mem::take(&mut self.is_loaded) {
-            self.delete_uncommitted(target);
+            self.delete_uncommitted();
             self.replaced.append(&mut self.pieces);
         }
     }
 
     /// Deletes pieces that no offset covers, nor will.
-    pub(crate) fn delete_uncommitted(&mut self, target: &Target<'_>) {
+    pub(crate) fn delete_uncommitted(&mut self) {
         let uncommitted = self.pieces.split_off(self.pieces.len() - std::mem::take(&mut self.uncommitted));
-        target.uploads.delete_tails(target.bucket, uncommitted);
+        self.target.uploads.delete_tails(self.target.bucket, uncommitted);
     }
 
     /// What the ledger has to record.
-    pub(crate) fn commits<'t>(&'t self, target: &'t Target<'_>) -> Vec<TailCommit<'t>> {
+    pub(crate) fn commits(&self) -> Vec<TailCommit<'_>> {
         let uncommitted = &self.pieces[self.pieces.len() - self.uncommitted..];
         let commit = |(at, tail)| TailCommit {
-            upload_id: &target.upload.id,
-            epoch: target.epoch,
+            upload_id: &self.target.upload.id,
+            epoch: self.target.epoch,
             tail,
             sha256_state: &self.sha256_state,
             replaces: at == 0 && !self.replaced.is_empty(),
@@ -158,9 +149,9 @@ impl StoredTail {
     }
 
     /// The ledger has recorded it: what it replaces is deleted.
-    pub(crate) fn committed(&mut self, target: &Target<'_>) {
+    pub(crate) fn committed(&mut self) {
         self.uncommitted = 0;
-        target.uploads.delete_tails(target.bucket, std::mem::take(&mut self.replaced));
+        self.target.uploads.delete_tails(self.target.bucket, std::mem::take(&mut self.replaced));
     }
 }
 

@@ -20,9 +20,6 @@ const SILENCE_SHARED: Duration = Duration::from_secs(16);
 impl Uploads {
     /// Ends the running append of an open upload, and returns where the upload stands. Its offset stays there until
     /// somebody appends again. An append that has received its last bytes may complete.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn halt(&self, id: &str) -> Result<Upload> {
         let ledger = &self.0.ledger;
         let upload = ledger.upload(id).await?;
@@ -52,9 +49,6 @@ impl Uploads {
     /// Reports to other processes on the ledger which uploads are being worked on here, and ends those that were cancelled
     /// elsewhere. If no other gateway is on the ledger, only a sweep from the command line needs to know, and only of uploads
     /// that would have expired.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn keep_alive(&self) -> Result<()> {
         let ledger = &self.0.ledger;
         let mut running = self.0.running.all();

@@ -344,10 +344,11 @@ impl Buffer {
         BUFFER_BYTES - self.filled
     }
 
-    /// Copies bytes, at most [`Self::room`].
-    pub(crate) fn fill(&mut self, bytes: &[u8]) {
-        self.bytes[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
-        self.filled += bytes.len();
+    /// The next bytes to be filled, at most [`Self::room`].
+    pub(crate) fn next(&mut self, bytes: usize) -> &mut [u8] {
+        let begin = self.filled;
+        self.filled += bytes;
+        &mut self.bytes[begin..self.filled]
     }
 
     /// The bytes, without a copy.
@@ -366,5 +367,29 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         self.shared.pool.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_served_to_a_waiter_that_left_is_released() {
+        let budget = MemoryBudget::new(0);
+        let mut first = budget.admit("a", "1").await.unwrap();
+        let mut second = budget.admit("b", "2").await.unwrap();
+        let held: Vec<_> = std::iter::from_fn(|| first.try_buffer()).collect();
+        let mut waiting = Box::pin(second.reserve(40 * BUFFER_BYTES as u64));
+        assert!(poll!(&mut waiting).is_pending());
+        assert_eq!(budget.waiting(), 1);
+        drop(held);
+        assert_eq!(budget.waiting(), 0, "it is served, and does not know yet");
+        drop(waiting);
+        assert_eq!(budget.used_bytes(), 3 * BUFFER_BYTES as u64, "the admissions");
+        drop((first, second));
+        assert_eq!(budget.used_bytes(), 0);
     }
 }

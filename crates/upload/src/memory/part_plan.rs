@@ -2,7 +2,7 @@
 //! length the parts grow with their number, so that the file can become large although its first parts are small.
 
 /// A part that is not the last has at least this many bytes (Amazon S3 quotas: 5 MiB).
-pub const PART_BYTES_MIN: u64 = 5 * MIB;
+pub(crate) const PART_BYTES_MIN: u64 = 5 * MIB;
 /// A multipart upload has at most this many parts (Amazon S3 quotas).
 pub const PARTS_MAX: u64 = 10_000;
 /// Parts begin at this size: large enough that a request costs little, small enough that an interruption does too.

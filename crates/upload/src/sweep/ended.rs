@@ -11,9 +11,6 @@ const PAGE: i64 = 500;
 
 impl Uploads {
     /// Clears what every ended upload left. Asks the buckets only about what is in the ledger.
-    ///
-    /// # Errors
-    /// [`crate::Error::Unavailable`] when the ledger does not answer.
     pub async fn sweep_ended(&self, dry_run: bool) -> Result<Swept> {
         let mut swept = Swept::default();
         self.expire(dry_run, &mut swept).await?;
