@@ -17,7 +17,7 @@ use benches::{
 };
 use serde_json::{Value, json};
 
-/// A part, as long as the plan does not need larger ones (`upload/src/plan.rs`).
+/// A part, as long as the plan does not need larger ones (`upload/src/memory/part_plan.rs`).
 const PART_BYTES: u64 = 8 << 20;
 /// Four parts on their way and one being gathered.
 const IN_FLIGHT_BYTES: u64 = 5 * PART_BYTES;

@@ -323,7 +323,7 @@ fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>
         let what = "is 0: a sender that stands still is never ended";
         section.warn("min_rate", what, "write for example `1000`", found);
     }
-    let fits = upload::Plan::new(limits.memory_bytes).upload_bytes_max();
+    let fits = upload::PartPlan::new(limits.memory_bytes).upload_bytes_max();
     if limits.max_upload_bytes > fits {
         let what = format!("does not fit in {} parts of a quarter of memory_bytes", upload::PARTS_MAX);
         section.wrong(

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
-use upload::Budget;
+use upload::MemoryBudget;
 
 use places::{NoPlace, Place, Places, UnderWay};
 use watch::{Watch, drive};
@@ -82,7 +82,7 @@ pub(crate) struct Listen {
     /// Behind these there are many.
     pub(crate) proxies: Vec<IpNet>,
     /// What the windows of HTTP/2 connections are charged to; none: they stay small.
-    pub(crate) budget: Option<Budget>,
+    pub(crate) budget: Option<MemoryBudget>,
     /// For a request head and an idle connection, and for what is read on after a refusal.
     pub(crate) limits: Limits,
     pub(crate) stop: CancellationToken,

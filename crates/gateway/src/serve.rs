@@ -279,7 +279,7 @@ async fn housekeeping(app: App, stop: CancellationToken) {
         }
         let done: Result<(), upload::Error> = tokio::select! {
             () = stop.cancelled() => return,
-            _ = withdrawn.tick() => app.uploads.stop_withdrawn().await,
+            _ = withdrawn.tick() => app.uploads.cancel_revoked().await,
             _ = recover.tick() => app.uploads.recover(IDLE_UPLOAD).await,
             _ = sweep.tick() => app.uploads.sweep_ended(false).await.map(drop),
         };
@@ -295,7 +295,7 @@ async fn look(app: App, stop: CancellationToken) {
     let look = async {
         loop {
             every.tick().await;
-            match app.uploads.look().await {
+            match app.uploads.find_leaks().await {
                 Ok(swept) => observe::metrics::tell_leaks(&swept.leaks),
                 Err(error) => tracing::warn!(error = %error, "look through the buckets"),
             }

@@ -1,144 +1,124 @@
-//! Errors named by what someone should do now. One file of the gateway maps them to answers.
+//! Errors named by what someone should do now. The gateway maps them to responses in one file.
 
 use std::time::Duration;
 
 use crate::Algorithm;
 
-/// The part a side file has in a mismatch. Names are the sender's.
+/// The side file of a mismatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SideFile {
-    /// It came first, under this name, and the file that came now is another.
+    /// The side file of this name arrived first, and the file that arrived now does not match it.
     Before(String),
-    /// It came now, and the file of this name that came before is another.
+    /// The side file arrived now, and the file of this name that arrived before does not match it.
     After(String),
 }
 
-/// Why an upload did not go on, and so who acts.
+/// Why a call failed, and so who acts.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The sender: begin again; there is no such upload (or it is another link's).
+    /// The sender: start over. No upload has this ID, or it is another link's.
     #[error("no such upload")]
     NotFound,
-    /// The sender: begin again; it was cancelled, has expired, or its parts were removed from the bucket, which says so in
-    /// every way it can be asked.
+    /// The sender: start over. The upload was cancelled, has expired, or its parts are proven to be gone from the bucket.
     #[error("the upload was cancelled, has expired, or its parts were removed from the bucket")]
     Gone,
-    /// The sender: go on at the offset given.
+    /// The sender: resume at this offset.
     #[error("the upload is at offset {expected}")]
-    OffsetMismatch {
-        /// Durable bytes.
-        expected: i64,
-    },
+    OffsetMismatch { expected: i64 },
     /// The sender: send a smaller file, or ask for a larger limit.
     #[error("larger than {max} bytes")]
-    TooLarge {
-        /// Largest size, bytes.
-        max: u64,
-    },
-    /// The sender: lengths given contradict each other.
-    #[error("{declared} bytes were announced, {actual} came")]
-    LengthMismatch {
-        /// Bytes announced.
-        declared: u64,
-        /// Bytes that came.
-        actual: u64,
-    },
-    /// The sender: the bytes are not those announced; send again.
+    TooLarge { max: u64 },
+    /// The sender: the announced lengths contradict each other, or the body.
+    #[error("{declared} bytes were announced, {actual} received")]
+    LengthMismatch { declared: u64, actual: u64 },
+    /// The sender: the bytes do not have the announced digest. Send them again.
     #[error("{} {announced} was announced, the bytes have {actual}", algorithm.name())]
     DigestMismatch {
-        /// By which hash.
         algorithm: Algorithm,
-        /// Hex digest announced.
+        /// Hex.
         announced: String,
-        /// Hex digest of what came.
+        /// Hex.
         actual: String,
-        /// The side file that announced it, or that was compared with a file sent before.
+        /// The side file that was compared, if the digest is from one.
         side_file: Option<SideFile>,
     },
-    /// The sender: the side file names a digest, but none that can be compared. It was not kept.
-    #[error("a side file of `{target}` names no {}", algorithm.name())]
+    /// The sender: the side file has a digest, but not one that can be compared. It was not kept.
+    #[error("the side file of `{target}` has no {}", algorithm.name())]
     UnreadableSideFile {
-        /// The hash that its name says.
+        /// As its name says.
         algorithm: Algorithm,
-        /// The name of the file that it is about.
+        /// The file that it is about.
         target: String,
     },
-    /// The sender: the bytes of this body are not those announced; send it again. Nothing of it was kept.
+    /// The sender: this body does not have the announced digest. Send it again. Nothing of it was kept.
     #[error("{} {announced} was announced for the body, it has {actual}", algorithm.name())]
     ContentMismatch {
-        /// By which hash.
         algorithm: Algorithm,
-        /// Hex digest announced.
+        /// Hex.
         announced: String,
-        /// Hex digest of what came.
+        /// Hex.
         actual: String,
     },
-    /// The sender: go on in a moment, at this gateway or another; this one is stopping.
+    /// The sender: resume in a moment, at this gateway or another. This one is stopping.
     #[error("the gateway is stopping")]
     Draining,
-    /// The sender: the body ended before its end.
+    /// The sender: the body ended early.
     #[error("interrupted after {received} bytes")]
     Interrupted {
-        /// Bytes of this request that came.
+        /// Bytes of this request.
         received: u64,
     },
-    /// The sender: the body came slower than the minimum rate.
+    /// The sender: the body was slower than the minimum rate.
     #[error("slower than the minimum rate after {received} bytes")]
     TooSlow {
-        /// Bytes of this request that came.
+        /// Bytes of this request.
         received: u64,
     },
     /// The sender's program: the body is malformed.
     #[error("malformed body: {0}")]
     Malformed(String),
-    /// Nobody: a newer request has taken over.
-    #[error("a newer request has taken over")]
+    /// Nobody: a newer request took over.
+    #[error("a newer request took over")]
     Superseded,
-    /// The sender: ask for a new link; this one was withdrawn while the file was on its way.
+    /// The sender: ask for a new link. This one was revoked during the upload.
     #[error("the link was revoked")]
     Revoked,
-    /// The sender: wait for an upload to end; too many are open on the link.
+    /// The sender: wait for an upload to end. Too many are open on the link.
     #[error("too many uploads are open on the link")]
     TooManyOpen,
-    /// The sender: let what is under way on the link end, or cancel it; together it holds as much as it may.
-    #[error("uploads of the link that are not complete may hold {max} bytes")]
-    TooMuchUnfinished {
-        /// Bytes they may hold together.
-        max: u64,
-    },
-    /// The sender: wait; no memory is free.
+    /// The sender: let uploads on the link finish, or cancel them. Together they hold as much as they may.
+    #[error("incomplete uploads of the link may hold {max} bytes")]
+    TooMuchUnfinished { max: u64 },
+    /// The sender: wait. No memory is free.
     #[error("no memory is free for another upload")]
-    Busy {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-    /// The sender waits, the operator looks: the bucket or the ledger does not answer.
+    Busy { retry_after: Duration },
+    /// The sender waits, the operator checks: the bucket or the ledger does not answer.
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
-    /// The sender waits, the operator acts: the bucket is another, or does not allow what it is asked.
+    /// The sender waits, the operator acts: the bucket is the wrong one, or forbids the request.
     #[error("storage refuses: {0}")]
     Refused(String),
-    /// The sender waits, the operator looks: bytes arrive at the bucket, or come back from it, other than they were sent.
+    /// The sender waits, the operator checks: bytes are damaged on their way to the bucket, or in it.
     #[error("storage damages bytes: {0}")]
     Damaged(String),
-    /// The operator: something is wrong that no retry fixes.
+    /// The operator: no retry fixes this.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
 impl Error {
-    /// Whether the same may succeed later, when storage or its operator has changed something.
-    pub(crate) fn is_for_now(&self) -> bool {
+    /// Whether a retry may succeed once storage is back or its operator has changed something.
+    pub(crate) fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Refused(_) | Self::Damaged(_) | Self::Internal(_))
     }
 
-    /// Whether what came before it counts.
-    pub(crate) fn keeps_what_came(&self) -> bool {
+    /// Whether the bytes received before it count.
+    pub(crate) fn keeps_received_bytes(&self) -> bool {
         matches!(self, Self::Interrupted { .. } | Self::TooSlow { .. } | Self::Draining)
     }
 
-    /// A short name for logs and metrics: the last word of the problem type that the sender sees, where the operator need
-    /// not know more.
+    /// A short name for logs and metrics: the last segment of the problem type that the sender sees, unless the operator needs to
+    /// know more.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotFound => "not-found",
@@ -162,7 +142,6 @@ impl Error {
     }
 }
 
-/// Result of every call to the engine.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl From<ledger::Error> for Error {
@@ -176,8 +155,8 @@ impl From<ledger::Error> for Error {
     }
 }
 
-/// No answer is final: that bytes are gone takes more than one (`lost.rs`). Wrong credentials or a wrong bucket are fixed by
-/// an operator, and what was waiting goes on.
+/// No single answer is final: that bytes are gone takes more proof (`lost.rs`). An operator fixes wrong credentials or a wrong
+/// bucket, and uploads that waited for that continue.
 impl From<bucket::Error> for Error {
     fn from(error: bucket::Error) -> Self {
         use bucket::Error as B;

@@ -1,39 +1,36 @@
-//! The engine: create, status, append, cancel. It turns a stream of bytes into an object that rests in a bucket and a
-//! row that says so, in that order. No HTTP framework, no SQL, no SDK types.
-//! Invariant: an upload is `complete` only when its bytes are durable and its SHA-256 is known; the offset is the
-//! gap-free prefix of stored parts with the tail after them, and never falls; memory is bounded by the budget.
+//! The upload engine: create, status, append, cancel, sweep. It turns a stream of bytes into an object in a bucket and a row in
+//! the ledger, in that order. It knows no HTTP framework, no SQL and no SDK types.
+//! Invariant: an upload is `complete` only when its bytes are durable and their SHA-256 is known; the offset is the
+//! gap-free prefix of stored parts plus the tail, and never falls; memory is bounded by the budget.
 
 mod append;
-mod budget;
+mod cancel;
+mod checksum;
+mod clear;
 mod complete;
-mod digest;
-mod engine;
+mod create;
 mod error;
-mod halt;
-mod hash;
-mod leaks;
-mod lease;
+mod limits;
 mod lost;
 mod memory;
-mod observe;
-mod part;
-mod patience;
-mod plan;
-mod receiving;
-mod room;
-mod side;
-mod side_text;
+mod metadata;
+mod publish;
+mod quota;
+mod recover;
+mod storage_retry;
 mod sweep;
-mod tail;
+mod telemetry;
+mod uploads;
 
 #[cfg(test)]
 mod tests;
 
-pub use append::{Append, BodyError, End, Frame};
-pub use budget::{Budget, PIECE_BYTES, Window};
-pub use digest::{Algorithm, Digest};
-pub use engine::{Limits, New, Uploads, destination};
+pub use append::request::{Append, BodyError, End, Frame};
+pub use checksum::digest::{Algorithm, Digest};
+pub use create::Create;
 pub use error::{Error, Result, SideFile};
-pub use leaks::{Leak, LeakKind, Leaks, Total};
-pub use plan::{PART_BYTES_MIN, PARTS_MAX, Plan};
-pub use sweep::Swept;
+pub use limits::Limits;
+pub use memory::budget::{ConnectionCredit, MemoryBudget};
+pub use memory::part_plan::{PARTS_MAX, PartPlan};
+pub use sweep::report::{Leak, LeakKind, Leaks, Swept, Total};
+pub use uploads::Uploads;

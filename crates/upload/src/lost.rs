@@ -1,31 +1,35 @@
-//! What was acknowledged is gone from its bucket. Invariant: that takes more than one answer of the bucket, however often it
-//! is given: whatever can be asked about it must agree, a listing among it that names what is there.
+//! Acknowledged bytes that are gone from their bucket. Invariant: one answer of the bucket, however often it is repeated, does
+//! not prove that. Everything that can be asked about the bytes must agree, including a listing that names what is there.
 
 use bucket::Bucket;
 use ledger::Tail;
 
 use crate::{Error, Result};
 
-/// What it means that a bucket says it has no such multipart upload, of an upload that is open or completing. Nothing of ours
-/// removes one.
-pub(crate) async fn parts(bucket: &Bucket, upload_id: &str, key: &str, multipart_id: &str) -> Error {
+/// The error for an open or completing upload whose bucket says that it has no such multipart upload. We never remove one.
+pub(crate) async fn multipart(bucket: &Bucket, upload_id: &str, key: &str, multipart_id: &str) -> Error {
     match bucket.has_lost(key, multipart_id).await {
         Ok(true) => gone(upload_id, "multipart upload"),
-        Ok(false) => Error::Unavailable("it says that a multipart upload is gone, and has it".into()),
+        Ok(false) => Error::Unavailable("the bucket says that a multipart upload is gone, but has it".into()),
         Err(error) => error.into(),
     }
 }
 
-/// The same of a piece of a tail.
-pub(crate) async fn tail(bucket: &Bucket, upload_id: &str, tail: &Tail) -> Error {
-    match bucket.head(&tail.key).await {
-        Ok(None) => gone(upload_id, "tail"),
-        Ok(Some(_)) => Error::Unavailable("it says that a piece of a tail is gone, and has it".into()),
-        Err(error) => error.into(),
+/// Reads a piece of a tail, which the bucket may have lost.
+pub(crate) async fn read_tail(bucket: &Bucket, upload_id: &str, tail: &Tail) -> Result<bucket::Read> {
+    match bucket.read(&tail.key, None).await {
+        Err(bucket::Error::NotFound(_)) => Err(match bucket.head(&tail.key).await {
+            Ok(None) => gone(upload_id, "tail"),
+            Ok(Some(_)) => {
+                Error::Unavailable("the bucket says that a piece of a tail is gone, but has it".into())
+            }
+            Err(error) => error.into(),
+        }),
+        other => Ok(other?),
     }
 }
 
-/// Its sender begins again: these bytes were said to be durable, and no more of the same could make that true.
+/// Bytes that were acknowledged as durable are lost: the sender must start over.
 fn gone(upload_id: &str, what: &str) -> Error {
     tracing::error!(
         upload.id = upload_id,
@@ -33,12 +37,4 @@ fn gone(upload_id: &str, what: &str) -> Error {
          window does?"
     );
     Error::Gone
-}
-
-/// What a bucket that may have lost a piece of a tail answers to reading it.
-pub(crate) async fn read_tail(bucket: &Bucket, upload_id: &str, piece: &Tail) -> Result<bucket::Read> {
-    match bucket.read(&piece.key, None).await {
-        Err(bucket::Error::NotFound(_)) => Err(tail(bucket, upload_id, piece).await),
-        other => Ok(other?),
-    }
 }

@@ -1,20 +1,20 @@
 //! The engine against the embedded S3 server and a ledger in a file: the real SDK, real sockets, faults on the wire.
-//! Invariant checked everywhere: a receipt's bytes are in the bucket, and after a failure and a sweep nothing is.
+//! Checked everywhere: the bytes of a receipt are in the bucket, and after a failure and a sweep nothing is.
 
 #![allow(clippy::large_futures, reason = "nothing here is on a byte path")]
 
 mod bodies;
-mod budget;
 mod damage;
 mod death;
 mod faults;
-mod links;
 mod lost;
+mod memory;
 mod model;
 mod proxy;
+mod quota;
 mod resume;
 mod resume_model;
-mod side;
+mod side_files;
 mod sweep;
 mod takeover;
 
@@ -35,7 +35,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Append, BodyError, Error, LeakKind, Limits, New, Result, Total, Uploads};
+use crate::{Append, BodyError, Create, Error, LeakKind, Limits, Result, Total, Uploads};
 
 const BUCKET: &str = "support-uploader";
 const MIB: usize = 1024 * 1024;
@@ -45,12 +45,12 @@ const SMALL: usize = 100_000;
 /// Nothing a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a model's cases are made: those that failed are kept beside the file.
+/// The configuration of the model tests. Cases that failed are kept beside the file.
 fn config(source_file: &'static str) -> ProptestConfig {
     let mut config = ProptestConfig {
         source_file: Some(source_file),
         failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("proptest-regressions"))),
-        // Each try takes as long as a case.
+        // Each shrink step takes as long as a case.
         max_shrink_iters: 50,
         ..ProptestConfig::default()
     };
@@ -60,7 +60,7 @@ fn config(source_file: &'static str) -> ProptestConfig {
     config
 }
 
-/// A sandbox, and an engine that uses it.
+/// A sandbox, and an engine on it.
 struct World {
     sandbox: Sandbox,
     dir: TempDir,
@@ -97,7 +97,7 @@ impl World {
         Self { sandbox, dir, engine }
     }
 
-    /// Another engine on the same ledger and bucket, which waits so long for the bucket.
+    /// Another engine on the same ledger and bucket, which waits this long for the bucket.
     async fn patient(&self, storage_wait: Duration) -> Engine {
         let hour = Duration::from_secs(3600);
         Engine::with_waits(self.dir.path(), &self.sandbox.s3, 64 * MIB, hour, storage_wait).await
@@ -107,7 +107,7 @@ impl World {
         self.faults(operation, 0, 1, fault);
     }
 
-    /// Harms `times` calls, 0 for all, after letting `after` through.
+    /// Makes `times` calls fail, 0 for all, after letting `after` through.
     fn faults(&self, operation: &str, after: u64, times: u64, fault: Fault) {
         let (kind, status, delay, when) = match fault {
             Fault::Reset => (Kind::Reset, None, None, None),
@@ -135,13 +135,13 @@ impl World {
         reqwest::get(&self.sandbox.faults_url).await.unwrap().json().await.unwrap()
     }
 
-    /// The one rule in force has done its harm, so the test tests what it says.
+    /// The fault has happened, so the test tests what it says.
     async fn assert_hit(&self) {
-        assert_ne!(self.fault_report().await["rules"][0]["hit"], 0, "the fault was never due");
+        assert_ne!(self.fault_report().await["rules"][0]["hit"], 0, "the fault never happened");
     }
 }
 
-/// What goes wrong with a call to S3.
+/// A fault of a call to S3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Reset,
@@ -152,17 +152,17 @@ enum Fault {
 }
 
 impl Engine {
-    /// On the ledger in `dir`, which is made when it is not there.
+    /// On the ledger in `dir`, which is created if missing.
     async fn open(dir: &Path, s3: &S3Access, memory_bytes: usize) -> Self {
         Self::with(dir, s3, memory_bytes, Duration::from_secs(3600)).await
     }
 
-    /// The same with another time in which uploads may be resumed.
+    /// As `open`, with another resume window.
     async fn with(dir: &Path, s3: &S3Access, memory_bytes: usize, resume_window: Duration) -> Self {
         Self::with_waits(dir, s3, memory_bytes, resume_window, Duration::from_millis(500)).await
     }
 
-    /// The same with another time to wait for a bucket.
+    /// As `with`, with another time to wait for a bucket.
     async fn with_waits(
         dir: &Path,
         s3: &S3Access,
@@ -205,19 +205,19 @@ impl Engine {
         self.uploads.create(&self.new_upload(name, length)).await
     }
 
-    /// One that is kept when nobody sends.
+    /// An upload that is kept while nobody sends.
     async fn create_resumable(&self, name: &str, length: Option<u64>) -> Result<Upload> {
-        self.uploads.create(&New { resumable: true, ..self.new_upload(name, length) }).await
+        self.uploads.create(&Create { resumable: true, ..self.new_upload(name, length) }).await
     }
 
-    /// The same, made by the request that brings its first bytes.
-    async fn create_unheard_of(&self, name: &str) -> Result<Upload> {
-        let new = New { resumable: true, begins_with_body: true, ..self.new_upload(name, None) };
+    /// A resumable upload created by the request that brings its first bytes: its sender does not know it yet.
+    async fn create_unacknowledged(&self, name: &str) -> Result<Upload> {
+        let new = Create { resumable: true, begins_with_body: true, ..self.new_upload(name, None) };
         self.uploads.create(&new).await
     }
 
-    fn new_upload<'a>(&'a self, name: &'a str, length: Option<u64>) -> New<'a> {
-        New {
+    fn new_upload<'a>(&'a self, name: &'a str, length: Option<u64>) -> Create<'a> {
+        Create {
             link: &self.link,
             ticket: "1001",
             name,
@@ -234,21 +234,21 @@ impl Engine {
         Append { max_bytes: self.uploads.max_bytes(&self.link), ..Append::default() }
     }
 
-    /// Sends a file whole, of announced length.
+    /// Sends a whole file with its length announced.
     async fn send(&self, name: &str, bytes: &Bytes) -> Result<Upload> {
         let length = Some(bytes.len() as u64);
         let upload = self.create(name, length).await?;
         self.uploads.append(&upload.id, &Append { length, ..self.begin() }, frames(bytes)).await
     }
 
-    /// What rests in the bucket is what was sent and what the receipt says.
+    /// The bucket holds what was sent and what the receipt says.
     async fn assert_stored(&self, upload: &Upload, sent: &[u8]) {
         let now = self.ledger.upload(&upload.id).await.unwrap();
         assert_eq!(now.state, State::Complete);
         assert_eq!(now.length, i64::try_from(sent.len()).ok());
         assert_eq!(now.offset, now.length.unwrap());
         assert_eq!(now.sha256.as_deref(), Some(sha256(sent).as_str()));
-        let found = self.bucket.head(&now.object_key).await.unwrap().expect("the object is there");
+        let found = self.bucket.head(&now.object_key).await.unwrap().expect("the object exists");
         assert_eq!(Some(found.size), now.length);
         assert_eq!(found.crc64.map(bucket::Crc64::to_hex), now.crc64);
         let stored = self.object(&now.object_key).await;
@@ -260,7 +260,7 @@ impl Engine {
         read.stream().map_ok(|bytes| bytes.to_vec()).try_concat().await.unwrap()
     }
 
-    /// Everything in the bucket under this prefix: keys of objects and of multipart uploads.
+    /// Everything in the bucket under this prefix: the keys of objects and of multipart uploads.
     async fn present(&self, prefix: &str) -> Vec<String> {
         let page = self.bucket.list(prefix, None).await.unwrap();
         assert!(page.next.is_none());
@@ -269,7 +269,7 @@ impl Engine {
         objects.chain(multiparts.map(|(key, id)| format!("{key} (multipart {id})"))).collect()
     }
 
-    /// As at the next start: recovers what was under way, then sweeps.
+    /// Recovers and sweeps, as the next start does.
     async fn recover_and_sweep(&self) {
         self.uploads.drain().await;
         self.uploads.recover(Duration::ZERO).await.unwrap();
@@ -277,7 +277,7 @@ impl Engine {
         assert_eq!(self.uploads.sweep(false).await.unwrap().failed, 0);
     }
 
-    /// After a recovery and a sweep nothing is left in the bucket, and no upload is under way.
+    /// After recovery and a sweep, nothing is left in the bucket, and no upload is open.
     async fn assert_nothing_left(&self) {
         self.recover_and_sweep().await;
         assert_eq!(self.present("").await, Vec::<String>::new());
@@ -287,7 +287,7 @@ impl Engine {
         self.assert_memory_free().await;
     }
 
-    /// Every piece goes back: the last ones when the connections have let go of them.
+    /// All memory is released, at last by the connections.
     async fn assert_memory_free(&self) {
         until("the memory is free", async || self.uploads.budget().used_bytes() == 0).await;
     }
@@ -315,18 +315,18 @@ async fn bucket(s3: &S3Access) -> Bucket {
     .await
 }
 
-/// Looks again and again until it is so.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let look = async {
-        while !is_so().await {
+/// Waits until a condition holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.expect("it takes too long")
+    tokio::time::timeout(PATIENCE, work).await.expect("it took too long")
 }
 
 type Frame = std::result::Result<Bytes, BodyError>;
@@ -338,12 +338,12 @@ fn frames(bytes: &Bytes) -> impl Stream<Item = Frame> + Unpin + Send + use<> {
     stream::iter(cuts.map(move |at| Ok(bytes.slice(at..bytes.len().min(at + 64 * 1024)))))
 }
 
-/// A body that brings these bytes and then breaks.
+/// A body that breaks after these bytes.
 fn broken(bytes: &Bytes, error: BodyError) -> impl Stream<Item = Frame> + Unpin + Send + use<> {
     frames(bytes).chain(stream::iter([Err(error)]))
 }
 
-/// A body that is sent by hand, and stalls in between.
+/// A body that is sent step by step, and stalls in between.
 struct Sender(mpsc::UnboundedSender<Frame>);
 
 impl Sender {
@@ -363,7 +363,7 @@ impl Sender {
     }
 }
 
-/// Bytes that repeat nowhere near, others for another seed.
+/// Bytes without repetition nearby, different for each seed.
 fn pattern(length: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut data = vec![0; length];
@@ -377,5 +377,5 @@ fn pattern(length: usize, seed: u64) -> Bytes {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    crate::hash::hex(&Sha256::digest(bytes))
+    crate::checksum::hasher::hex(&Sha256::digest(bytes))
 }

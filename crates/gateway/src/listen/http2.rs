@@ -19,7 +19,7 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, interval_at, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use upload::{Budget, Window};
+use upload::{ConnectionCredit, MemoryBudget};
 
 use super::places::Place;
 use super::watch::{Due, Quiet, Watch};
@@ -53,7 +53,7 @@ pub(super) struct Serving<'a, F> {
     pub(super) watch: Arc<Watch>,
     pub(super) place: &'a Place,
     /// What its window is charged to; none: it stays small.
-    pub(super) budget: Option<&'a Budget>,
+    pub(super) budget: Option<&'a MemoryBudget>,
     pub(super) idle: Duration,
     pub(super) stop: &'a CancellationToken,
 }
@@ -139,7 +139,7 @@ where
     }
 
     /// A window larger than this one, as soon as there is room for it and somebody known is at work.
-    async fn larger(&self, than: u32) -> (u32, Window) {
+    async fn larger(&self, than: u32) -> (u32, ConnectionCredit) {
         // Once it queues for the largest, before the uploads that it is for. Again and again would hold them up.
         let mut queues = than == WINDOW_OF_STRANGERS_BYTES;
         loop {
@@ -148,12 +148,12 @@ where
                 continue;
             };
             if std::mem::take(&mut queues)
-                && let Some(window) = budget.window_soon(WINDOW_BYTES as usize).await
+                && let Some(window) = budget.connection_credit(WINDOW_BYTES as usize).await
             {
                 return (WINDOW_BYTES, window);
             }
             let larger = WINDOWS_BYTES.into_iter().filter(|bytes| *bytes > than);
-            let charge = |bytes| Some((bytes, budget.window(bytes as usize)?));
+            let charge = |bytes| Some((bytes, budget.try_connection_credit(bytes as usize)?));
             if let Some(charged) = larger.filter_map(charge).next() {
                 return charged;
             }
@@ -165,8 +165,8 @@ where
 }
 
 /// Whether a connection that begins now would get its large window. If not, its client is better off with HTTP/1.1.
-pub(super) fn has_room(budget: &Budget) -> bool {
-    budget.window(WINDOW_BYTES as usize).is_some()
+pub(super) fn has_room(budget: &MemoryBudget) -> bool {
+    budget.try_connection_credit(WINDOW_BYTES as usize).is_some()
 }
 
 async fn handshake<S>(io: S) -> Result<Connection<S, Bytes>, h2::Error>

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
-use upload::{Append, End, New};
+use upload::{Append, Create, End};
 
 use super::append::{self, Dialect};
 use super::idempotency::{self, Created};
@@ -79,7 +79,7 @@ pub(crate) async fn create(
     let content_type = name::content_type(declared, &name);
     let digests = headers::upload::file_digests(&asking.headers)?;
     let content = headers::upload::content_digests(&asking.headers)?;
-    let new = New {
+    let new = Create {
         link: &asking.link,
         ticket: &ticket,
         name: &name,

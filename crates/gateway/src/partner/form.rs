@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use multipart::{Data, Headers, Multipart};
 use part::Kind;
-use upload::{Append, BodyError, Frame, New};
+use upload::{Append, BodyError, Create, Frame};
 
 use super::Asking;
 use super::idempotency::{self, Turn};
@@ -161,7 +161,7 @@ impl Form {
             let name = name::check(named)?;
             let ticket = ticket::resolve(asking, self.ticket.as_deref()).await?;
             let content_type = name::content_type(declared, &name);
-            let new = New {
+            let new = Create {
                 link: &asking.link,
                 ticket: &ticket,
                 name: &name,

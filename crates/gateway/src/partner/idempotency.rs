@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use ledger::{Claim, Key, State};
-use upload::{Algorithm, New};
+use upload::{Algorithm, Create};
 
 use super::Asking;
 use crate::headers;
@@ -62,7 +62,11 @@ pub(crate) async fn claim(
 
 /// Creates an upload that its sender goes on with, once for a key: it is done when it is created. A name that was `made_up`
 /// would be another one the next time.
-pub(crate) async fn created_once(asking: &Asking, new: &New<'_>, made_up: bool) -> Result<Created, Problem> {
+pub(crate) async fn created_once(
+    asking: &Asking,
+    new: &Create<'_>,
+    made_up: bool,
+) -> Result<Created, Problem> {
     let name = if made_up { "" } else { new.name };
     let sha256 = new.digests.iter().find(|digest| digest.algorithm == Algorithm::Sha256);
     let sha256 = sha256.map(|digest| digest.hex.as_str());

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use ledger::{State, Upload};
-use upload::{Algorithm, Append, Digest, End, New};
+use upload::{Algorithm, Append, Create, Digest, End};
 
 use super::append::{self, Dialect};
 use super::idempotency::{self, Turn};
@@ -105,7 +105,7 @@ struct Received {
 async fn receive(asking: Asking, file: File, mut incoming: Incoming) -> Received {
     let (uploads, ledger) = (&asking.app.uploads, &asking.app.ledger);
     let File { name, ticket, content_type, digests, append, key } = file;
-    let new = New {
+    let new = Create {
         link: &asking.link,
         ticket: &ticket,
         name: &name,
@@ -116,7 +116,7 @@ async fn receive(asking: Asking, file: File, mut incoming: Incoming) -> Received
         digests: &digests,
         tus_metadata: None,
     };
-    let ids = match uploads.create_again(&new).await {
+    let ids = match uploads.create_replacing_idle(&new).await {
         Ok(created) => [created.id],
         Err(error) => {
             idempotency::settle(ledger, key.as_ref(), None).await;

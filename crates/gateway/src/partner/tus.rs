@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::Response;
-use upload::{Append, End, New};
+use upload::{Append, Create, End};
 
 use super::append::{self, Dialect, set};
 use super::idempotency::{self, Created};
@@ -89,7 +89,7 @@ pub(crate) async fn create(asking: Asking, body: &mut Option<Body>) -> Result<Re
     };
     let ticket = ticket::resolve(&asking, None).await?;
     let content_type = name::content_type(declared.as_deref(), &name);
-    let new = New {
+    let new = Create {
         link: &asking.link,
         ticket: &ticket,
         name: &name,

@@ -67,7 +67,7 @@ pub(crate) async fn content(
         }
     };
     let length = span.map_or(size, |(first, last)| last - first + 1);
-    let room = app.uploads.budget().window_soon(download::charged_bytes(length)).await;
+    let room = app.uploads.budget().connection_credit(download::charged_bytes(length)).await;
     let window =
         room.ok_or_else(|| problem::unavailable("Too many downloads are under way.", problem::RETRY_SOON))?;
     let read = bucket.read(&upload.object_key, span).await?;

@@ -9,7 +9,7 @@ use bucket::{Bucket, Read};
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
-use upload::Window;
+use upload::ConnectionCredit;
 
 /// What one download may hold: what the client of the bucket reads ahead (0.5 MiB), the pieces here, and what the
 /// connection has taken of them.
@@ -41,7 +41,7 @@ struct Stalled;
 
 impl Download {
     /// The bytes, which begin with this answer. `window` is charged for as long as the body lives.
-    pub(super) fn body(mut self, read: Read, window: Window) -> Body {
+    pub(super) fn body(mut self, read: Read, window: ConnectionCredit) -> Body {
         let (pieces, taken) = channel(PIECES_AHEAD);
         tokio::spawn(async move {
             tokio::select! {
@@ -51,7 +51,7 @@ impl Download {
                 () = pieces.closed() => {}
             }
         });
-        let take = |(mut taken, window): (Receiver<Piece>, Window)| async move {
+        let take = |(mut taken, window): (Receiver<Piece>, ConnectionCredit)| async move {
             let piece = taken.recv().await?;
             Some((piece, (taken, window)))
         };

@@ -100,7 +100,7 @@ pub(crate) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     app.ledger.revoke_link(known(&id)?, &staff.actor()).await?;
-    app.uploads.stop_withdrawn().await?;
+    app.uploads.cancel_revoked().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

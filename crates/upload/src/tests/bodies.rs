@@ -1,8 +1,8 @@
-//! Bodies of every size and framing, and those that are not what they should be.
+//! Bodies of every size and framing, and bodies that are not what they should be.
 
 use super::*;
 
-/// Sizes around every edge: none, one byte, the smallest part, the first part, two parts.
+/// Sizes around every edge: empty, one byte, the smallest part, the first part, two parts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sizes_at_the_edges() {
     let world = World::start().await;
@@ -39,7 +39,7 @@ async fn frames_of_any_size() {
     }
 }
 
-/// The body breaks after so many bytes: the sender hears how far it came, and nothing is left.
+/// The body breaks after this many bytes: the error says how many were received, and nothing is left.
 async fn interrupted(sizes: &[usize]) {
     let world = World::start().await;
     for size in sizes {
@@ -47,12 +47,12 @@ async fn interrupted(sizes: &[usize]) {
             let upload = world.create("a.bin", None).await.unwrap();
             let body = broken(&pattern(*size, 1), error.clone());
             let result = world.uploads.append(&upload.id, &world.begin(), body).await;
-            let came = *size as u64;
+            let sent_bytes = *size as u64;
             match (error, result.unwrap_err()) {
                 (BodyError::Interrupted, Error::Interrupted { received })
-                | (BodyError::TooSlow, Error::TooSlow { received }) => assert_eq!(received, came),
-                (BodyError::Malformed(text), Error::Malformed(told)) => assert_eq!(text, told),
-                (sent, told) => panic!("{sent:?} became {told:?}"),
+                | (BodyError::TooSlow, Error::TooSlow { received }) => assert_eq!(received, sent_bytes),
+                (BodyError::Malformed(text), Error::Malformed(reported)) => assert_eq!(text, reported),
+                (sent, reported) => panic!("{sent:?} became {reported:?}"),
             }
             world.assert_nothing_left().await;
             assert!(matches!(world.uploads.status(&world.link.id, &upload.id).await, Err(Error::Gone)));
@@ -97,7 +97,7 @@ async fn too_large() {
     let world = World::start().await;
     let max = world.uploads.max_bytes(&world.link);
     let error = world.create("a.bin", Some(max + 1)).await.unwrap_err();
-    assert!(matches!(error, Error::TooLarge { max: told } if told == max));
+    assert!(matches!(error, Error::TooLarge { max: reported } if reported == max));
     for (max_bytes, size) in [(10, 11), (12 * MIB, 12 * MIB + 1), (12 * MIB, LARGE)] {
         let upload = world.create("a.bin", None).await.unwrap();
         let append = Append { max_bytes: max_bytes as u64, ..world.begin() };
@@ -122,15 +122,15 @@ async fn length_mismatch() {
         let upload = world.create("a.bin", length).await.unwrap();
         let append = Append { length, ..world.begin() };
         let error = world.uploads.append(&upload.id, &append, frames(&pattern(size, 1))).await.unwrap_err();
-        let Error::LengthMismatch { declared: told, actual } = error else { panic!("{error}") };
-        assert_eq!((told, actual > told), (declared as u64, size > declared));
+        let Error::LengthMismatch { declared: reported, actual } = error else { panic!("{error}") };
+        assert_eq!((reported, actual > reported), (declared as u64, size > declared));
         world.assert_nothing_left().await;
     }
 }
 
-/// A body longer than announced cannot wait for memory that it was not promised.
+/// A body longer than announced does not wait for memory.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_longer_than_announced_takes_no_memory() {
+async fn body_longer_than_announced_takes_no_memory() {
     let world = World::with_memory(12 * MIB).await;
     let (_sender, stalled) = Sender::new();
     let first = world.create("first.bin", None).await.unwrap();

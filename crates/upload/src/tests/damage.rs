@@ -1,25 +1,25 @@
-//! What was acknowledged stays, whatever a bucket answers and however often, and whatever a sender brings beside it; an
-//! outage is waited out within the request.
+//! Acknowledged bytes stay, whatever a bucket answers and however often, and whatever else a sender brings. An outage is
+//! waited out within the request.
 
 use super::*;
 use crate::End;
 
-/// The first bytes of a file of known length are durable.
+/// An upload of known length whose first bytes are durable.
 async fn begun(engine: &Engine, file: &Bytes, durable: usize) -> Upload {
     let upload = engine.create_resumable("a.bin", Some(file.len() as u64)).await.unwrap();
     let append = Append { body_bytes: Some(durable as u64), end: End::Later, ..engine.begin() };
     engine.uploads.append(&upload.id, &append, frames(&file.slice(..durable))).await.unwrap()
 }
 
-async fn goes_on(engine: &Engine, upload: &Upload, file: &Bytes) -> Result<Upload> {
+async fn resume(engine: &Engine, upload: &Upload, file: &Bytes) -> Result<Upload> {
     let from = engine.offset_of(&upload.id).await;
     let append = Append { offset: from as u64, end: End::Length, ..engine.begin() };
     soon(engine.uploads.append(&upload.id, &append, frames(&file.slice(from..)))).await
 }
 
-/// S3's own words that something is not as it was, for every call of a kind.
-fn says(world: &World, operation: &str, status: u16, code: &str) {
-    let body = format!("<Error><Code>{code}</Code><Message>it says so</Message></Error>");
+/// S3 answers every call of a kind with this error code.
+fn answers(world: &World, operation: &str, status: u16, code: &str) {
+    let body = format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>");
     let rule = serde_json::json!({
         "service": "s3", "operation": operation, "times": 0, "fault": "status", "status": status, "body": body,
     });
@@ -27,7 +27,7 @@ fn says(world: &World, operation: &str, status: u16, code: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_ends_what_has_acknowledged_bytes() {
+async fn no_answer_ends_an_acknowledged_upload() {
     let codes = [
         ("UploadPart", 400, "BadDigest"),
         ("UploadPart", 400, "XAmzContentChecksumMismatch"),
@@ -45,22 +45,22 @@ async fn no_answer_ends_what_has_acknowledged_bytes() {
         ("*", 400, "InvalidRequest"),
     ];
     for (operation, status, code) in codes {
-        // A file whose last byte comes with the last part, and one that fits in one.
+        // A file of several parts, and one that fits in one.
         for (size, durable) in [(20 * MIB, 13 * MIB), (4 * MIB, 3 * MIB)] {
             let world = World::start().await;
             let file = pattern(size, 31);
             let upload = begun(&world, &file, durable).await;
-            says(&world, operation, status, code);
+            answers(&world, operation, status, code);
             let what = format!("{operation} {code} of {size}");
             for _ in 0..2 {
-                match goes_on(&world, &upload, &file).await {
-                    Ok(done) => assert_eq!(done.state, State::Complete, "{what}: it makes no such call"),
-                    // The second time of one whose bytes have all come.
+                match resume(&world, &upload, &file).await {
+                    Ok(done) => assert_eq!(done.state, State::Complete, "{what}: it does not make this call"),
+                    // All bytes arrived the first time.
                     Err(Error::Gone) => {
                         let now = world.ledger.upload(&upload.id).await.unwrap().state;
                         assert!(matches!(now, State::Completing | State::Complete), "{what}: {now:?}");
                     }
-                    Err(error) => assert!(error.is_for_now(), "{what}: {error}"),
+                    Err(error) => assert!(error.is_temporary(), "{what}: {error}"),
                 }
                 world.uploads.recover(Duration::ZERO).await.unwrap();
                 assert!(world.offset_of(&upload.id).await >= durable, "{what}");
@@ -68,7 +68,7 @@ async fn no_answer_ends_what_has_acknowledged_bytes() {
             world.sandbox.faults().clear();
             world.uploads.recover(Duration::ZERO).await.unwrap();
             if world.ledger.upload(&upload.id).await.unwrap().state != State::Complete {
-                goes_on(&world, &upload, &file).await.unwrap();
+                resume(&world, &upload, &file).await.unwrap();
             }
             world.recover_and_sweep().await;
             world.assert_stored(&upload, &file).await;
@@ -77,9 +77,9 @@ async fn no_answer_ends_what_has_acknowledged_bytes() {
     }
 }
 
-/// Bytes that S3 does not get as they were sent, or gives back as others, again and again: refused for now, then it goes on.
+/// Bytes are damaged again and again on their way to S3, or back: the request fails for now, and the upload can be resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damage_is_tried_again_and_then_refused_for_now() {
+async fn damage_is_retried_and_then_fails_for_now() {
     for (operation, size, durable) in [
         ("UploadPart", 20 * MIB, 13 * MIB),
         ("PutObject", 4 * MIB, 3 * MIB),
@@ -91,21 +91,21 @@ async fn damage_is_tried_again_and_then_refused_for_now() {
         let upload = begun(&world, &file, durable).await;
         world.faults(operation, 0, 0, Fault::Corrupt);
         for _ in 0..2 {
-            let result = goes_on(&world, &upload, &file).await;
+            let result = resume(&world, &upload, &file).await;
             assert!(matches!(result, Err(Error::Damaged(_))), "{operation}: {result:?}");
             assert!(world.offset_of(&upload.id).await >= durable, "{operation}");
         }
         let hits = world.fault_report().await["rules"][0]["hit"].as_u64().unwrap();
-        assert!(hits > 4, "{operation}: each request tries again, {hits} calls in all");
+        assert!(hits > 4, "{operation}: each request retries, {hits} calls in all");
         world.sandbox.faults().clear();
-        let done = goes_on(&world, &upload, &file).await.unwrap();
+        let done = resume(&world, &upload, &file).await.unwrap();
         world.assert_stored(&done, &file).await;
         world.assert_memory_free().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_is_waited_out_within_the_request() {
+async fn outage_is_waited_out_within_the_request() {
     for (operation, size) in [
         ("CreateMultipartUpload", LARGE),
         ("UploadPart", LARGE),
@@ -114,7 +114,7 @@ async fn an_outage_is_waited_out_within_the_request() {
     ] {
         let world = World::start().await;
         let engine = world.patient(PATIENCE).await;
-        // More than the attempts of one call.
+        // More than the SDK's attempts.
         world.faults(operation, 0, 6, Fault::Reset);
         let sent = pattern(size, 33);
         let done = soon(engine.send("a.bin", &sent)).await.unwrap();
@@ -124,9 +124,9 @@ async fn an_outage_is_waited_out_within_the_request() {
     }
 }
 
-/// Whoever waits for a bucket gives way at once: to a newer append, to a cancel, and to the gateway's end. What is durable stays.
+/// A newer append, a cancel, a stopping gateway and a broken connection end the wait for a bucket at once. Durable bytes stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wait_ends_for_whoever_needs_its_place() {
+async fn wait_for_a_bucket_ends_at_once() {
     for by in ["newer", "cancel", "stop", "hung up"] {
         let world = World::start().await;
         let engine = world.patient(60 * PATIENCE).await;
@@ -137,13 +137,13 @@ async fn a_wait_ends_for_whoever_needs_its_place() {
         let append = Append { offset: 9 * MIB as u64, end: End::Length, ..engine.begin() };
         let (uploads, id) = (engine.uploads.clone(), upload.id.clone());
         let waiting = tokio::spawn(async move { uploads.append(&id, &append, body).await });
-        // As much as is read before it waits for a place.
+        // As much as is read before the pipeline is full.
         sender.send(&file.slice(9 * MIB..if by == "hung up" { 20 * MIB } else { 60 * MIB }));
         until("it waits", async || world.fault_report().await["rules"][0]["hit"].as_u64() > Some(4)).await;
         match by {
             "newer" => {
                 world.sandbox.faults().clear();
-                let done = goes_on(&engine, &upload, &file).await.unwrap();
+                let done = resume(&engine, &upload, &file).await.unwrap();
                 engine.assert_stored(&done, &file).await;
             }
             "cancel" => {
@@ -156,7 +156,7 @@ async fn a_wait_ends_for_whoever_needs_its_place() {
         let right = match by {
             "newer" => matches!(ended, Err(Error::Superseded)),
             "cancel" => matches!(ended, Err(Error::Gone)),
-            "stop" => ended.as_ref().is_err_and(Error::is_for_now) || matches!(ended, Err(Error::Draining)),
+            "stop" => ended.as_ref().is_err_and(Error::is_temporary) || matches!(ended, Err(Error::Draining)),
             _ => matches!(ended, Err(Error::Interrupted { .. })),
         };
         assert!(right, "{by}: {ended:?}");
@@ -170,10 +170,10 @@ async fn a_wait_ends_for_whoever_needs_its_place() {
     }
 }
 
-/// More bytes than there may be, in every framing: the request is refused, and what was acknowledged stays. Where the
-/// protocol has it so, the upload ends.
+/// Too many bytes, in every framing: the request fails, and acknowledged bytes stay. If the protocol demands it, the upload is
+/// cancelled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn excess_bytes_end_their_request_alone() {
+async fn excess_bytes_fail_only_their_request() {
     let world = World::start().await;
     let file = pattern(20, 35);
     let more = pattern(11, 36);
@@ -193,17 +193,17 @@ async fn excess_bytes_end_their_request_alone() {
             let what = format!("{append:?}");
             assert!(matches!(result, Err(Error::LengthMismatch { .. })), "{what}: {result:?}");
             let status = world.uploads.status(&world.link.id, &upload.id).await;
-            // What is more than this body was said to have says nothing of the file.
+            // A body longer than announced does not make the file longer.
             if invalidates && body_bytes.is_none() {
                 assert!(matches!(status, Err(Error::Gone)), "{what}: {status:?}");
                 continue;
             }
             assert_eq!(status.unwrap().offset, 10, "{what}");
-            let done = goes_on(&world, &upload, &file).await.unwrap();
+            let done = resume(&world, &upload, &file).await.unwrap();
             world.uploads.remove(&done.id, "operator").await.unwrap();
         }
     }
-    // More than the link takes.
+    // More than the link accepts.
     let upload = world.create_resumable("unknown.bin", None).await.unwrap();
     let append = Append { body_bytes: Some(10), end: End::Later, ..world.begin() };
     world.uploads.append(&upload.id, &append, frames(&file.slice(..10))).await.unwrap();

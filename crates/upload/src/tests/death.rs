@@ -1,15 +1,15 @@
-//! The process dies at any call to the bucket; the next one recovers what can be recovered and sweeps the rest.
+//! The process dies at any call to the bucket. The next one recovers what can be recovered and sweeps the rest.
 
 use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 
-/// A process of its own, as far as its tasks and connections are concerned.
+/// A process with tasks and connections of its own.
 fn process() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// A call to the bucket is held, before or after it was performed, and there the process dies. True if it came so far.
+/// The process dies during a call to the bucket, before or after it was performed. Returns false if there was no such call.
 async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
     world.faults("*", call, 1, Fault::Delay(PATIENCE * 2, when));
     let process = process();
@@ -19,7 +19,7 @@ async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
         engine.send("a.bin", &body).await
     });
     let mut died = false;
-    until("the call is held or the file is through", async || {
+    until("the call is held or the file is sent", async || {
         died = world.fault_report().await["rules"][0]["hit"] == 1;
         died || sending.is_finished()
     })
@@ -29,7 +29,7 @@ async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
     died
 }
 
-/// What the next process makes of it: the file, whole, or nothing.
+/// The next process recovers the whole file, or nothing.
 async fn assert_all_or_nothing(world: &World, sent: &Bytes) -> Option<Upload> {
     let engine = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
     engine.recover_and_sweep().await;
@@ -39,11 +39,11 @@ async fn assert_all_or_nothing(world: &World, sent: &Bytes) -> Option<Upload> {
         assert!(engine.ledger.idle_uploads(state, i64::MAX).await.unwrap().is_empty(), "{state:?}");
     }
     let expected: Vec<_> = complete.iter().map(|upload| upload.object_key.clone()).collect();
-    // A request of the dead process may be performed after the sweep: the next one finds it.
-    until("only what is complete is there", async || {
+    // A request of the dead process may be performed after the sweep. The next sweep finds what it left.
+    until("only the complete file is there", async || {
         let clean = engine.present("").await == expected;
         if !clean {
-            assert!(engine.uploads.sweep(false).await.unwrap().waiting > 0, "nobody will look again");
+            assert!(engine.uploads.sweep(false).await.unwrap().waiting > 0, "no sweep will look again");
         }
         clean
     })
@@ -54,7 +54,7 @@ async fn assert_all_or_nothing(world: &World, sent: &Bytes) -> Option<Upload> {
     complete.into_iter().next()
 }
 
-/// Dies at every call in turn. Returns at which calls the file was complete all the same.
+/// Dies at every call in turn. Returns whether the file was complete nevertheless, for each call.
 async fn deaths(size: usize, when: When) -> Vec<(u64, bool)> {
     let world = World::start().await;
     let mut outcomes = Vec::new();
@@ -73,7 +73,7 @@ async fn deaths(size: usize, when: When) -> Vec<(u64, bool)> {
     outcomes
 }
 
-// The calls of a large file: create, three parts, complete; of a small one: put.
+// The calls for a large file: create, three parts, complete. For a small one: put.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dies_before_each_call_of_a_large_file() {
@@ -97,7 +97,7 @@ async fn dies_after_the_put_of_a_small_file() {
     assert_eq!(deaths(SMALL, When::After).await, [(0, true)]);
 }
 
-/// Dies at a moment of no call in particular.
+/// Dies at arbitrary moments.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dies_at_any_time() {
     let world = World::start().await;
@@ -121,7 +121,7 @@ async fn dies_at_any_time() {
     }
 }
 
-/// Dies while the sender has stalled in the middle of a file.
+/// Dies while the sender stalls in the middle of a file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dies_while_the_body_stalls() {
     let world = World::start().await;
@@ -144,9 +144,9 @@ async fn dies_while_the_body_stalls() {
     world.assert_nothing_left().await;
 }
 
-/// Dies between the last byte and the end that follows: a sender that asks is told that nothing is missing.
+/// Dies after the last byte is durable and before the upload is completed. A sender that asks for the offset has nothing to send.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_come_to_its_last_byte_is_ended_without_its_sender() {
+async fn fully_received_upload_is_completed_by_recovery() {
     let world = World::start().await;
     for size in [MIB, LARGE] {
         let sent = pattern(size, 7);
@@ -156,7 +156,7 @@ async fn what_has_come_to_its_last_byte_is_ended_without_its_sender() {
         assert_eq!((open.state, open.offset), (State::Open, open.length.unwrap()));
         let next = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
         next.uploads.recover(Duration::from_secs(60)).await.unwrap();
-        assert_eq!(next.ledger.upload(&upload.id).await.unwrap().state, State::Open, "it has just moved");
+        assert_eq!(next.ledger.upload(&upload.id).await.unwrap().state, State::Open, "it changed just now");
         next.uploads.recover(Duration::ZERO).await.unwrap();
         next.assert_stored(&next.ledger.upload(&upload.id).await.unwrap(), &sent).await;
         next.recover_and_sweep().await;

@@ -1,10 +1,10 @@
-//! One fault at a time, on each kind of call that an upload makes: the file arrives all the same.
+//! One fault at a time, on each kind of call that an upload makes: the file arrives nevertheless.
 
 use std::time::Duration;
 
 use super::*;
 
-/// One call goes wrong once: the file arrives, and nothing else is there after a sweep.
+/// One call fails once: the file arrives, and a sweep leaves nothing else.
 async fn check(operation: &str, fault: Fault, size: usize) {
     let world = World::start().await;
     world.fault(operation, fault);
@@ -17,7 +17,7 @@ async fn check(operation: &str, fault: Fault, size: usize) {
     world.assert_memory_free().await;
 }
 
-macro_rules! goes_wrong_once {
+macro_rules! fails_once {
     ($($test:ident: $operation:literal $fault:expr, $size:expr;)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $test() {
@@ -26,7 +26,7 @@ macro_rules! goes_wrong_once {
     )*};
 }
 
-goes_wrong_once! {
+fails_once! {
     create_multipart_reset_once: "CreateMultipartUpload" Fault::Reset, LARGE;
     create_multipart_lost_answer: "CreateMultipartUpload" Fault::LostAnswer, LARGE;
     part_put_reset_once: "UploadPart" Fault::Reset, LARGE;
@@ -42,7 +42,7 @@ goes_wrong_once! {
     put_object_corrupt: "PutObject" Fault::Corrupt, SMALL;
 }
 
-/// A complete call whose answer is lost, and then the look whether it was performed goes wrong too.
+/// The answer to the completion is lost, and the check whether it was performed fails, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn complete_lost_answer_and_head_503() {
     let world = World::start().await;
@@ -53,14 +53,14 @@ async fn complete_lost_answer_and_head_503() {
     world.assert_stored(&upload, &sent).await;
 }
 
-/// All bytes are there, and the bucket does not publish them for as long as the request waits: recovery does, later.
+/// All bytes are stored, but the bucket does not publish them while the request waits. Recovery does, later.
 async fn complete_fails_for_long(status: u16) {
     let world = World::start().await;
     world.faults("CompleteMultipartUpload", 0, 0, Fault::Status(status));
     let sent = pattern(LARGE, 1);
     let error = world.send("a.bin", &sent).await.unwrap_err();
-    assert!(error.is_for_now(), "{error}");
-    // A recovery that is refused as well changes nothing.
+    assert!(error.is_temporary(), "{error}");
+    // A recovery that fails, too, changes nothing.
     world.uploads.recover(Duration::ZERO).await.unwrap();
     let [upload] = &world.ledger.idle_uploads(State::Completing, i64::MAX).await.unwrap()[..] else {
         panic!("it does not stay `completing`");
@@ -76,13 +76,13 @@ async fn complete_503_many() {
     complete_fails_for_long(503).await;
 }
 
-/// Credentials that have expired, say: an operator mends them.
+/// For example with expired credentials, which an operator fixes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn complete_refused_many() {
     complete_fails_for_long(403).await;
 }
 
-/// Refused before all bytes are stored: the sender hears of it, and nothing is left.
+/// The bucket refuses before all bytes are stored: the sender gets the error, and nothing is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_at_every_call() {
     let world = World::start().await;
@@ -96,7 +96,7 @@ async fn refused_at_every_call() {
     }
 }
 
-/// The storage is down from the first call on, and comes back.
+/// Storage is down from the first call on, and comes back.
 async fn storage_down(size: usize) {
     let world = World::start().await;
     world.faults("*", 0, 0, Fault::Status(503));
@@ -120,7 +120,7 @@ async fn storage_down_multipart() {
     storage_down(LARGE).await;
 }
 
-/// The storage goes down in the middle of a file.
+/// Storage goes down in the middle of a file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storage_down_from_the_second_part_on() {
     let world = World::start().await;
@@ -131,9 +131,9 @@ async fn storage_down_from_the_second_part_on() {
     world.assert_nothing_left().await;
 }
 
-/// An answer that is lost to every attempt: performed, and yet the sender hears that it was not. It must be so then.
+/// The answer to every attempt is lost: the object is stored, but the sender gets an error. So nothing may be left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn put_object_lost_answer_for_ever() {
+async fn put_object_lost_answer_forever() {
     let world = World::start().await;
     world.faults("PutObject", 0, 0, Fault::LostAnswer);
     let error = world.send("a.bin", &pattern(SMALL, 1)).await.unwrap_err();
@@ -142,9 +142,9 @@ async fn put_object_lost_answer_for_ever() {
     world.assert_nothing_left().await;
 }
 
-/// What a lost answer left behind is dropped; what others have under way in the bucket is counted and left alone.
+/// Leftovers of a lost answer are deleted. Multipart uploads of others are counted and left alone.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sweep_touches_only_its_own() {
+async fn sweep_touches_only_its_own() {
     let world = World::start().await;
     world.fault("CreateMultipartUpload", Fault::LostAnswer);
     let upload = world.send("a.bin", &pattern(LARGE, 1)).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_sweep_touches_only_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removed_upload_leaves_nothing() {
+async fn removed_upload_leaves_nothing() {
     let world = World::start().await;
     for size in [SMALL, LARGE] {
         let upload = world.send("a.bin", &pattern(size, 1)).await.unwrap();

@@ -1,10 +1,10 @@
-//! What was durable is gone from the bucket, or stands in doubt, or the process that had it died: the sender is told so, and
-//! nothing is made up.
+//! Durable bytes are gone from the bucket, or a part number is in doubt, or a process died: nothing is acknowledged that is not
+//! there.
 
 use super::*;
 use crate::{Algorithm, Digest, End};
 
-/// 3 MiB are durable as a tail of a file that goes on.
+/// An upload with a tail of 3 MiB.
 async fn with_a_tail(world: &World) -> (Upload, Bytes) {
     let file = pattern(LARGE, 7);
     let upload = world.create_resumable("tail.bin", Some(LARGE as u64)).await.unwrap();
@@ -19,7 +19,7 @@ async fn rest(world: &World, upload: &Upload, file: &Bytes, from: usize) -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tail_that_is_lost_ends_its_upload() {
+async fn lost_tail_ends_its_upload() {
     let world = World::start().await;
     let (upload, file) = with_a_tail(&world).await;
     let key = world.ledger.tails(&upload.id).await.unwrap().remove(0).key;
@@ -31,7 +31,7 @@ async fn a_tail_that_is_lost_ends_its_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tail_that_cannot_be_read_just_now_does_not() {
+async fn unreadable_tail_does_not_end_its_upload() {
     let world = World::start().await;
     let (upload, file) = with_a_tail(&world).await;
     world.faults("GetObject", 0, 100, Fault::Status(503));
@@ -43,9 +43,9 @@ async fn a_tail_that_cannot_be_read_just_now_does_not() {
     world.assert_memory_free().await;
 }
 
-/// Somebody, or a lifecycle rule, ended the multipart upload: at the next part, and at the completion.
+/// Somebody, or a lifecycle rule, aborted the multipart upload. It is noticed at the next part, or at the completion.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_multipart_upload_that_is_gone_ends_its_upload() {
+async fn lost_multipart_upload_ends_its_upload() {
     let world = World::start().await;
     for from in [16 * MIB, LARGE - 1] {
         let file = pattern(LARGE, 8);
@@ -60,16 +60,16 @@ async fn a_multipart_upload_that_is_gone_ends_its_upload() {
     }
 }
 
-/// A part number that another may still send is not sent; what came rests in a tail when the gateway stops in the meantime.
+/// A part number that an older writer may still be sending is not sent. If the gateway stops meanwhile, the bytes go to the tail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_does_not_wait_for_numbers_in_doubt() {
+async fn stop_does_not_wait_for_an_older_writer() {
     let world = World::start().await;
     let file = pattern(30 * MIB, 9);
     let upload = world.create_resumable("doubt.bin", Some(file.len() as u64)).await.unwrap();
     let append = Append { body_bytes: Some((8 * MIB) as u64), end: End::Later, ..world.begin() };
     world.uploads.append(&upload.id, &append, frames(&file.slice(..8 * MIB))).await.unwrap();
     let eight = i64::try_from(8 * MIB).unwrap();
-    // Another gateway took over, and died with its first part on the way.
+    // Another gateway took over, and died with its first part in flight.
     let other = world.ledger.begin_append(&upload.id, eight, None).await.unwrap();
     let hour = ledger::now_ms() + 3_600_000;
     let reservation = ledger::Reservation {
@@ -91,9 +91,9 @@ async fn a_stop_does_not_wait_for_numbers_in_doubt() {
     let result = soon(waiting).await.unwrap();
     assert!(matches!(result, Err(Error::Draining)), "{result:?}");
     let kept = world.offset_of(&upload.id).await;
-    assert!((15 * MIB..=16 * MIB).contains(&kept), "what was taken: {kept}");
-    assert_eq!(world.ledger.parts(&upload.id).await.unwrap().len(), 1, "and no part was sent");
-    // The next gateway finds that nobody has it any more.
+    assert!((15 * MIB..=16 * MIB).contains(&kept), "{kept} bytes");
+    assert_eq!(world.ledger.parts(&upload.id).await.unwrap().len(), 1, "no part was sent");
+    // The next gateway finds no older writer.
     world.ledger.release_claims().await.unwrap();
     let next = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
     let append = Append { offset: kept as u64, end: End::Length, ..next.begin() };
@@ -101,15 +101,15 @@ async fn a_stop_does_not_wait_for_numbers_in_doubt() {
     next.assert_stored(&done, &file).await;
 }
 
-/// The process dies when a side file rests and before the ledger knows: what it says counts all the same, once.
+/// The process dies after a side file is stored and before the ledger knows. The side file is effective nevertheless, once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_side_file_counts_also_when_the_process_dies() {
+async fn side_file_is_effective_after_a_crash() {
     let world = World::start().await;
     let text = Bytes::from(format!("{}  core.gz\n", "a".repeat(32)));
     world.fault("PutObject", Fault::Delay(PATIENCE * 2, When::After));
     let (engine, body) = (world.engine.clone(), text.clone());
     let dying = tokio::spawn(async move { engine.send("core.gz.md5", &body).await });
-    until("it rests", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    until("it is stored", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
     dying.abort();
     let _ = dying.await;
     world.sandbox.faults().clear();

@@ -1,4 +1,4 @@
-//! Any framing, any size, any cut, any single fault: what was promised is in the bucket, and what was not is not.
+//! Any framing, any size, any cut, any single fault: the bucket holds what was acknowledged, and nothing else.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,16 +22,16 @@ const OPERATIONS: [&str; 9] = [
 #[derive(Debug, Clone)]
 struct Case {
     size: usize,
-    /// Sizes of frames, again and again.
+    /// Sizes of frames, repeated.
     frames: Vec<usize>,
     length_known: bool,
     /// The body breaks after this many thousandths.
     cut: Option<usize>,
-    /// Operation, calls let through, harm.
+    /// Operation, calls let through, fault.
     fault: Option<(&'static str, u64, Fault)>,
     /// How often damage is repeated.
     damages: u64,
-    /// Bytes beyond the length announced.
+    /// Bytes beyond the announced length.
     excess: usize,
     /// Little memory: short parts.
     tight: bool,
@@ -73,7 +73,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 impl Case {
-    /// A fault that trying again mends.
+    /// Whether a retry succeeds.
     fn passes(&self) -> bool {
         match self.fault {
             None => true,
@@ -102,7 +102,7 @@ async fn run(
     case: &Case,
     seed: u64,
 ) -> std::result::Result<(), TestCaseError> {
-    // Of a case that failed, when a smaller one is looked for.
+    // A larger case has failed and is being shrunk.
     world.sandbox.faults().clear();
     let sent = pattern(case.size + case.excess, seed);
     if let Some((operation, after, fault)) = case.fault {
@@ -142,7 +142,7 @@ async fn run(
 }
 
 #[test]
-fn what_is_promised_is_stored_and_nothing_else() {
+fn acknowledged_uploads_are_stored_and_nothing_else() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (world, tight) = runtime.block_on(async {
         let world = World::start().await;

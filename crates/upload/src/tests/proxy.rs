@@ -1,13 +1,13 @@
-//! Something between the gateway and its store answers in the store's place: a proxy without a backend, a login page. What
-//! it says of an object or an upload is not S3's word, so nothing is given up and nothing is counted as done.
+//! Something between the gateway and its store answers in the store's place: a proxy without a backend, a login page. Its answers
+//! say nothing about an object or an upload, so nothing is given up and nothing is counted as done.
 
 use super::*;
 use crate::End;
 
-/// What such things say; S3's own word has a code in it, or is the answer to a `HEAD`.
+/// What such things answer. S3's own answer has a code in it, or is one to a `HEAD`.
 const NOT_FOUND: [&str; 3] = ["404 page not found\n", "", "<html><head><title>404</title></head></html>"];
 
-/// `times` calls are answered so by something that is not the store.
+/// Something that is not the store answers `times` calls.
 fn answers(world: &World, operation: &str, times: u64, status: u16, body: &str) {
     let rule = serde_json::json!({
         "service": "s3", "operation": operation, "times": times, "fault": "status", "status": status, "body": body,
@@ -15,33 +15,33 @@ fn answers(world: &World, operation: &str, times: u64, status: u16, body: &str) 
     world.sandbox.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
 }
 
-/// The first bytes of a file that goes on are durable.
+/// An upload whose first bytes are durable.
 async fn begun(world: &World, file: &Bytes, durable: usize) -> Upload {
     let upload = world.create_resumable("a.bin", Some(file.len() as u64)).await.unwrap();
     let append = Append { body_bytes: Some(durable as u64), end: End::Later, ..world.begin() };
     world.uploads.append(&upload.id, &append, frames(&file.slice(..durable))).await.unwrap()
 }
 
-/// Goes on where it stands, to the end.
-async fn goes_on(world: &World, upload: &Upload, file: &Bytes) -> Result<Upload> {
+/// Sends the rest of the file.
+async fn resume(world: &World, upload: &Upload, file: &Bytes) -> Result<Upload> {
     let from = world.offset_of(&upload.id).await;
     let append = Append { offset: from as u64, end: End::Length, ..world.begin() };
     soon(world.uploads.append(&upload.id, &append, frames(&file.slice(from..)))).await
 }
 
-/// Every call of a kind for a file of which so much was acknowledged is answered so: the sender waits, and goes on.
+/// Every call of a kind gets this answer: acknowledged bytes stay, and the upload can be resumed afterwards.
 async fn costs_nothing(operation: &str, durable: usize, status: u16, body: &str) {
     let world = World::start().await;
     let file = pattern(LARGE, 21);
     let upload = begun(&world, &file, durable).await;
     answers(&world, operation, 0, status, body);
-    let result = goes_on(&world, &upload, &file).await;
-    let for_now = matches!(result, Err(Error::Unavailable(_) | Error::Refused(_)));
-    assert!(for_now, "{operation} {status} {body:?}: {result:?}");
+    let result = resume(&world, &upload, &file).await;
+    let is_temporary = matches!(result, Err(Error::Unavailable(_) | Error::Refused(_)));
+    assert!(is_temporary, "{operation} {status} {body:?}: {result:?}");
     world.assert_hit().await;
     world.sandbox.faults().clear();
-    assert!(world.offset_of(&upload.id).await >= durable, "what was acknowledged is taken back");
-    let done = goes_on(&world, &upload, &file).await.unwrap();
+    assert!(world.offset_of(&upload.id).await >= durable, "acknowledged bytes are gone");
+    let done = resume(&world, &upload, &file).await.unwrap();
     world.assert_stored(&done, &file).await;
     world.recover_and_sweep().await;
     assert_eq!(world.present("").await, [done.object_key]);
@@ -49,7 +49,7 @@ async fn costs_nothing(operation: &str, durable: usize, status: u16, body: &str)
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_found_for_a_part() {
-    // Going on after a part that failed takes 10 s.
+    // Resuming after a part that failed takes 10 s.
     costs_nothing("UploadPart", 8 * MIB, 404, NOT_FOUND[0]).await;
 }
 
@@ -62,14 +62,14 @@ async fn not_found_for_a_tail() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_answers_for_a_tail() {
-    // The last one is S3's own: the bucket is a mistake of the configuration, and its pieces are not gone.
+    // The last one is S3's own: the configured bucket is wrong, and the tail is not gone.
     let gone = "<Error><Code>NoSuchBucket</Code><Message>there is none</Message></Error>";
     for (status, body) in [(412, "no\n"), (403, "no\n"), (200, "<html>Sign in</html>"), (404, gone)] {
         costs_nothing("GetObject", 3 * MIB, status, body).await;
     }
 }
 
-/// The store published the file, its answer was lost, and what is asked about it then is answered by something else.
+/// The store publishes the file, its answer is lost, and something else answers the questions about it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_found_for_the_end_of_a_file() {
     for (operation, status, body) in [
@@ -91,7 +91,7 @@ async fn not_found_for_the_end_of_a_file() {
     }
 }
 
-/// The process died after the file was stored and before the ledger knew; the store stands behind the proxy at the restart.
+/// The process dies after the file is stored and before the ledger knows. At the restart the proxy answers for the store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_found_at_the_next_start() {
     let world = World::start().await;
@@ -99,12 +99,12 @@ async fn not_found_at_the_next_start() {
     world.fault("PutObject", Fault::Delay(PATIENCE * 2, When::After));
     let (engine, body) = (world.engine.clone(), file.clone());
     let dying = tokio::spawn(async move { engine.send("a.bin", &body).await });
-    until("it rests", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    until("it is stored", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
     dying.abort();
     let _ = dying.await;
     world.sandbox.faults().clear();
     let next = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
-    // The listing contradicts it, and then the listing fails as well.
+    // The listing contradicts it, and then the listing fails, too.
     for listing in [0, 1] {
         answers(&world, "HeadObject", 1, 404, "");
         if listing > 0 {
@@ -120,9 +120,9 @@ async fn not_found_at_the_next_start() {
     next.assert_stored(&upload, &file).await;
 }
 
-/// Nothing is cleared that the store did not clear.
+/// Nothing counts as cleared that the store did not clear.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn not_found_for_what_a_sweep_removes() {
+async fn not_found_for_a_delete() {
     for operation in ["DeleteObject", "AbortMultipartUpload"] {
         let world = World::start().await;
         let upload = begun(&world, &pattern(LARGE, 24), 11 * MIB).await;
@@ -138,7 +138,7 @@ async fn not_found_for_what_a_sweep_removes() {
     }
 }
 
-/// A file with a receipt is never cleared as one that was cancelled, whatever is said of its receipt.
+/// A false answer about a receipt is an error, not its absence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_found_for_a_receipt() {
     let world = World::start().await;
@@ -157,12 +157,12 @@ async fn not_found_for_a_receipt() {
         world.sandbox.faults().clear();
     }
     assert!(world.bucket.is_listed(&key).await.unwrap());
-    // Others' keys begin with it.
+    // Other keys begin with it.
     assert!(!world.bucket.is_listed(&done.object_key[..done.object_key.len() - 1]).await.unwrap());
     assert!(world.bucket.head("files/none").await.unwrap().is_none());
 }
 
-/// What the answer to a `HEAD` cannot say about a bucket, the listing says.
+/// The answer to a `HEAD` cannot tell whether a bucket exists. The listing can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn not_found_for_a_bucket() {
     let world = World::start().await;
@@ -176,9 +176,9 @@ async fn not_found_for_a_bucket() {
     assert!(found.len() == 1 && found[0].text.contains("there is no bucket"), "{found:?}");
 }
 
-/// A login page says 200 to everything: no receipt for a file that it took.
+/// A login page answers 200 to everything: no receipt for a file that it swallowed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_page_that_takes_a_file() {
+async fn login_page_swallows_a_file() {
     let world = World::start().await;
     answers(&world, "PutObject", 0, 200, "<html>Sign in</html>");
     let result = world.send("a.bin", &pattern(SMALL, 26)).await;
@@ -188,9 +188,9 @@ async fn a_page_that_takes_a_file() {
     world.assert_nothing_left().await;
 }
 
-/// A byte that is damaged while a tail is read back is read once more.
+/// A tail that is damaged as it is read back is read again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tail_that_is_damaged_on_its_way() {
+async fn tail_damaged_in_transit() {
     let world = World::start().await;
     let file = pattern(LARGE, 27);
     // Two pieces of a tail.
@@ -200,14 +200,14 @@ async fn a_tail_that_is_damaged_on_its_way() {
     world.uploads.append(&upload.id, &append, frames(&file.slice(2 * MIB..3 * MIB))).await.unwrap();
     assert_eq!(world.ledger.tails(&upload.id).await.unwrap().len(), 2);
     world.faults("GetObject", 1, 1, Fault::Corrupt);
-    let done = goes_on(&world, &upload, &file).await.unwrap();
+    let done = resume(&world, &upload, &file).await.unwrap();
     world.assert_hit().await;
     world.assert_stored(&done, &file).await;
     world.assert_memory_free().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tail_that_is_damaged_at_rest() {
+async fn tail_damaged_at_rest() {
     let world = World::start().await;
     let file = pattern(LARGE, 28);
     let upload = begun(&world, &file, 3 * MIB).await;
@@ -216,14 +216,14 @@ async fn a_tail_that_is_damaged_at_rest() {
     crc64.update(&bytes);
     let payload = bucket::Payload::new(vec![bytes], crc64.value());
     world.bucket.put(&key, "application/octet-stream", &Vec::new(), &payload).await.unwrap();
-    let result = goes_on(&world, &upload, &file).await;
+    let result = resume(&world, &upload, &file).await;
     assert!(matches!(result, Err(Error::Damaged(_))), "{result:?}");
     assert_eq!(world.offset_of(&upload.id).await, 3 * MIB);
-    // Its operator brings back what was there.
+    // The operator restores the object.
     let (bytes, mut crc64) = (file.slice(..3 * MIB), bucket::Crc64Hasher::new());
     crc64.update(&bytes);
     let payload = bucket::Payload::new(vec![bytes], crc64.value());
     world.bucket.put(&key, "application/octet-stream", &Vec::new(), &payload).await.unwrap();
-    let done = goes_on(&world, &upload, &file).await.unwrap();
+    let done = resume(&world, &upload, &file).await.unwrap();
     world.assert_stored(&done, &file).await;
 }

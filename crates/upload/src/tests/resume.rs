@@ -1,11 +1,11 @@
-//! What is kept when an append breaks off, and how it goes on.
+//! What is kept of an interrupted append, and how it is resumed.
 
 use std::collections::HashSet;
 
 use super::*;
 use crate::{Algorithm, Digest, End};
 
-/// Appends these bytes of the file from `offset` on.
+/// Appends this range of the file.
 async fn part_of(
     engine: &Engine,
     id: &str,
@@ -18,7 +18,7 @@ async fn part_of(
     soon(engine.uploads.append(id, &append, frames(&file.slice(range)))).await
 }
 
-/// The same, but the connection breaks behind them; whatever came is durable.
+/// Appends this range of the file, after which the connection breaks. All of it is durable.
 async fn cut_off(engine: &Engine, id: &str, file: &Bytes, range: std::ops::Range<usize>) {
     let append = Append { offset: range.start as u64, ..engine.begin() };
     let body = broken(&file.slice(range.clone()), BodyError::Interrupted);
@@ -28,7 +28,7 @@ async fn cut_off(engine: &Engine, id: &str, file: &Bytes, range: std::ops::Range
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_byte_that_came_is_kept_and_none_is_sent_twice() {
+async fn every_received_byte_is_kept() {
     let world = World::start().await;
     for cuts in [
         vec![0],
@@ -58,7 +58,7 @@ async fn every_byte_that_came_is_kept_and_none_is_sent_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn small_appends_write_each_byte_a_few_times_at_most() {
+async fn small_appends_write_each_byte_a_few_times() {
     let world = World::start().await;
     let size = 11 * MIB;
     let file = pattern(size, 3);
@@ -79,7 +79,7 @@ async fn small_appends_write_each_byte_a_few_times_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_append_with_a_digest_counts_as_a_whole_or_not_at_all() {
+async fn append_with_a_digest_is_kept_as_a_whole_or_not_at_all() {
     let world = World::start().await;
     let size = 20 * MIB;
     let file = pattern(size, 4);
@@ -108,7 +108,7 @@ async fn an_append_with_a_digest_counts_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dead_process_leaves_what_it_had_committed() {
+async fn committed_parts_survive_a_crash() {
     let world = World::start().await;
     let size = 30 * MIB;
     let file = pattern(size, 5);
@@ -129,7 +129,7 @@ async fn a_dead_process_leaves_what_it_had_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_append_goes_on_where_a_half_dead_one_stopped() {
+async fn newer_append_continues_after_a_stalled_one() {
     let world = World::start().await;
     let size = 30 * MIB;
     let file = pattern(size, 6);
@@ -139,7 +139,7 @@ async fn a_newer_append_goes_on_where_a_half_dead_one_stopped() {
     let older = tokio::spawn(async move { uploads.append(&id, &append, body).await });
     sender.send(&file.slice(..20 * MIB));
     until("a part is committed", async || world.offset_of(&upload.id).await >= 8 * MIB).await;
-    // The older one may commit more before it gives way: then the newer one is told, and asks again.
+    // The older one may commit more before it ends. Then the newer one gets the new offset, and retries.
     let done = loop {
         let seen = world.offset_of(&upload.id).await;
         match part_of(&world, &upload.id, &file, seen..size, End::Length).await {
@@ -170,7 +170,7 @@ async fn wrong_offsets_and_lengths_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stop_keeps_what_came() {
+async fn stop_keeps_received_bytes() {
     let world = World::start().await;
     let file = pattern(10 * MIB, 8);
     let upload = world.create_resumable("s.bin", None).await.unwrap();
@@ -189,20 +189,20 @@ async fn a_stop_keeps_what_came() {
     next.assert_stored(&done, &file).await;
 }
 
-/// The process dies before anything is durable: who knows the upload goes on with it, and one that nobody can know of does not
-/// stand beside the next of its name.
+/// The process dies before anything is durable. An upload that its sender knows stays; one that nobody can know is cancelled, so
+/// that it is not in the way of the next one of its name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_can_know_of_ends_with_its_process() {
+async fn unacknowledged_upload_ends_with_its_process() {
     let world = World::start().await;
     let unfinished = async || {
         let found = world.uploads.unfinished(&world.link.id, "a.bin").await.unwrap();
         found.into_iter().map(|upload| upload.id).collect::<HashSet<_>>()
     };
     let known = world.create_resumable("a.bin", None).await.unwrap();
-    let begun = world.create_unheard_of("a.bin").await.unwrap();
-    let durable = world.create_unheard_of("a.bin").await.unwrap();
-    let taken_up = world.create_unheard_of("a.bin").await.unwrap();
-    world.create_unheard_of("a.bin").await.unwrap();
+    let begun = world.create_unacknowledged("a.bin").await.unwrap();
+    let durable = world.create_unacknowledged("a.bin").await.unwrap();
+    let taken_up = world.create_unacknowledged("a.bin").await.unwrap();
+    world.create_unacknowledged("a.bin").await.unwrap();
     let file = pattern(8 * MIB, 3);
     cut_off(&world, &durable.id, &file, 0..MIB).await;
     world.ledger.begin_append(&begun.id, 0, None).await.unwrap();
@@ -215,7 +215,7 @@ async fn what_nobody_can_know_of_ends_with_its_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_left_of_an_upload_that_expires_or_is_cancelled() {
+async fn expired_and_cancelled_uploads_leave_nothing() {
     let world = World::start().await;
     let file = pattern(20 * MIB, 9);
     for cancelled in [true, false] {

@@ -1,5 +1,5 @@
-//! Random programs of appends, cuts, crashes, takeovers and faults, on two engines that share a ledger and a bucket: the
-//! offset never falls, what is complete is what was sent, and nothing is left behind.
+//! Random sequences of appends, cuts, crashes, takeovers and faults, on two engines that share a ledger and a bucket: the
+//! offset never falls, complete files are what was sent, and nothing is left behind.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -9,32 +9,32 @@ use crate::{Algorithm, Digest, End};
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    /// So many bytes; with a digest; then the body ends, or breaks.
+    /// A body with or without a digest, which ends or breaks.
     Append { bytes: usize, digest: bool, breaks: bool },
-    /// The task that appends so many bytes dies.
+    /// The task that appends the bytes dies.
     Crash { bytes: usize },
-    /// An append of so many bytes stalls, and another takes over.
+    /// An append stalls after the bytes, and another takes over.
     Takeover { bytes: usize },
-    /// The other engine goes on.
+    /// The other engine continues.
     Switch,
-    /// The next call of this kind goes wrong.
+    /// The next call of this kind fails.
     Fault(&'static str, Fault),
-    /// So many calls of this kind damage what they carry.
+    /// This many calls of a kind damage their bytes.
     Damage(&'static str, u64),
-    /// More bytes than there may be, and how that is said.
+    /// More bytes than announced.
     Excess { bytes: usize, framing: Framing },
-    /// Somebody asks.
+    /// Somebody asks for the status.
     Status,
 }
 
-/// What says how many bytes there may be.
+/// What announces the number of bytes.
 #[derive(Debug, Clone, Copy)]
 enum Framing {
     /// The length of the body.
     Body,
     /// The range: of the body and of the file.
     Range,
-    /// The file's length, of a body in chunks.
+    /// The file's length, for a chunked body.
     Chunks(End),
 }
 
@@ -65,7 +65,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..8)
 }
 
-/// A program under way.
+/// A sequence being run.
 struct Run<'a> {
     world: &'a World,
     engines: [&'a Engine; 2],
@@ -73,7 +73,7 @@ struct Run<'a> {
     id: String,
     file: Bytes,
     length_known: bool,
-    /// Whether calls are still to be damaged.
+    /// Whether calls may still be damaged.
     damages: bool,
 }
 
@@ -124,7 +124,7 @@ impl Run<'_> {
                             after
                         );
                     }
-                    Err(error) => prop_assert!(error.is_for_now(), "{}", error),
+                    Err(error) => prop_assert!(error.is_temporary(), "{}", error),
                 }
             }
             Step::Crash { bytes } => {
@@ -158,7 +158,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// An append stalls, and another goes on from where it is seen to stand.
+    /// An append stalls, and another continues at the offset it sees.
     async fn takeover(&self, at: usize, bytes: usize) {
         let some = |at: usize| self.file.slice(at..self.file.len().saturating_sub(1).min(at + bytes).max(at));
         let (sender, body) = Sender::new();
@@ -174,7 +174,7 @@ impl Run<'_> {
         let _ = soon(older).await;
     }
 
-    /// Bytes of the file, and more than there may be.
+    /// Sends bytes of the file, and more than announced.
     async fn excess(
         &self,
         at: usize,
@@ -196,7 +196,7 @@ impl Run<'_> {
         let result = soon(self.engine().uploads.append(&self.id, &append, frames(&body))).await;
         match result {
             Err(Error::LengthMismatch { .. }) => {}
-            Err(error) if error.is_for_now() => {}
+            Err(error) if error.is_temporary() => {}
             other => prop_assert!(false, "{:?} {}: {:?}", framing, at, other),
         }
         let now = self.engine().ledger.upload(&self.id).await.unwrap();
@@ -204,7 +204,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Sends what is left, as often as it takes.
+    /// Sends the rest, as often as it takes.
     async fn complete(&self) -> Upload {
         loop {
             let at = self.engine().offset_of(&self.id).await;
@@ -212,7 +212,7 @@ impl Run<'_> {
             let append = Append { end: End::Body, ..self.append(at, &body, false) };
             match soon(self.engine().uploads.append(&self.id, &append, frames(&body))).await {
                 Ok(upload) => return upload,
-                Err(error) => assert!(error.is_for_now(), "{error}"),
+                Err(error) => assert!(error.is_temporary(), "{error}"),
             }
         }
     }
@@ -224,7 +224,7 @@ async fn run(
     (steps, size, length_known): (Vec<Step>, usize, bool),
     seed: u64,
 ) -> std::result::Result<(), TestCaseError> {
-    // Of a case that failed, when a smaller one is looked for.
+    // A larger case has failed and is being shrunk.
     world.sandbox.faults().clear();
     let file = pattern(size, seed);
     let length = length_known.then_some(size as u64);
@@ -255,7 +255,7 @@ async fn run(
 }
 
 #[test]
-fn any_program_of_appends_ends_with_the_file_that_was_sent() {
+fn any_sequence_of_appends_stores_the_file_that_was_sent() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (world, second) = runtime.block_on(async {
         let world = World::start().await;

@@ -1,4 +1,4 @@
-//! What a sweep ends, drops, tells of and leaves alone.
+//! What a sweep cancels, deletes, reports and leaves alone.
 
 use super::*;
 
@@ -9,9 +9,9 @@ async fn put(world: &World, key: &str, bytes: &'static [u8]) {
     world.bucket.put(key, "text/plain", &Vec::new(), &payload).await.unwrap();
 }
 
-/// A sweep from the command line beside the gateway: it does not know what is being sent there.
+/// A sweep from the command line beside the gateway, whose running appends it does not know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_append_under_way_when_its_time_is_over_may_end() {
+async fn running_append_may_finish_after_its_upload_expires() {
     let world = World::start().await;
     let (dir, s3) = (world.dir.path(), &world.sandbox.s3);
     let gateway = Engine::with(dir, s3, 64 * MIB, Duration::from_secs(3)).await;
@@ -22,12 +22,12 @@ async fn an_append_under_way_when_its_time_is_over_may_end() {
     let (engine, id) = (gateway.clone(), sent.id.clone());
     let append = tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), body).await });
     sender.send(&pattern(MIB, 1));
-    until("it is under way", async || gateway.ledger.upload(&sent.id).await.unwrap().epoch > 0).await;
-    // Longest without a word, were it not said to be alive.
+    until("it is running", async || gateway.ledger.upload(&sent.id).await.unwrap().epoch > 0).await;
+    // The other upload changed longer ago, but is kept alive.
     let broken = broken(&pattern(MIB, 2), BodyError::Interrupted);
     gateway.uploads.append(&left.id, &gateway.begin(), broken).await.unwrap_err();
-    assert_eq!(beside.uploads.sweep_ended(false).await.unwrap().expired, 0, "both have just moved");
-    until("the one that was left has expired", async || {
+    assert_eq!(beside.uploads.sweep_ended(false).await.unwrap().expired, 0, "both changed just now");
+    until("the abandoned upload has expired", async || {
         gateway.uploads.keep_alive().await.unwrap();
         assert_eq!(gateway.uploads.sweep_ended(true).await.unwrap().failed, 0);
         beside.uploads.sweep_ended(false).await.unwrap().expired == 1
@@ -41,7 +41,7 @@ async fn an_append_under_way_when_its_time_is_over_may_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_ledger_does_not_know_is_told_of_and_stays() {
+async fn leaks_are_reported_and_stay() {
     let world = World::start().await;
     let ended = world.create("ended.bin", None).await.unwrap();
     world.uploads.cancel(&ended.id, "operator", "").await.unwrap();
@@ -50,7 +50,7 @@ async fn what_the_ledger_does_not_know_is_told_of_and_stays() {
     world.uploads.append(&open.id, &world.begin(), body).await.unwrap_err();
     let ours = world.present("").await;
     assert_eq!(ours.len(), 2, "a part and a tail: {ours:?}");
-    // An attempt that nobody waited for any more; somebody else's tail; what is no tail at all; somebody's parts.
+    // A late attempt of an ended upload; somebody else's tail; not a tail at all; somebody else's parts.
     put(&world, &format!("files/.weighbridge/{}/0-1", ended.id), b"late").await;
     put(&world, "files/.weighbridge/01ARZ3NDEKTSV4RRFFQ69G5FAV/0-1", b"theirs").await;
     put(&world, "files/.weighbridge/loose", b"loose!").await;
@@ -78,9 +78,9 @@ async fn what_the_ledger_does_not_know_is_told_of_and_stays() {
     assert!(ours.iter().all(|key| left.contains(key)) && left.len() == 5, "{left:?}");
 }
 
-/// After a restore of an older ledger: it takes a complete file for one that was never finished.
+/// After an older ledger was restored, it has a complete file as unfinished.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_has_a_receipt_is_never_cleared_as_cancelled() {
+async fn file_with_a_receipt_is_never_cleared_as_cancelled() {
     let world = World::start().await;
     let upload = world.create("a.bin", None).await.unwrap();
     let until = ledger::now_ms() + 1;

@@ -1,16 +1,16 @@
-//! The same file twice, a newer append of the same upload, and cancelling: who wins, and what is left.
+//! The same file twice, a newer append of the same upload, and cancelling: which one wins, and what is left.
 
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_same_file_twice_is_one() {
+async fn same_file_twice_is_one_upload() {
     let world = World::start().await;
     for size in [0, SMALL, LARGE] {
         let sent = pattern(size, 1);
         let name = format!("{size}.bin");
         let first = world.send(&name, &sent).await.unwrap();
         let second = world.send(&name, &sent).await.unwrap();
-        assert_eq!(first.id, second.id, "the first receipt answers");
+        assert_eq!(first.id, second.id, "the answer is the first receipt");
         world.recover_and_sweep().await;
         let present = world.present(&format!("files/1001/{}", first.id)).await;
         assert_eq!(present, std::slice::from_ref(&first.object_key));
@@ -20,11 +20,11 @@ async fn the_same_file_twice_is_one() {
     let other_name = world.send("other.bin", &pattern(SMALL, 1)).await.unwrap();
     world.uploads.remove(&other_name.id, "operator").await.unwrap();
     let again = world.send("other.bin", &pattern(SMALL, 1)).await.unwrap();
-    assert_ne!(other_name.id, again.id, "one that was removed is not answered with");
+    assert_ne!(other_name.id, again.id, "a removed upload is not the answer");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_equal_files_at_the_same_time_are_one() {
+async fn same_file_twice_at_once_is_one_upload() {
     let world = World::start().await;
     for size in [SMALL, LARGE] {
         let name = format!("{size}.bin");
@@ -39,9 +39,9 @@ async fn two_equal_files_at_the_same_time_are_one() {
     world.assert_memory_free().await;
 }
 
-/// The one that waits for its equal goes on itself when that one fails.
+/// The one that waits for the other continues itself if the other fails.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_equal_files_and_the_first_fails() {
+async fn same_file_twice_and_the_first_fails() {
     let world = World::start().await;
     let sent = pattern(SMALL, 1);
     world.fault("PutObject", Fault::Status(403));
@@ -54,9 +54,9 @@ async fn two_equal_files_and_the_first_fails() {
     assert_eq!(world.present("").await.len(), 1);
 }
 
-/// One that is cancelled while it waits for its equal has nothing to wait for any more when that one rests.
+/// One that is cancelled while it waits for the other ends when the other is complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_equal_files_and_the_second_is_cancelled() {
+async fn same_file_twice_and_the_second_is_cancelled() {
     let world = World::start().await;
     let sent = pattern(SMALL, 1);
     world.fault("PutObject", Fault::Delay(PATIENCE * 2, When::Before));
@@ -78,7 +78,7 @@ async fn two_equal_files_and_the_second_is_cancelled() {
 
 type Appending = tokio::task::JoinHandle<Result<Upload>>;
 
-/// An append that has sent these bytes and stalls.
+/// An append that stalls after these bytes.
 async fn stalled(world: &World, sent: &Bytes, durable: usize) -> (Upload, Sender, Appending) {
     let upload = world.create("a.bin", None).await.unwrap();
     let (sender, body) = Sender::new();
@@ -119,7 +119,7 @@ async fn cancel_leaves_a_complete_upload_alone() {
     world.assert_stored(&upload, &sent).await;
 }
 
-/// Cancelled in the middle of every call to the bucket, before it is performed and after.
+/// Cancels during every call to the bucket, before and after it is performed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancel_during_every_call() {
     let world = World::start().await;
@@ -150,9 +150,9 @@ async fn cancel_during_every_call() {
     }
 }
 
-/// A newer append of the same upload takes over at the durable offset: from the beginning, or after two parts.
+/// A newer append of the same upload takes over at the durable offset: at the beginning, or after two parts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_append_takes_over() {
+async fn newer_append_takes_over() {
     let world = World::start().await;
     for (seed, sent_before, durable) in [(1, MIB, 0), (2, 18 * MIB, 16 * MIB)] {
         let sent = pattern(LARGE, seed);
@@ -175,14 +175,14 @@ async fn a_newer_append_takes_over() {
     world.assert_memory_free().await;
 }
 
-/// The older append is storing a part at that moment: the newer one waits for it, and passes over what it brought.
+/// The older append has a part in flight: the newer one waits for it, and skips its bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_append_waits_for_parts_on_their_way() {
+async fn newer_append_waits_for_parts_in_flight() {
     let world = World::start().await;
     world.fault("UploadPart", Fault::Delay(PATIENCE * 2, When::Before));
     let sent = pattern(12 * MIB, 1);
     let (upload, _sender, older) = stalled(&world, &sent.slice(..9 * MIB), 0).await;
-    until("the part is on its way", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    until("the part is in flight", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
     let used = world.uploads.budget().used_bytes();
     let (engine, id, all) = (world.engine.clone(), upload.id.clone(), sent.clone());
     let newer = tokio::spawn(async move { engine.uploads.append(&id, &engine.begin(), frames(&all)).await });
@@ -190,13 +190,17 @@ async fn a_newer_append_waits_for_parts_on_their_way() {
     world.sandbox.faults().clear();
     assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
     let complete = soon(newer).await.unwrap().unwrap();
-    assert_eq!(world.ledger.parts(&upload.id).await.unwrap()[0].size, 8 << 20, "the older one's part counts");
+    assert_eq!(
+        world.ledger.parts(&upload.id).await.unwrap()[0].size,
+        8 << 20,
+        "the older append's part counts"
+    );
     world.assert_stored(&complete, &sent).await;
 }
 
-/// Nothing of the older one was durable, which alone would have ended its upload: a newer one has it.
+/// Nothing of the older append is durable. That would cancel its upload, but a newer append has it now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_was_taken_over_at_its_beginning_ends_nothing() {
+async fn superseded_append_does_not_cancel_the_upload() {
     let world = World::start().await;
     let sent = pattern(LARGE, 5);
     let upload = world.create_resumable("a.bin", None).await.unwrap();
@@ -210,21 +214,21 @@ async fn one_that_was_taken_over_at_its_beginning_ends_nothing() {
     let complete = soon(newer).await.unwrap();
     assert!(matches!(soon(older).await.unwrap(), Err(Error::Superseded)));
     world.assert_stored(&complete, &sent).await;
-    // Where nobody took over, and nobody can know of it, it is ended.
-    let upload = world.create_unheard_of("b.bin").await.unwrap();
+    // An upload that nobody took over, and nobody can know, is cancelled.
+    let upload = world.create_unacknowledged("b.bin").await.unwrap();
     let broken = broken(&Bytes::new(), BodyError::Interrupted);
     assert!(world.uploads.append(&upload.id, &world.begin(), broken).await.is_err());
     assert!(matches!(world.uploads.status(&world.link.id, &upload.id).await, Err(Error::Gone)));
 }
 
-/// A file that ends before what an older append of it brought is another file.
+/// A file that ends before the bytes of an older append is another file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_newer_append_of_a_shorter_file_is_refused() {
+async fn newer_append_of_a_shorter_file_is_refused() {
     let world = World::start().await;
     world.fault("UploadPart", Fault::Delay(PATIENCE * 2, When::Before));
     let sent = pattern(12 * MIB, 1);
     let (upload, _sender, older) = stalled(&world, &sent.slice(..9 * MIB), 0).await;
-    until("the part is on its way", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
+    until("the part is in flight", async || world.fault_report().await["rules"][0]["hit"] == 1).await;
     let used = world.uploads.budget().used_bytes();
     let (engine, id, short) = (world.engine.clone(), upload.id.clone(), sent.slice(..MIB));
     let newer =
@@ -242,7 +246,7 @@ async fn a_newer_append_of_a_shorter_file_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_append_at_the_wrong_offset_is_told_the_right_one() {
+async fn append_at_a_wrong_offset_gets_the_right_one() {
     let world = World::start().await;
     let upload = world.create("a.bin", None).await.unwrap();
     let append = Append { offset: 5, ..world.begin() };
@@ -262,7 +266,7 @@ async fn too_many_open() {
     let world = World::start().await;
     let mut link = world.link.clone();
     link.max_open = Some(2);
-    let new = New { link: &link, ..world.new_upload("a", None) };
+    let new = Create { link: &link, ..world.new_upload("a", None) };
     let first = world.uploads.create(&new).await.unwrap();
     world.uploads.create(&new).await.unwrap();
     assert!(matches!(world.uploads.create(&new).await, Err(Error::TooManyOpen)));
@@ -271,7 +275,7 @@ async fn too_many_open() {
     assert!(matches!(world.uploads.status("another-link", &first.id).await, Err(Error::NotFound)));
 }
 
-/// A link that is revoked stops at once: at the next part, or at the end of the body.
+/// An upload of a revoked link ends at the next part, or at the end of its body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn revoked_while_running() {
     for (before, after) in [(MIB, MIB), (18 * MIB, 8 * MIB), (18 * MIB, 0)] {

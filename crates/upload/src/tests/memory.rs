@@ -1,9 +1,9 @@
-//! Memory: refused at once when none is free, and everything arrives when there is little.
+//! Memory: a request is refused soon when none is free, and everything arrives when there is little.
 
 use super::*;
 use crate::{Algorithm, Digest};
 
-/// The same engine as another partner has it.
+/// The same engine with a link of another partner.
 async fn another_partner(world: &World) -> Engine {
     world.ledger.put_partner("globex", "Globex", None).await.unwrap();
     let new = NewLink { partner_id: "globex".into(), created_by: "operator".into(), ..NewLink::default() };
@@ -11,9 +11,9 @@ async fn another_partner(world: &World) -> Engine {
     Engine { link, ..world.engine.clone() }
 }
 
-/// Parts are on their way that do not arrive: their partner holds its share, and nobody else is concerned.
+/// Parts in flight are stuck: their partner holds its share of the memory, and nobody else is affected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_partner_is_told_that_it_is_busy_while_another_finds_room() {
+async fn partner_without_memory_does_not_block_another() {
     let world = World::with_memory(0).await;
     let other = another_partner(&world).await;
     let waiting = world.create("waiting.bin", None).await.unwrap();
@@ -25,7 +25,7 @@ async fn one_partner_is_told_that_it_is_busy_while_another_finds_room() {
             async move { engine.uploads.append(&id, &engine.begin(), frames(&pattern(LARGE, 1))).await },
         );
     let budget = world.uploads.budget();
-    until("it has taken its share", async || budget.waiting() > 0).await;
+    until("it holds its share", async || budget.waiting() > 0).await;
     assert!(matches!(world.create("a.bin", None).await, Err(Error::Busy { .. })));
     let sent = pattern(SMALL, 1);
     let refused = world.uploads.append(&waiting.id, &world.begin(), frames(&sent)).await;
@@ -53,7 +53,7 @@ async fn budget_pressure() {
     for seed in 0..12 {
         let engine = world.engine.clone();
         sending.push(tokio::spawn(async move {
-            // Twelve take nearly all of it: one that comes while parts are slow is told to come back, and does.
+            // Twelve take nearly all of it. One that comes while parts are slow is refused, and retries.
             loop {
                 let sent = match engine.create(&format!("{seed}.bin"), None).await {
                     Ok(upload) => {
@@ -86,7 +86,7 @@ async fn budget_pressure() {
 
 /// With the smallest budget every part is the smallest one, and files of any length still arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_smallest_budget_is_enough() {
+async fn smallest_budget_is_enough() {
     let world = World::with_memory(0).await;
     for size in [0, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, LARGE] {
         let sent = pattern(size, size as u64);
@@ -96,27 +96,27 @@ async fn the_smallest_budget_is_enough() {
     }
 }
 
-/// How its sender wants what it sends to be kept.
+/// What is kept of an interrupted append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kept {
-    /// As far as it has come.
+    /// Everything received.
     Resumable,
-    /// Whole, or not at all: a file of a form.
+    /// Nothing: a file of a form.
     NotResumable,
-    /// Whole, or not at all: the request has a digest of its own.
+    /// Nothing: the request has a digest of its own.
     WithDigest,
 }
 
 const WAYS: [Kept; 3] = [Kept::Resumable, Kept::NotResumable, Kept::WithDigest];
 
-/// Appends a file as its sender sends.
+/// Appends a file that is sent step by step.
 async fn sending(
     engine: &Engine,
     name: &str,
     file: &Bytes,
     kept: Kept,
 ) -> (Upload, Sender, tokio::task::JoinHandle<Result<Upload>>) {
-    let new = New { resumable: kept != Kept::NotResumable, ..engine.new_upload(name, None) };
+    let new = Create { resumable: kept != Kept::NotResumable, ..engine.new_upload(name, None) };
     let upload = engine.uploads.create(&new).await.unwrap();
     let mut append = engine.begin();
     if kept == Kept::WithDigest {
@@ -128,8 +128,8 @@ async fn sending(
     (upload, sender, task)
 }
 
-/// Twelve senders at a time that each stop in the middle of a part, through memory for less than two. While they stand
-/// still, another partner's file passes.
+/// Twelve senders stall in the middle of a part each, with memory for less than two parts. Meanwhile another partner's file
+/// passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_senders_of_every_kind_resume_in_little_memory() {
     let world = World::with_memory(16 * MIB).await;
@@ -146,7 +146,7 @@ async fn slow_senders_of_every_kind_resume_in_little_memory() {
         let keys = world.present("files/.weighbridge/").await;
         all.iter().filter(|(_, upload, ..)| keys.iter().any(|key| key.contains(&upload.id))).count()
     };
-    until("what does not fit in memory lies in the bucket", async || {
+    until("what does not fit in memory is in the bucket", async || {
         assert!(budget.used_bytes() <= budget.total_bytes());
         budget.waiting() == 0 && stored().await >= 8
     })
@@ -165,19 +165,19 @@ async fn slow_senders_of_every_kind_resume_in_little_memory() {
     until("the tails are deleted", async || world.present("files/.weighbridge/").await.is_empty()).await;
 }
 
-/// One that is asked for what it has gathered again and again stores piece after piece, and all of them together anew when
-/// they are many: nothing of it is lost, and a body with a digest counts as a whole or not at all.
+/// An append that is asked for its memory again and again stores one piece of a tail after the other, and merges them when they
+/// are many. Nothing is lost, and a body with a digest is kept as a whole or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sender_that_is_asked_again_and_again_loses_nothing() {
+async fn releasing_memory_repeatedly_loses_nothing() {
     let world = World::with_memory(0).await;
     for (seed, kept) in (0..).zip(WAYS) {
         for right in [true, false] {
             let file = pattern(MIB, seed);
             let (upload, sender, task) = sending(&world, &format!("{kept:?}{right}"), &file, kept).await;
-            // More than there is: it waits, and asks.
+            // More than there is: it waits, and so asks.
             let budget = world.uploads.budget().clone();
             let mut waiting = budget.admit("globex", "other").await.unwrap();
-            let asking = tokio::spawn(async move { waiting.room(u64::MAX / 2).await });
+            let asking = tokio::spawn(async move { waiting.reserve(u64::MAX / 2).await });
             let mut sent = 0;
             for step in 1..=7 {
                 sender.send(&file.slice(sent..sent + 100_000));
@@ -188,7 +188,7 @@ async fn a_sender_that_is_asked_again_and_again_loses_nothing() {
                 .await;
             }
             let durable = if kept == Kept::WithDigest { 0 } else { sent };
-            until("it counts", async || world.offset_of(&upload.id).await == durable).await;
+            until("it is committed", async || world.offset_of(&upload.id).await == durable).await;
             asking.abort();
             if right {
                 sender.send(&file.slice(sent..));
@@ -205,7 +205,7 @@ async fn a_sender_that_is_asked_again_and_again_loses_nothing() {
                     world.assert_stored(&done.unwrap(), &file).await;
                 }
             }
-            until("nothing of it is left among the pieces", async || {
+            until("its tail is deleted", async || {
                 world.present(&format!("files/.weighbridge/{}", upload.id)).await.is_empty()
             })
             .await;
@@ -214,9 +214,9 @@ async fn a_sender_that_is_asked_again_and_again_loses_nothing() {
     world.assert_memory_free().await;
 }
 
-/// Memory that a stalled sender holds comes back when somebody waits for it, and nothing of the file is lost.
+/// A stalled sender's memory is released when somebody waits for it, and nothing of its file is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stalled_sender_gives_its_memory_back() {
+async fn stalled_sender_s_memory_is_released() {
     let world = World::with_memory(0).await;
     for kept in WAYS {
         let file = pattern(9 * MIB, 1);

@@ -1,9 +1,9 @@
-//! What a link may hold that is not complete, and what happens when it is withdrawn while bytes flow, or none come.
+//! How much unfinished data a link may hold, and what happens when the link is revoked during an upload.
 
 use super::*;
 use crate::End;
 
-/// The link of this engine, with room for so many bytes that are not complete.
+/// The engine with a link that may hold this many unfinished bytes.
 async fn narrow(world: &World, bytes: usize) -> Engine {
     let new = NewLink {
         partner_id: "acme".into(),
@@ -19,7 +19,7 @@ fn too_much<T>(result: &Result<T>) -> bool {
     matches!(result, Err(Error::TooMuchUnfinished { .. }))
 }
 
-/// An append of unknown length that is sent by hand.
+/// An append of unknown length that is sent step by step.
 async fn sending(engine: &Engine) -> (Upload, Sender, tokio::task::JoinHandle<Result<Upload>>) {
     let upload = engine.create("a.bin", None).await.unwrap();
     let (sender, body) = Sender::new();
@@ -29,7 +29,7 @@ async fn sending(engine: &Engine) -> (Upload, Sender, tokio::task::JoinHandle<Re
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn announced_lengths_are_counted_before_a_byte_comes() {
+async fn announced_lengths_count_before_the_first_byte() {
     let world = World::start().await;
     let link = narrow(&world, 10 * MIB).await;
     assert_eq!(link.uploads.max_bytes(&link.link), 10 * MIB as u64, "a larger file could never be sent");
@@ -41,9 +41,9 @@ async fn announced_lengths_are_counted_before_a_byte_comes() {
     let fits = link.create("c.bin", Some(2 * MIB as u64)).await.unwrap();
     assert!(too_much(&link.create("d.bin", None).await));
     assert!(too_much(&link.uploads.has_room(&link.link).await));
-    // Another link of the same partner is not concerned.
+    // Another link of the same partner is not affected.
     world.send("e.bin", &pattern(SMALL, 1)).await.unwrap();
-    // What is complete counts no more, nor what was cancelled.
+    // Complete uploads do not count, nor do cancelled ones.
     let sent = pattern(2 * MIB, 2);
     let append = Append { length: Some(sent.len() as u64), ..link.begin() };
     link.uploads.append(&fits.id, &append, frames(&sent)).await.unwrap();
@@ -52,9 +52,9 @@ async fn announced_lengths_are_counted_before_a_byte_comes() {
     link.send("g.bin", &pattern(10 * MIB, 4)).await.unwrap();
 }
 
-/// Two of unknown length grow beside each other; the one that would take too much is ended, the other arrives.
+/// Two uploads of unknown length grow side by side. The one that would exceed the quota is cancelled, the other arrives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unknown_length_is_counted_while_it_grows() {
+async fn unknown_length_is_counted_as_it_grows() {
     let world = World::start().await;
     let link = narrow(&world, 24 * MIB).await;
     let (first, first_sender, first_append) = sending(&link).await;
@@ -70,14 +70,14 @@ async fn an_unknown_length_is_counted_while_it_grows() {
     let arrived = soon(first_append).await.unwrap().unwrap();
     world.assert_stored(&arrived, &[pattern(18 * MIB, 1), pattern(MIB, 3)].concat()).await;
     world.recover_and_sweep().await;
-    assert_eq!(world.present("").await.len(), 1, "nothing is left of the one that was ended");
+    assert_eq!(world.present("").await.len(), 1, "nothing is left of the cancelled upload");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_length_announced_late_is_counted_then() {
+async fn late_length_counts_once_announced() {
     let world = World::start().await;
     let link = narrow(&world, 10 * MIB).await;
-    let new = || New { link: &link.link, resumable: true, ..link.new_upload("late.bin", None) };
+    let new = || Create { link: &link.link, resumable: true, ..link.new_upload("late.bin", None) };
     let [first, second] =
         [link.uploads.create(&new()).await.unwrap(), link.uploads.create(&new()).await.unwrap()];
     let file = pattern(8 * MIB, 5);
@@ -91,20 +91,20 @@ async fn a_length_announced_late_is_counted_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_withdrawn_link_ends_what_stalls_on_it() {
+async fn revoking_a_link_cancels_stalled_uploads() {
     let world = World::start().await;
     for disabled in [false, true] {
         let link = narrow(&world, 24 * MIB).await;
         let (upload, _sender, append) = sending(&link).await;
-        until("it is under way", async || link.uploads.is_running(&upload.id)).await;
-        link.uploads.stop_withdrawn().await.unwrap();
+        until("it is running", async || link.uploads.is_running(&upload.id)).await;
+        link.uploads.cancel_revoked().await.unwrap();
         assert_eq!(link.uploads.status(&link.link.id, &upload.id).await.unwrap().state, State::Open);
         if disabled {
             world.ledger.set_partner_disabled("acme", Some(1)).await.unwrap();
         } else {
             world.ledger.revoke_link(&link.link.id, "operator").await.unwrap();
         }
-        link.uploads.stop_withdrawn().await.unwrap();
+        link.uploads.cancel_revoked().await.unwrap();
         let ended = soon(append).await.unwrap();
         assert!(matches!(ended, Err(Error::Revoked)), "{ended:?}");
         world.assert_nothing_left().await;

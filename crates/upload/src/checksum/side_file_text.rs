@@ -1,26 +1,25 @@
-//! What a side file says: the digest that its text gives a file, as programs of Unix and of Windows write it. Pure.
-//! Invariant: a text that names a digest, but none that can be compared, is not taken for one that names none.
+//! Parses side files: the digest that the text gives for a file, as Unix and Windows programs write it. Pure.
+//! Invariant: a text with a digest that cannot be compared is not mistaken for a text without a digest.
 
 use crate::{Algorithm, Digest};
 
-/// Longest side file: a line has a digest and a name, and there may be a few lines.
-pub(crate) const SIDE_BYTES_MAX: u64 = 64 * 1024;
-/// So many hexadecimal digits in a row are meant for a digest.
+/// Largest side file: a few lines, each with a digest and a name.
+pub(crate) const SIDE_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// This many hexadecimal digits in a row are meant as a digest.
 const DIGITS_MIN: usize = 16;
 
-/// What a side file says of its file.
+/// What a side file says about its file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Said {
-    /// Its digest.
+pub(crate) enum SideFileText {
     Digest(Digest),
-    /// Nothing: it names digests of other files, or none.
-    Nothing,
-    /// A digest that is none of this hash: cut off, say, or of another hash.
+    /// It has digests of other files, or none.
+    None,
+    /// Its digest is not of this algorithm, or truncated.
     Unreadable,
 }
 
-/// The file that a side file of this name is about, and by which hash: `core.gz.sha256` is about `core.gz`.
-pub(crate) fn side_of(name: &str) -> Option<(&str, Algorithm)> {
+/// The file that a side file of this name is about, and the algorithm: `core.gz.sha256` is about `core.gz`.
+pub(crate) fn target_of(name: &str) -> Option<(&str, Algorithm)> {
     let (target, suffix) = name.rsplit_once('.')?;
     let algorithm = match suffix.to_ascii_lowercase().as_str() {
         "sha256" => Algorithm::Sha256,
@@ -30,9 +29,9 @@ pub(crate) fn side_of(name: &str) -> Option<(&str, Algorithm)> {
     (!target.is_empty()).then_some((target, algorithm))
 }
 
-/// What a side file says of `target`. Of several digests the one beside its name counts; one alone counts whatever stands
-/// around it: a file may have been renamed, and programs write headings.
-pub(crate) fn in_side(bytes: &[u8], target: &str, algorithm: Algorithm) -> Said {
+/// The digest of `target`. Of several digests, the one beside its name counts. A single digest counts whatever surrounds it: the
+/// file may have been renamed, and programs write headings.
+pub(crate) fn parse(bytes: &[u8], target: &str, algorithm: Algorithm) -> SideFileText {
     let (text, digits) = (decoded(bytes), algorithm.bytes() * 2);
     let rows: Vec<_> = text.lines().filter_map(|line| row(line.trim(), digits)).collect();
     let named = rows.iter().find(|row| row.name.rsplit(['/', '\\']).next() == Some(target));
@@ -41,13 +40,15 @@ pub(crate) fn in_side(bytes: &[u8], target: &str, algorithm: Algorithm) -> Said 
         _ => named,
     };
     match found {
-        Some(row) => Said::Digest(Digest { algorithm, hex: row.hex.to_ascii_lowercase() }),
-        None if rows.is_empty() && runs(&text).any(|run| run.len() >= DIGITS_MIN) => Said::Unreadable,
-        None => Said::Nothing,
+        Some(row) => SideFileText::Digest(Digest { algorithm, hex: row.hex.to_ascii_lowercase() }),
+        None if rows.is_empty() && hex_runs(&text).any(|run| run.len() >= DIGITS_MIN) => {
+            SideFileText::Unreadable
+        }
+        None => SideFileText::None,
     }
 }
 
-/// The text, in UTF-8 or, as PowerShell writes it, in UTF-16.
+/// The text, in UTF-8, or in UTF-16 as PowerShell writes it.
 fn decoded(bytes: &[u8]) -> String {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<_> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
@@ -56,14 +57,14 @@ fn decoded(bytes: &[u8]) -> String {
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        // Without a byte order mark: of a character of ASCII one of its two bytes is zero.
+        // Without a byte order mark: one of the two bytes of an ASCII character is zero.
         [_, 0, ..] => utf16(bytes, u16::from_le_bytes),
         [0, _, ..] => utf16(bytes, u16::from_be_bytes),
         _ => String::from_utf8_lossy(bytes).trim_start_matches('\u{feff}').to_owned(),
     }
 }
 
-/// A digest and the name beside it, which may be empty.
+/// A digest and the name beside it, if any.
 struct Row<'t> {
     hex: String,
     name: &'t str,
@@ -77,13 +78,13 @@ fn row(line: &str, digits: usize) -> Option<Row<'_>> {
     {
         return is_digest(hex.trim()).then(|| Row { hex: hex.trim().to_owned(), name });
     }
-    // certutil of Windows 7 and 8 writes each byte by itself.
+    // certutil of Windows 7 and 8 separates the bytes.
     if line.split(' ').all(|pair| pair.len() == 2) && is_digest(&line.replace(' ', "")) {
         return Some(Row { hex: line.replace(' ', ""), name: "" });
     }
-    // `HEX`, `HEX  NAME`, `HEX *NAME`, with a backslash in front where the name is escaped; `SHA256  HEX  PATH`; `Hash : HEX`.
-    // A name may hold such a run of digits itself: before it, the first one counts, behind it, the last.
-    let mut found = runs(line).filter(|run| is_digest(run));
+    // `HEX`, `HEX  NAME`, `HEX *NAME`, with a leading backslash if the name is escaped; `SHA256  HEX  PATH`; `Hash : HEX`.
+    // The name may contain such digits itself: the first run counts before a name, the last after it.
+    let mut found = hex_runs(line).filter(|run| is_digest(run));
     let first = found.next()?;
     let at_start = line.trim_start_matches('\\').starts_with(first);
     let hex = if at_start { first } else { found.last().unwrap_or(first) };
@@ -93,8 +94,8 @@ fn row(line: &str, digits: usize) -> Option<Row<'_>> {
     Some(Row { hex: hex.to_owned(), name })
 }
 
-/// Words that may be digests.
-fn runs(text: &str) -> impl Iterator<Item = &str> {
+/// Words of hexadecimal digits.
+fn hex_runs(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric());
     words.filter(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn side_files() {
+    fn side_file_names() {
         for (name, expected) in [
             ("core.gz.sha256", Some(("core.gz", Algorithm::Sha256))),
             ("core.gz.MD5", Some(("core.gz", Algorithm::Md5))),
@@ -112,20 +113,20 @@ mod tests {
             ("sha256", None),
             ("core.sha1", None),
         ] {
-            assert_eq!(side_of(name), expected, "{name}");
+            assert_eq!(target_of(name), expected, "{name}");
         }
     }
 
-    fn says(bytes: &[u8]) -> Result<Option<String>, ()> {
-        match in_side(bytes, "core.gz", Algorithm::Md5) {
-            Said::Digest(digest) => Ok(Some(digest.hex)),
-            Said::Nothing => Ok(None),
-            Said::Unreadable => Err(()),
+    fn digest_in(bytes: &[u8]) -> Result<Option<String>, ()> {
+        match parse(bytes, "core.gz", Algorithm::Md5) {
+            SideFileText::Digest(digest) => Ok(Some(digest.hex)),
+            SideFileText::None => Ok(None),
+            SideFileText::Unreadable => Err(()),
         }
     }
 
     #[test]
-    fn what_a_side_file_says() {
+    fn side_file_texts() {
         let (a, b) = ("a".repeat(32), "B".repeat(32));
         let spaced = vec!["aa"; 16].join(" ");
         for (text, expected) in [
@@ -172,20 +173,20 @@ mod tests {
             ("no digest here".to_owned(), Ok(None)),
             ("0123  core.gz\n".to_owned(), Ok(None)),
             (String::new(), Ok(None)),
-            // A digest of another hash, or what a narrow window has cut off.
+            // A digest of another algorithm, or truncated by a narrow window.
             (format!("{a}0"), Err(())),
             ("c".repeat(64), Err(())),
             (format!("MD5       {}...\r\n", &a[..20]), Err(())),
         ] {
             let expected = expected.map(|hex| hex.map(|hex| hex.to_ascii_lowercase()));
-            assert_eq!(says(text.as_bytes()), expected, "{text:?}");
+            assert_eq!(digest_in(text.as_bytes()), expected, "{text:?}");
             let units: Vec<_> = text.trim_start_matches('\u{feff}').encode_utf16().collect();
             let le = |mark: &[u8]| {
                 [mark, &units.iter().flat_map(|unit| unit.to_le_bytes()).collect::<Vec<_>>()].concat()
             };
             let be: Vec<_> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
             for bytes in [le(&[0xff, 0xfe]), [&[0xfe, 0xff], &be[..]].concat(), le(&[]), be] {
-                assert_eq!(says(&bytes), expected, "UTF-16: {text:?}");
+                assert_eq!(digest_in(&bytes), expected, "UTF-16: {text:?}");
             }
         }
     }

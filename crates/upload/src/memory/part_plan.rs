@@ -1,23 +1,23 @@
-//! How large each part is. Parts begin at 8 MiB; a known length is cut into few enough for S3's 10,000; for an unknown
-//! one the parts grow with their number, so that it may become large without the first part being so.
+//! How large each part is. Parts begin at 8 MiB. A file of known length is cut into few enough for S3's 10,000; for an unknown
+//! length the parts grow with their number, so that the file can become large although its first parts are small.
 
 /// A part that is not the last has at least this many bytes (Amazon S3 quotas: 5 MiB).
-pub const PART_BYTES_MIN: u64 = 5 * MIB;
+pub(crate) const PART_BYTES_MIN: u64 = 5 * MIB;
 /// A multipart upload has at most this many parts (Amazon S3 quotas).
 pub const PARTS_MAX: u64 = 10_000;
 /// Parts begin at this size: large enough that a request costs little, small enough that an interruption does too.
 const PART_BYTES_FIRST: u64 = 8 * MIB;
-/// Of an unknown length, so many parts have one size before it doubles.
+/// For an unknown length, the part size doubles after this many parts.
 const PARTS_PER_SIZE: u64 = 1_000;
 const MIB: u64 = 1024 * 1024;
 
 /// Cuts an upload into parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct PartPlan {
     part_bytes_max: u64,
 }
 
-impl Plan {
+impl PartPlan {
     /// Parts of at most a quarter of the byte budget, so that no upload needs more memory than there is.
     pub fn new(budget_bytes: u64) -> Self {
         Self { part_bytes_max: (budget_bytes / 4 / MIB * MIB).clamp(PART_BYTES_FIRST, 5 * 1024 * MIB) }
@@ -38,7 +38,7 @@ impl Plan {
         wanted.clamp(PART_BYTES_FIRST, self.part_bytes_max)
     }
 
-    /// The largest upload of unknown length that fits.
+    /// The largest upload of unknown length that fits into its parts.
     pub fn upload_bytes_max(self) -> u64 {
         (1..=PARTS_MAX).step_by(1_000).map(|number| self.part_bytes(number, 0, None) * PARTS_PER_SIZE).sum()
     }
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn part_sizes() {
-        let plan = Plan::new(256 * MIB);
+        let plan = PartPlan::new(256 * MIB);
         let gib = 1024 * MIB;
         for (number, offset, length, expected) in [
             (1, 0, None, 8 * MIB),
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn every_allowed_length_fits() {
-        let plan = Plan::new(256 * MIB);
+        let plan = PartPlan::new(256 * MIB);
         assert_eq!(plan.upload_bytes_max(), 504_000 * MIB);
         for length in [1, 8 * MIB, 8 * MIB + 1, 100_000_000_000, plan.upload_bytes_max()] {
             for known in [Some(length), None] {
@@ -92,9 +92,9 @@ mod tests {
     }
 
     #[test]
-    fn no_part_exceeds_a_quarter_of_the_budget() {
+    fn parts_take_a_quarter_of_the_budget_at_most() {
         for budget_mib in [32, 100, 256, 4096] {
-            let plan = Plan::new(budget_mib * MIB);
+            let plan = PartPlan::new(budget_mib * MIB);
             for number in [1, 5_000, 10_000] {
                 assert!(plan.part_bytes(number, 0, Some(u64::MAX / 2)) <= budget_mib * MIB / 4);
             }

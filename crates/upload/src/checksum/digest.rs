@@ -1,21 +1,18 @@
-//! Digests that a sender announces, and the side files that name one. Pure.
-//! Invariant: what is compared was computed over every byte of the file; what cannot be computed is not said to be compared.
+//! Digests that a sender announces. Pure.
+//! Invariant: a digest that is compared was computed over every byte of the file; one that cannot be computed is not
+//! reported as compared.
 
-/// A hash that a file can be compared by. Names as in the registry of RFC 9530, but for SHA-1.
+/// A hash algorithm that a file can be verified with. Names as in the registry of RFC 9530, except for SHA-1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// Of every file.
+    /// Computed for every file. The others are computed if they were announced before the body.
     Sha256,
-    /// Where announced before the body.
     Sha512,
-    /// Where announced before the body.
     Sha1,
-    /// Where announced before the body.
     Md5,
 }
 
 impl Algorithm {
-    /// Every one.
     pub const ALL: [Self; 4] = [Self::Sha256, Self::Sha512, Self::Sha1, Self::Md5];
 
     /// The name in receipts and in the ledger.
@@ -28,7 +25,6 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
@@ -44,10 +40,8 @@ impl Algorithm {
     }
 }
 
-/// A digest as announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
-    /// By which hash.
     pub algorithm: Algorithm,
     /// Lower-case hex.
     pub hex: String,
@@ -59,7 +53,7 @@ pub(crate) fn to_text(digests: &[Digest]) -> String {
     each.collect::<Vec<_>>().join(",")
 }
 
-/// What [`to_text`] wrote.
+/// Reads what [`to_text`] wrote.
 pub(crate) fn from_text(text: &str) -> Vec<Digest> {
     let read = |item: &str| {
         let (algorithm, hex) = item.split_once(' ')?;

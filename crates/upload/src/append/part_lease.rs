@@ -1,61 +1,68 @@
-//! How long a part may be on its way while other gateways on the ledger hear nothing of it. Invariant: a part is sent only
-//! while its reservation stands in the ledger, so whoever goes on for a dead gateway waits seconds, not as long as a call to
-//! a bucket may take.
+//! How long a part may be in flight before other gateways on the ledger must hear of it again.
+//! Invariant: a part is in flight only while its reservation in the ledger is valid, so a gateway that takes over from a dead
+//! one waits seconds, not as long as a call to a bucket may take.
 
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
+use bucket::Bucket;
 use ledger::now_ms;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::receiving::deadline;
+use crate::limits::millis;
 use crate::{Error, Result};
 
-/// From the moment it was asked for. [`crate::Uploads::keep_alive`] asks again every 2 s: a ledger may be silent for 20 s.
+/// From the moment of the request. [`crate::Uploads::keep_alive`] renews it every 2 s, so a ledger may be silent for 20 s.
 const LEASE: Duration = Duration::from_secs(30);
-/// A part is called back so much earlier than others are told: clocks differ, and its last bytes may still be on the line.
+/// A part is aborted this long before its lease ends: clocks differ, and its last bytes may still be in the network.
 const MARGIN: Duration = Duration::from_secs(10);
+/// The ledger abandons a statement well before this.
+const LEDGER_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// One append's word to other gateways.
-#[derive(Debug, Clone)]
-pub(crate) struct Lease {
-    /// When it was last asked for with success; none where nobody else is on the ledger.
-    asked: Option<watch::Sender<Instant>>,
+/// When the longest call to a bucket that begins once the ledger has recorded it has ended, ms.
+pub(crate) fn call_deadline() -> i64 {
+    now_ms() + millis(LEDGER_WAIT_MAX + Bucket::CALL_TIMEOUT)
 }
 
-impl Lease {
-    /// For a ledger that other gateways share, or for one that nobody does.
-    pub(crate) fn new(is_shared: bool) -> Self {
-        Self { asked: is_shared.then(|| watch::Sender::new(Instant::now())) }
+/// The lease on the parts of one append.
+#[derive(Debug, Clone)]
+pub(crate) struct PartLease {
+    /// When the last successful renewal was requested. None if no other gateway is on the ledger.
+    renewed: Option<watch::Sender<Instant>>,
+}
+
+impl PartLease {
+    pub(crate) fn new(is_ledger_shared: bool) -> Self {
+        Self { renewed: is_ledger_shared.then(|| watch::Sender::new(Instant::now())) }
     }
 
-    /// Until when the ledger is to say that a part is on its way, ms.
+    /// Until when the ledger should report a part as in flight, ms.
     pub(crate) fn until_ms(&self) -> i64 {
-        match self.asked {
-            Some(_) => now_ms() + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX),
-            None => deadline(),
+        match self.renewed {
+            Some(_) => now_ms() + millis(LEASE),
+            None => call_deadline(),
         }
     }
 
-    /// The ledger has heard of every part on its way what was asked for at that time.
+    /// The ledger has renewed the lease of every part in flight, as requested at `asked`.
     pub(crate) fn renewed(&self, asked: Instant) {
-        if let Some(last) = &self.asked {
+        if let Some(last) = &self.renewed {
             last.send_replace(asked);
         }
     }
 
-    /// Sends a part whose reservation was asked for at `asked` and stands now, as long as it does.
+    /// Sends a part whose reservation was requested at `asked` and is recorded now, and aborts it when its lease ends.
     pub(crate) async fn hold<T>(&self, asked: Instant, send: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(last) = &self.asked else { return send.await };
+        let Some(last) = &self.renewed else { return send.await };
         let (mut send, reserved) = (pin!(send), Instant::now());
         loop {
-            // What was asked for before the reservation stood does not speak of it.
+            // A renewal requested before the reservation was recorded does not cover it.
             let asked = Some(*last.borrow()).filter(|last| *last >= reserved).unwrap_or(asked);
             let until = asked + LEASE - MARGIN;
             if until <= Instant::now() {
-                return Err(Error::Unavailable("the ledger was silent while a part was on its way".into()));
+                return Err(Error::Unavailable("the ledger was silent while a part was in flight".into()));
             }
             tokio::select! {
                 biased;
@@ -75,19 +82,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_is_called_back_when_the_ledger_is_silent() {
-        let (lease, begun) = (Lease::new(true), Instant::now());
+    async fn silent_ledger_aborts_part() {
+        let (lease, begun) = (PartLease::new(true), Instant::now());
         let result = lease.hold(begun, never()).await;
         assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
         assert_eq!(begun.elapsed().as_secs(), (LEASE - MARGIN).as_secs());
-        // The ledger took too long to answer.
+        // The ledger answered too late.
         let result = lease.hold(begun, async { Ok(()) }).await;
         assert!(matches!(result, Err(Error::Unavailable(_))), "{result:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_goes_on_while_the_ledger_hears_of_it() {
-        let lease = Lease::new(true);
+    async fn renewed_lease_keeps_part_in_flight() {
+        let lease = PartLease::new(true);
         let beat = async {
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -106,11 +113,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_nobody_else_is_a_part_takes_its_time() {
+    async fn single_gateway_needs_no_lease() {
         let slow = async {
             tokio::time::sleep(Duration::from_secs(300)).await;
             Ok(())
         };
-        Lease::new(false).hold(Instant::now(), slow).await.unwrap();
+        PartLease::new(false).hold(Instant::now(), slow).await.unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! The one SHA-256 of a file, as a running state that goes into the ledger with each part; and beside it whatever else was
-//! announced before the first byte.
+//! Hashes a file as it arrives: SHA-256, and whatever else was announced before the first byte. The running state goes into
+//! the ledger with each part.
 
 use md5::Md5;
 use sha1::Sha1;
@@ -8,29 +8,29 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::{Algorithm, Digest};
 
-/// A running hash of each kind. The text names its state's layout: it may change with the library, and an unknown one
-/// must not be resumed.
+/// A running hash of each algorithm. The saved text names the layout of the state: it may change with the library, and an
+/// unknown layout must not be resumed.
 #[derive(Clone)]
-enum Running {
+enum RunningHash {
     Sha256(Sha256),
     Sha512(Sha512),
     Sha1(Sha1),
     Md5(Md5),
 }
 
-/// Calls the same method of whichever hash it is.
+/// Calls a method of the hash, whichever it is.
 macro_rules! each {
     ($running:expr, $hash:ident => $call:expr) => {
         match $running {
-            Running::Sha256($hash) => $call,
-            Running::Sha512($hash) => $call,
-            Running::Sha1($hash) => $call,
-            Running::Md5($hash) => $call,
+            RunningHash::Sha256($hash) => $call,
+            RunningHash::Sha512($hash) => $call,
+            RunningHash::Sha1($hash) => $call,
+            RunningHash::Md5($hash) => $call,
         }
     };
 }
 
-impl Running {
+impl RunningHash {
     fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Sha256 => Self::Sha256(Sha256::new()),
@@ -79,17 +79,17 @@ fn deserialize<H: SerializableState>(state: &[u8]) -> Option<H> {
     H::deserialize(&SerializedState::<H>::try_from(state).ok()?).ok()
 }
 
-/// The running hashes of one file; SHA-256 comes first, always.
+/// The running hashes of one file. SHA-256 is always the first.
 #[derive(Clone)]
-pub(crate) struct Hasher(Vec<Running>);
+pub(crate) struct Hasher(Vec<RunningHash>);
 
 impl Hasher {
-    /// SHA-256, and these.
+    /// Runs SHA-256, and these.
     pub(crate) fn new(others: impl IntoIterator<Item = Algorithm>) -> Self {
-        let mut all = vec![Running::new(Algorithm::Sha256)];
+        let mut all = vec![RunningHash::new(Algorithm::Sha256)];
         for algorithm in others {
             if all.iter().all(|running| running.algorithm() != algorithm) {
-                all.push(Running::new(algorithm));
+                all.push(RunningHash::new(algorithm));
             }
         }
         Self(all)
@@ -103,26 +103,26 @@ impl Hasher {
 
     /// Every digest, SHA-256 first.
     pub(crate) fn finish(self) -> Vec<Digest> {
-        let digest = |running: Running| Digest {
+        let digest = |running: RunningHash| Digest {
             algorithm: running.algorithm(),
             hex: each!(running, hash => hex(&hash.finalize())),
         };
         self.0.into_iter().map(digest).collect()
     }
 
-    /// The states for the ledger, as hex behind the layouts' names. Hold up to 127 bytes of the file.
+    /// The states for the ledger: hex after the names of their layouts. They contain up to 127 bytes of the file.
     pub(crate) fn save(&self) -> String {
-        self.0.iter().map(Running::save).collect::<Vec<_>>().join(" ")
+        self.0.iter().map(RunningHash::save).collect::<Vec<_>>().join(" ")
     }
 
-    /// The hasher as it was saved; none when the text is damaged or of another layout.
+    /// The hasher as it was saved. None if the text is damaged or of another layout.
     pub(crate) fn restore(saved: &str) -> Option<Self> {
-        let all: Vec<_> = saved.split(' ').map(Running::restore).collect::<Option<_>>()?;
-        matches!(all.first(), Some(Running::Sha256(_))).then_some(Self(all))
+        let all: Vec<_> = saved.split(' ').map(RunningHash::restore).collect::<Option<_>>()?;
+        matches!(all.first(), Some(RunningHash::Sha256(_))).then_some(Self(all))
     }
 }
 
-/// MD5 of a stream that has come to rest, as it is read back.
+/// MD5 of a stored file as it is read back.
 #[derive(Default)]
 pub(crate) struct Md5Hasher(Md5);
 
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_restored_state_goes_on_as_if_nothing_had_happened() {
+    fn restored_state_gives_the_same_digest() {
         let bytes: Vec<u8> = (0..1000_u32).flat_map(u32::to_le_bytes).collect();
         let hasher = || Hasher::new([Algorithm::Md5, Algorithm::Sha1, Algorithm::Sha512, Algorithm::Md5]);
         let mut whole = hasher();

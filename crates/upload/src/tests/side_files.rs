@@ -1,5 +1,5 @@
-//! Side files that come while their file is on its way, and files that come while their side file is: whichever rests
-//! last, the two are compared, once, and it is said.
+//! Side files that arrive during the upload of their file, and files that arrive during the upload of their side file. Whichever
+//! completes last, the two are compared once, and the outcome is reported.
 
 use tokio::sync::oneshot;
 
@@ -9,7 +9,7 @@ use crate::{Algorithm, SideFile};
 const DELAY: Duration = Duration::from_secs(4);
 
 fn md5(bytes: &[u8]) -> String {
-    let mut md5 = crate::hash::Md5Hasher::default();
+    let mut md5 = crate::checksum::hasher::Md5Hasher::default();
     md5.update(bytes);
     md5.finish()
 }
@@ -20,9 +20,9 @@ fn line(digest: &str) -> Bytes {
 
 type Sending = tokio::task::JoinHandle<Result<Upload>>;
 
-/// A file whose first half has been taken in; the other comes on the word.
+/// A file whose first half has been received. The other half is sent on a signal.
 async fn half_sent(world: &World, name: &'static str, file: &Bytes) -> (oneshot::Sender<()>, Sending) {
-    let (word, asked) = oneshot::channel();
+    let (signal, signalled) = oneshot::channel();
     let (reached, has_reached) = oneshot::channel();
     let (engine, file) = (world.engine.clone(), file.clone());
     let sending = tokio::spawn(async move {
@@ -30,7 +30,7 @@ async fn half_sent(world: &World, name: &'static str, file: &Bytes) -> (oneshot:
         let (first, second) = (file.slice(..file.len() / 2), file.slice(file.len() / 2..));
         let second = stream::once(async move {
             reached.send(()).unwrap();
-            asked.await.unwrap();
+            signalled.await.unwrap();
             Ok(second)
         });
         let upload = engine.create(name, length).await?;
@@ -38,11 +38,11 @@ async fn half_sent(world: &World, name: &'static str, file: &Bytes) -> (oneshot:
         engine.uploads.append(&upload.id, &append, Box::pin(frames(&first).chain(second))).await
     });
     soon(has_reached).await.unwrap();
-    (word, sending)
+    (signal, sending)
 }
 
-async fn other_half((word, sending): (oneshot::Sender<()>, Sending)) -> Result<Upload> {
-    word.send(()).unwrap();
+async fn other_half((signal, sending): (oneshot::Sender<()>, Sending)) -> Result<Upload> {
+    signal.send(()).unwrap();
     soon(sending).await.unwrap()
 }
 
@@ -60,36 +60,36 @@ async fn now(world: &World, upload: &Upload) -> Upload {
     world.ledger.upload(&upload.id).await.unwrap()
 }
 
-/// The names of the hashes that agree, whether one does not, and how often that is to be marked.
-async fn said(world: &World, upload: &Upload) -> (Vec<String>, bool, usize) {
+/// The algorithms whose digests match, whether one does not, and the number of jobs to report that.
+async fn outcome(world: &World, upload: &Upload) -> (Vec<String>, bool, usize) {
     let now = now(world, upload).await;
     (now.checked, now.mismatch.is_some(), marks(world).await)
 }
 
-/// Of a file of one part and of one of several, the wrong digest and the right one.
+/// For a file of one part and one of several, the wrong digest and the right one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_md5_that_comes_midway_is_compared() {
+async fn md5_that_arrives_midway_is_compared() {
     for (size, right) in [(SMALL, true), (SMALL, false), (LARGE, true), (LARGE, false)] {
         let world = World::start().await;
         let file = pattern(size, 1);
         let sending = half_sent(&world, "mid.bin", &file).await;
         let digest = if right { md5(&file) } else { "0".repeat(32) };
         world.send("mid.bin.md5", &line(&digest)).await.unwrap();
-        assert_eq!(announced(&world, "mid.bin").await, 1, "it is on its way still");
+        assert_eq!(announced(&world, "mid.bin").await, 1, "the upload still runs");
         let upload = other_half(sending).await.unwrap();
         world.assert_stored(&upload, &file).await;
         let expected = if right { (vec!["md5".to_owned()], false, 0) } else { (vec![], true, 1) };
-        assert_eq!(said(&world, &upload).await, expected, "{size} {right}");
-        assert_eq!(upload.mismatch.is_some(), !right, "its sender is told in the answer");
+        assert_eq!(outcome(&world, &upload).await, expected, "{size} {right}");
+        assert_eq!(upload.mismatch.is_some(), !right, "the answer tells its sender");
         assert_eq!(announced(&world, "mid.bin").await, 0);
-        // The next of that name is free.
+        // It does not bind the next file of that name.
         world.send("mid.bin", &pattern(SMALL, 2)).await.unwrap();
     }
 }
 
-/// Every byte has been compared with what was there, and the file is being published.
+/// Every byte has been compared with the digests known then, and the file is being published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_digest_that_comes_during_the_publication_is_compared() {
+async fn digest_that_arrives_during_publication_is_compared() {
     let file = pattern(LARGE, 1);
     for (suffix, digest, checked) in [
         ("sha256", "0".repeat(64), None),
@@ -108,14 +108,14 @@ async fn a_digest_that_comes_during_the_publication_is_compared() {
             Some(checked) => (vec![checked.to_owned()], false, 0),
             None => (vec![], true, 1),
         };
-        assert_eq!(said(&world, &upload).await, expected, "{suffix}");
+        assert_eq!(outcome(&world, &upload).await, expected, "{suffix}");
         world.send("race.bin", &pattern(SMALL, 2)).await.unwrap();
     }
 }
 
-/// The side file was the first to be sent and is the last to rest.
+/// The side file is the first to be sent and the last to be complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_comes_while_its_side_file_is_stored_is_compared() {
+async fn file_that_arrives_before_its_side_file_is_stored_is_compared() {
     let file = pattern(LARGE, 1);
     for (suffix, digest, checked) in [
         ("sha256", sha256(&file), Some("sha-256")),
@@ -133,15 +133,15 @@ async fn a_file_that_comes_while_its_side_file_is_stored_is_compared() {
         match checked {
             Some(checked) => {
                 side.unwrap();
-                assert_eq!(said(&world, &upload).await, (vec![checked.to_owned()], false, 0));
+                assert_eq!(outcome(&world, &upload).await, (vec![checked.to_owned()], false, 0));
             }
             None => {
-                let told = matches!(
+                let is_reported = matches!(
                     &side,
                     Err(Error::DigestMismatch { side_file: Some(SideFile::After(name)), .. }) if name == "daily.log"
                 );
-                assert!(told, "{side:?}");
-                assert_eq!(said(&world, &upload).await, (vec![], true, 1));
+                assert!(is_reported, "{side:?}");
+                assert_eq!(outcome(&world, &upload).await, (vec![], true, 1));
                 world.recover_and_sweep().await;
                 assert_eq!(
                     world.present("").await,
@@ -150,31 +150,31 @@ async fn a_file_that_comes_while_its_side_file_is_stored_is_compared() {
                 );
             }
         }
-        // It was about that file and binds no other.
+        // It was about that file and does not bind another.
         assert_eq!(announced(&world, "daily.log").await, 0);
         world.send("daily.log", &pattern(SMALL, 2)).await.unwrap();
     }
 }
 
-/// What comes while a file's second copy is on its way is about that copy, and so about the file.
+/// A side file that arrives while the same file is sent again is about that file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_digest_that_comes_while_a_file_is_sent_again_is_compared() {
+async fn digest_that_arrives_while_a_file_is_sent_again_is_compared() {
     let world = World::start().await;
     let file = pattern(SMALL, 1);
     let first = world.send("again.bin", &file).await.unwrap();
     world.send("again.bin.md5", &line(&md5(&file))).await.unwrap();
-    assert_eq!(said(&world, &first).await.0, ["md5"]);
+    assert_eq!(outcome(&world, &first).await.0, ["md5"]);
     let sending = half_sent(&world, "again.bin", &file).await;
     world.send("again.bin.md5", &line(&"0".repeat(32))).await.unwrap();
     let again = other_half(sending).await.unwrap();
     assert_eq!(again.id, first.id);
-    assert_eq!(said(&world, &first).await, (vec!["md5".to_owned()], true, 1));
+    assert_eq!(outcome(&world, &first).await, (vec!["md5".to_owned()], true, 1));
     assert_eq!(announced(&world, "again.bin").await, 0);
 }
 
-/// The bucket cannot be read just now, or the process dies: the comparison is made up for.
+/// The bucket cannot be read for now, or the process dies: the comparison is made later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_comparison_that_failed_is_made_up_for() {
+async fn failed_comparison_is_made_later() {
     let world = World::start().await;
     world.faults("GetObject", 0, 0, Fault::Status(403));
     let file = pattern(LARGE, 1);
@@ -182,21 +182,21 @@ async fn a_comparison_that_failed_is_made_up_for() {
     world.send("mid.bin.md5", &line(&"0".repeat(32))).await.unwrap();
     let upload = other_half(sending).await.unwrap();
     world.assert_hit().await;
-    assert_eq!(said(&world, &upload).await, (vec![], false, 0), "nobody knows yet");
+    assert_eq!(outcome(&world, &upload).await, (vec![], false, 0), "not known yet");
     world.recover_and_sweep().await;
-    assert_eq!(said(&world, &upload).await, (vec![], false, 0), "nor now");
+    assert_eq!(outcome(&world, &upload).await, (vec![], false, 0), "still not known");
     world.sandbox.faults().clear();
     let next = Engine::open(world.dir.path(), &world.sandbox.s3, 64 * MIB).await;
     next.recover_and_sweep().await;
-    assert_eq!(said(&world, &upload).await, (vec![], true, 1));
+    assert_eq!(outcome(&world, &upload).await, (vec![], true, 1));
     assert!(now(&world, &upload).await.mismatch.unwrap().ends_with(&md5(&file)));
     next.recover_and_sweep().await;
     assert_eq!(marks(&world).await, 1, "once");
 }
 
-/// Somebody has deleted the object: there is nothing to compare, and no look at it for ever.
+/// Somebody deleted the object: the comparison is given up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_gone_is_not_looked_for_for_ever() {
+async fn comparison_with_a_deleted_file_is_given_up() {
     let world = World::start().await;
     world.faults("GetObject", 0, 0, Fault::Status(403));
     let file = pattern(SMALL, 1);
@@ -208,13 +208,13 @@ async fn a_file_that_is_gone_is_not_looked_for_for_ever() {
     world.recover_and_sweep().await;
     world.faults("GetObject", 0, 0, Fault::Delay(Duration::from_millis(1), When::Before));
     world.recover_and_sweep().await;
-    assert_eq!(world.fault_report().await["rules"][0]["hit"], 0, "it was looked for again");
-    assert_eq!(said(&world, &upload).await, (vec![], false, 0));
+    assert_eq!(world.fault_report().await["rules"][0]["hit"], 0, "it was read again");
+    assert_eq!(outcome(&world, &upload).await, (vec![], false, 0));
 }
 
-/// Six wrong ones at once, and a right one: the file is read once, also by the next process.
+/// Six wrong side files at once, and a right one: the file is read once, even across processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_is_read_back_once() {
+async fn file_is_read_back_once() {
     let world = World::start().await;
     let file = pattern(LARGE, 1);
     let upload = world.send("big.bin", &file).await.unwrap();

@@ -1,6 +1,6 @@
-//! Who holds how much of the memory, who waits for it, and who is asked to give some back. Counts alone: no lock, no clock.
-//! Invariants: what is held and what is free are the whole. A partner holds at most [`SHARE_MAX`] times what is then free, so
-//! whoever holds nothing finds room. Those who wait are served in the order of what their partner, their link and they hold.
+//! Who holds how much of the memory, who waits for it, and who is asked to release some. Only counts: no lock, no clock.
+//! Invariants: held and free buffers add up to all of them. A partner holds at most [`SHARE_MAX`] times what is free then, so
+//! whoever holds nothing finds room. Waiters are served in the order of what their partner, their link and they hold.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -10,23 +10,26 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::{Charge, PIECE_BYTES, PIECES_BESIDE};
-use crate::plan::PART_BYTES_MIN;
+use crate::memory::part_plan::PART_BYTES_MIN;
 
-/// A partner may hold so many times what is free: alone four fifths, two of them four ninths each, and so on. What stays free
-/// is there for whoever comes next.
+/// Memory is charged in steps of this size.
+pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
+/// What an append costs beside its buffers: its tasks, a frame being copied, its share of the connections to its bucket.
+pub(crate) const BUFFERS_BESIDE: u64 = 1;
+/// A partner may hold this many times what is free: one alone four fifths, two of them four ninths each, and so on. The rest
+/// stays free for whoever comes next.
 const SHARE_MAX: u64 = 4;
-/// When less than one piece in so many is free, slow senders are asked for what they have gathered before anybody has to wait:
-/// a fast one needs the room of several parts at once.
+/// If less than one buffer in this many is free, slow senders are asked to store what they have gathered before anybody has to
+/// wait. A fast sender needs memory for several parts at once.
 const RESERVE_SHARE: u64 = 3;
-/// A sender that has not filled a part in this time is asked for what it has gathered when others wait.
+/// If others wait, a sender that has not filled a part in this time is asked to store what it has gathered.
 const PART_TIME: Duration = Duration::from_secs(2);
-/// The same for one that was asked before.
+/// The same for a sender that was too slow before.
 const PART_TIME_SLOW: Duration = Duration::from_millis(250);
-/// What was asked for, or is on its way to the bucket, and has not come back for so long is not counted on: others are asked.
+/// Memory that was asked for or is in flight, and is not released in this time, is not counted on: others are asked.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
-/// Pieces of the smallest part: they can be stored without being read back.
-const PART_PIECES_MIN: u64 = PART_BYTES_MIN.div_ceil(PIECE_BYTES as u64);
+/// Buffers of the smallest part, which can be stored without being read back.
+const PART_BUFFERS_MIN: u64 = PART_BYTES_MIN.div_ceil(BUFFER_BYTES as u64);
 
 /// Names a holder.
 pub(super) type Id = u64;
@@ -36,51 +39,42 @@ struct Holder {
     partner: Arc<str>,
     link: Arc<str>,
     held: u64,
-    /// Pieces that storing what was gathered would give back.
+    /// Buffers that storing what was gathered would release.
     gathered: u64,
     since: Instant,
     /// Whether it has not filled its last part in time.
     is_slow: bool,
     asked_at: Option<Instant>,
-    /// When what it had gathered last began its way to the bucket.
+    /// When its last part was sent.
     sent_at: Option<Instant>,
     ask: Arc<Notify>,
     is_closed: bool,
 }
 
-/// Somebody who waits for pieces.
+/// Somebody who waits for buffers.
 struct Waiter {
     turn: u64,
     holder: Id,
-    pieces: u64,
-    granted: oneshot::Sender<Charge>,
+    buffers: u64,
+    served: oneshot::Sender<()>,
 }
 
-/// Somebody whose turn has come, and who is charged already.
-pub(super) struct Served {
-    pub(super) holder: Id,
-    pub(super) pieces: u64,
-    pub(super) granted: oneshot::Sender<Charge>,
-}
-
-/// All of it.
 pub(super) struct Shares {
-    pieces: u64,
+    buffers: u64,
     free: u64,
     partners: HashMap<Arc<str>, u64>,
     links: HashMap<Arc<str>, u64>,
     holders: HashMap<Id, Holder>,
-    /// In the order in which they came.
+    /// In the order of their arrival.
     waiters: Vec<Waiter>,
     next: u64,
 }
 
 impl Shares {
-    /// So many pieces, all of them free.
-    pub(super) fn new(pieces: u64) -> Self {
+    pub(super) fn new(buffers: u64) -> Self {
         Self {
-            pieces,
-            free: pieces,
+            buffers,
+            free: buffers,
             partners: HashMap::new(),
             links: HashMap::new(),
             holders: HashMap::new(),
@@ -89,7 +83,7 @@ impl Shares {
         }
     }
 
-    /// Pieces that nobody holds.
+    /// Buffers that nobody holds.
     pub(super) fn free(&self) -> u64 {
         self.free
     }
@@ -100,15 +94,14 @@ impl Shares {
     }
 
     fn reserve(&self) -> u64 {
-        self.pieces / RESERVE_SHARE
+        self.buffers / RESERVE_SHARE
     }
 
-    /// How many wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiters.len()
     }
 
-    /// A holder that holds nothing yet, and what tells it that it is asked.
+    /// A new holder, and what notifies it that it is asked.
     pub(super) fn open(&mut self, partner: &str, link: &str) -> (Id, Arc<Notify>) {
         let (id, ask) = (self.number(), Arc::new(Notify::new()));
         let holder = Holder {
@@ -127,7 +120,7 @@ impl Shares {
         (id, ask)
     }
 
-    /// The holder takes no more; it is forgotten with the last piece that it holds.
+    /// The holder takes no more. It is forgotten with its last buffer.
     pub(super) fn close(&mut self, id: Id) {
         if let Some(holder) = self.holders.get_mut(&id) {
             holder.is_closed = true;
@@ -138,24 +131,24 @@ impl Shares {
         }
     }
 
-    /// Charges pieces at once, unless somebody waits who comes first. Says whether it did.
-    pub(super) fn take(&mut self, id: Id, pieces: u64) -> bool {
+    /// Charges buffers now, unless a waiter comes first. Returns whether it did.
+    pub(super) fn take(&mut self, id: Id, buffers: u64) -> bool {
         let rank = self.rank(id);
-        let may = self.fits(id, pieces) && self.waiters.iter().all(|waiter| self.rank(waiter.holder) > rank);
+        let may = self.fits(id, buffers) && self.waiters.iter().all(|waiter| self.rank(waiter.holder) > rank);
         if may {
-            self.charge(id, pieces);
+            self.charge(id, buffers);
         }
         may
     }
 
-    /// Gives pieces back.
-    pub(super) fn give(&mut self, id: Id, pieces: u64) {
+    /// Releases buffers.
+    pub(super) fn give(&mut self, id: Id, buffers: u64) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        holder.held -= pieces;
-        self.free += pieces;
+        holder.held -= buffers;
+        self.free += buffers;
         for (counts, key) in [(&mut self.partners, &holder.partner), (&mut self.links, &holder.link)] {
             if let Some(count) = counts.get_mut(key) {
-                *count -= pieces;
+                *count -= buffers;
                 if *count == 0 {
                     counts.remove(key);
                 }
@@ -166,41 +159,48 @@ impl Shares {
         }
     }
 
-    /// Waits in line. Returns the turn, to leave it again.
-    pub(super) fn wait(&mut self, id: Id, pieces: u64, granted: oneshot::Sender<Charge>) -> u64 {
+    /// Joins the queue. Returns the turn, for leaving it again.
+    pub(super) fn wait(&mut self, id: Id, buffers: u64, served: oneshot::Sender<()>) -> u64 {
         let turn = self.number();
-        self.waiters.push(Waiter { turn, holder: id, pieces, granted });
+        self.waiters.push(Waiter { turn, holder: id, buffers, served });
         turn
     }
 
-    /// Leaves the line, if not served yet.
-    pub(super) fn leave(&mut self, turn: u64) {
+    /// Leaves the queue. Returns false if the waiter was served before, and so charged.
+    pub(super) fn leave(&mut self, turn: u64) -> bool {
+        let before = self.waiters.len();
         self.waiters.retain(|waiter| waiter.turn != turn);
+        self.waiters.len() < before
     }
 
-    /// The next to be served. Nobody is served before one that comes first and does not fit yet.
-    pub(super) fn serve(&mut self) -> Option<Served> {
-        let first = (0..self.waiters.len()).min_by_key(|at| self.rank(self.waiters[*at].holder))?;
-        let Waiter { holder, pieces, .. } = self.waiters[first];
-        if !self.fits(holder, pieces) {
-            return None;
+    /// Charges and notifies those whose turn it is. Returns the holders.
+    pub(super) fn serve(&mut self) -> Vec<Id> {
+        let mut served = Vec::new();
+        while let Some(first) = (0..self.waiters.len()).min_by_key(|at| self.rank(self.waiters[*at].holder)) {
+            let Waiter { holder, buffers, .. } = self.waiters[first];
+            // Nobody overtakes the first, even if it does not fit yet.
+            if !self.fits(holder, buffers) {
+                break;
+            }
+            self.charge(holder, buffers);
+            served.push(holder);
+            // A waiter that has just gone leaves the queue, and releases this.
+            let _ = self.waiters.remove(first).served.send(());
         }
-        self.charge(holder, pieces);
-        let Waiter { holder, pieces, granted, .. } = self.waiters.remove(first);
-        Some(Served { holder, pieces, granted })
+        served
     }
 
-    /// The holder has gathered bytes in so many pieces more.
-    pub(super) fn gathered(&mut self, id: Id, pieces: u64, now: Instant) {
+    /// The holder gathers bytes in this many more buffers.
+    pub(super) fn gathered(&mut self, id: Id, buffers: u64, now: Instant) {
         if let Some(holder) = self.holders.get_mut(&id) {
             if holder.gathered == 0 {
                 holder.since = now;
             }
-            holder.gathered += pieces;
+            holder.gathered += buffers;
         }
     }
 
-    /// What the holder had gathered is on its way as a part, or stored as less than one.
+    /// What the holder had gathered is in flight as a part, or stored in a tail.
     pub(super) fn stored(&mut self, id: Id, is_part: bool, now: Instant) {
         if let Some(holder) = self.holders.get_mut(&id) {
             holder.is_slow = !is_part || now.saturating_duration_since(holder.since) >= PART_TIME;
@@ -215,21 +215,21 @@ impl Shares {
         self.holders.get(&id).is_some_and(|holder| holder.asked_at.is_some())
     }
 
-    /// Asks as many holders as it takes to store what they have gathered so that those who wait are served, and as many slow
-    /// ones as it takes for the reserve. Whole parts come first: they cost nothing. Then what has taken most room for the
+    /// Asks holders to store what they have gathered: as many as it takes to serve the waiters, and as many slow ones as it takes
+    /// to fill the reserve. Whole parts come first: storing them costs nothing. Then whatever has taken most memory for the
     /// longest time, of the partner that holds most.
     pub(super) fn ask(&mut self, now: Instant) {
-        let wanted: u64 = self.waiters.iter().map(|waiter| waiter.pieces).sum();
+        let wanted: u64 = self.waiters.iter().map(|waiter| waiter.buffers).sum();
         let is_recent =
             |at: Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < ANSWER_TIME);
         let asked = |holder: &Holder| if is_recent(holder.asked_at) { holder.gathered } else { 0 };
         let in_flight = |holder: &Holder| {
-            let pieces = holder.held.saturating_sub(holder.gathered + PIECES_BESIDE);
-            if is_recent(holder.sent_at) { pieces } else { 0 }
+            let buffers = holder.held.saturating_sub(holder.gathered + BUFFERS_BESIDE);
+            if is_recent(holder.sent_at) { buffers } else { 0 }
         };
         let asked: u64 = self.holders.values().map(asked).sum();
         let in_flight: u64 = self.holders.values().map(in_flight).sum();
-        // Parts on their way are no reserve: their sender wants the pieces for the next.
+        // Parts in flight do not fill the reserve: their sender needs the memory for its next part.
         let reserve = self.reserve().saturating_sub(self.free + asked);
         let mut missing = wanted.saturating_sub(asked + in_flight).max(reserve);
         if missing == 0 {
@@ -244,7 +244,7 @@ impl Shares {
                 let time = if holder.is_slow { PART_TIME_SLOW } else { PART_TIME };
                 let of_partner = self.partners.get(&holder.partner).copied().unwrap_or_default();
                 let weight = u128::from(holder.gathered) * (age.as_millis() + 1) * u128::from(of_partner);
-                let is_part = holder.gathered >= PART_PIECES_MIN;
+                let is_part = holder.gathered >= PART_BUFFERS_MIN;
                 (if is_part { wanted > 0 } else { age >= time }).then_some((Reverse((is_part, weight)), *id))
             })
             .collect();
@@ -266,7 +266,7 @@ impl Shares {
         self.next
     }
 
-    /// What the holder's partner, its link and it itself hold: the least comes first.
+    /// What the holder's partner, its link and the holder itself hold. The least comes first.
     fn rank(&self, id: Id) -> (u64, u64, u64) {
         self.holders.get(&id).map_or((0, 0, 0), |holder| {
             let count = |counts: &HashMap<Arc<str>, u64>, key| counts.get(key).copied().unwrap_or_default();
@@ -274,17 +274,17 @@ impl Shares {
         })
     }
 
-    fn fits(&self, id: Id, pieces: u64) -> bool {
+    fn fits(&self, id: Id, buffers: u64) -> bool {
         let (of_partner, ..) = self.rank(id);
-        self.free.checked_sub(pieces).is_some_and(|left| of_partner + pieces <= SHARE_MAX * left)
+        self.free.checked_sub(buffers).is_some_and(|left| of_partner + buffers <= SHARE_MAX * left)
     }
 
-    fn charge(&mut self, id: Id, pieces: u64) {
+    fn charge(&mut self, id: Id, buffers: u64) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
-        holder.held += pieces;
-        self.free -= pieces;
-        *self.partners.entry(Arc::clone(&holder.partner)).or_default() += pieces;
-        *self.links.entry(Arc::clone(&holder.link)).or_default() += pieces;
+        holder.held += buffers;
+        self.free -= buffers;
+        *self.partners.entry(Arc::clone(&holder.partner)).or_default() += buffers;
+        *self.links.entry(Arc::clone(&holder.link)).or_default() += buffers;
     }
 }
 
@@ -292,23 +292,23 @@ impl Shares {
 mod tests {
     use super::*;
 
-    /// Takes as much as it gets, one piece at a time.
+    /// Takes as much as possible, one buffer at a time.
     fn take_all(shares: &mut Shares, id: Id) -> u64 {
         std::iter::from_fn(|| shares.take(id, 1).then_some(())).count() as u64
     }
 
-    /// Waits; the answer is not looked at.
-    fn wait(shares: &mut Shares, id: Id, pieces: u64) -> u64 {
-        shares.wait(id, pieces, oneshot::channel().0)
+    /// Waits without a receiver.
+    fn wait(shares: &mut Shares, id: Id, buffers: u64) -> u64 {
+        shares.wait(id, buffers, oneshot::channel().0)
     }
 
     #[test]
-    fn greedy_partners_leave_room_for_one_that_comes_later() {
+    fn greedy_partners_leave_room_for_newcomers() {
         for (partners, each) in [(1, 800), (2, 444), (3, 307), (9, 108)] {
             let mut shares = Shares::new(1000);
             let ids: Vec<_> =
                 (0..partners).map(|n| shares.open(&format!("p{n}"), &format!("l{n}")).0).collect();
-            // Side by side, a piece at a time.
+            // Side by side, a buffer at a time.
             while ids.iter().filter(|id| shares.take(**id, 1)).count() > 0 {}
             for id in &ids {
                 let held = shares.rank(*id).0;
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_has_one_share_through_however_many_links_and_uploads() {
+    fn links_and_uploads_do_not_multiply_a_partner_s_share() {
         let mut shares = Shares::new(1000);
         let many: Vec<_> = (0..50).map(|n| shares.open("many", &format!("link {n}")).0).collect();
         let held: u64 = many.iter().map(|id| take_all(&mut shares, *id)).sum();
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_least_is_served_first_and_equals_in_their_order() {
+    fn smallest_holder_is_served_first_and_equals_in_order() {
         let mut shares = Shares::new(100);
         let (big, _) = shares.open("big", "big");
         let (small, _) = shares.open("small", "one");
@@ -339,16 +339,15 @@ mod tests {
         for id in [big, small, first, second] {
             wait(&mut shares, id, 19);
         }
-        assert!(shares.serve().is_none(), "nothing is free for the first");
+        assert!(shares.serve().is_empty(), "nothing is free for the first");
         let (stranger, _) = shares.open("stranger", "link");
-        assert!(shares.take(stranger, 1), "who holds nothing comes before all");
+        assert!(shares.take(stranger, 1), "a holder of nothing comes before all");
         shares.give(big, 76);
-        let served: Vec<_> = std::iter::from_fn(|| shares.serve().map(|served| served.holder)).collect();
-        assert_eq!(served, [big, first, small, second], "the link `two` holds more by then");
+        assert_eq!(shares.serve(), [big, first, small, second], "the link `two` holds more by then");
     }
 
     #[test]
-    fn nobody_overtakes_one_that_waits_for_many_pieces() {
+    fn nobody_overtakes_a_large_waiter() {
         let mut shares = Shares::new(100);
         let (holding, _) = shares.open("a", "1");
         let (waiting, _) = shares.open("a", "2");
@@ -356,26 +355,26 @@ mod tests {
         assert_eq!(take_all(&mut shares, holding), 80);
         let turn = wait(&mut shares, waiting, 40);
         shares.give(holding, 20);
-        assert!(shares.serve().is_none(), "40 do not fit yet");
-        assert!(!shares.take(later, 1), "it comes after the one that waits");
+        assert!(shares.serve().is_empty(), "40 do not fit yet");
+        assert!(!shares.take(later, 1), "it comes after the waiter");
         shares.leave(turn);
         assert!(shares.take(later, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_has_held_most_for_longest_is_asked_and_no_more_than_needed() {
+    async fn largest_and_oldest_are_asked_and_no_more_than_needed() {
         let mut shares = Shares::new(1000);
         let begun = Instant::now();
-        let open = |shares: &mut Shares, pieces, at: u64| {
+        let open = |shares: &mut Shares, buffers, at: u64| {
             let (id, ask) = shares.open("a", "1");
-            assert!(shares.take(id, pieces));
-            shares.gathered(id, pieces, begun + Duration::from_millis(at));
+            assert!(shares.take(id, buffers));
+            shares.gathered(id, buffers, begun + Duration::from_millis(at));
             (id, ask)
         };
         let (old, _) = open(&mut shares, 10, 0);
         let (large, _) = open(&mut shares, 50, 1_000);
         let (fresh, _) = open(&mut shares, 70, 9_900);
-        let (part, _) = open(&mut shares, PART_PIECES_MIN, 11_000);
+        let (part, _) = open(&mut shares, PART_BUFFERS_MIN, 11_000);
         let (waiting, _) = shares.open("b", "2");
         let asked = |shares: &Shares| [old, large, fresh, part].map(|id| shares.is_asked(id));
         let at = |ms| begun + Duration::from_millis(ms);
@@ -387,21 +386,25 @@ mod tests {
         assert_eq!(asked(&shares), [false, true, false, false], "50 for 9 s weigh most");
         shares.ask(at(10_500));
         assert_eq!(asked(&shares), [false, true, false, false], "that is enough");
-        // It does not answer: its bucket is away, say.
-        shares.gathered(part, PART_PIECES_MIN, at(11_000));
+        // It does not answer: perhaps its bucket is away.
+        shares.gathered(part, PART_BUFFERS_MIN, at(11_000));
         shares.ask(at(11_100));
-        assert_eq!(asked(&shares), [false, true, false, true], "a whole part is stored at no cost");
+        assert_eq!(asked(&shares), [false, true, false, true], "storing a whole part costs nothing");
         shares.stored(part, true, at(11_150));
-        shares.give(part, PART_PIECES_MIN);
+        shares.give(part, PART_BUFFERS_MIN);
         shares.stored(large, false, at(11_150));
         shares.gathered(large, 45, at(11_200));
         shares.ask(at(11_300));
-        assert_eq!(asked(&shares), [true, false, false, false], "the others have just begun");
+        assert_eq!(asked(&shares), [true, false, false, false], "the others have just started");
         shares.ask(at(11_350));
         assert_eq!(asked(&shares), [true, false, false, false]);
         shares.stored(old, false, at(11_400));
         shares.ask(at(11_460));
-        assert_eq!(asked(&shares), [false, true, false, false], "one that was slow before has less time");
+        assert_eq!(
+            asked(&shares),
+            [false, true, false, false],
+            "a holder that was slow before has less time"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -409,18 +412,18 @@ mod tests {
         let mut shares = Shares::new(1000);
         let begun = Instant::now();
         let later = begun + Duration::from_secs(10);
-        let open = |shares: &mut Shares, pieces, since| {
+        let open = |shares: &mut Shares, buffers, since| {
             let (id, _) = shares.open("a", "1");
-            assert!(shares.take(id, pieces));
-            shares.gathered(id, pieces, since);
+            assert!(shares.take(id, buffers));
+            shares.gathered(id, buffers, since);
             id
         };
         let slow: Vec<_> = (0..9).map(|_| open(&mut shares, 60, begun)).collect();
-        let fast = [open(&mut shares, 70, later), open(&mut shares, PART_PIECES_MIN, later)];
+        let fast = [open(&mut shares, 70, later), open(&mut shares, PART_BUFFERS_MIN, later)];
         let asked = |shares: &Shares| slow.iter().filter(|id| shares.is_asked(**id)).count();
         assert_eq!((shares.free(), shares.is_short()), (310, true));
         shares.ask(later);
-        assert_eq!(asked(&shares), 1, "60 pieces are on their way, 23 are missing");
+        assert_eq!(asked(&shares), 1, "23 buffers are missing, and one sender releases 60");
         shares.ask(later);
         assert_eq!(asked(&shares), 1, "that is enough");
         assert!(!fast.iter().any(|id| shares.is_asked(*id)), "nobody waits for it");
@@ -429,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_holder_is_forgotten_with_its_last_piece() {
+    fn closed_holder_is_forgotten_with_its_last_buffer() {
         let mut shares = Shares::new(10);
         let (id, _) = shares.open("a", "1");
         assert!(shares.take(id, 2));

@@ -1,27 +1,29 @@
-//! What a link may hold that is not complete: asked before an upload begins, and while one of unknown length grows.
-//! Invariant: bytes announced count from when they are; bytes unannounced are counted again before each step.
+//! How much unfinished data a link may hold: checked before an upload begins, and while one of unknown length grows.
+//! Invariant: an announced length counts as soon as it is announced; bytes of unknown length are counted again before each
+//! step.
 
 use ledger::{Link, Room, Upload};
 
-use crate::engine::{GATEWAY, Uploads, signed, unsigned};
+use crate::limits::{signed, unsigned};
+use crate::uploads::Uploads;
 use crate::{Error, Result};
 
-/// An upload of unknown length grows so far before the link's other uploads are counted again: the first part's size.
+/// An upload of unknown length grows by this much before the link's other uploads are counted again: the size of a first part.
 const STEP_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How far an upload under way may grow before the next look.
+/// How far a running upload may grow before the next check.
 #[derive(Debug)]
-pub(crate) struct Growth {
+pub(crate) struct GrowthQuota {
     until: u64,
 }
 
-impl Growth {
-    /// One whose announced length was counted grows as it likes.
+impl GrowthQuota {
+    /// An announced length has been counted already, so the upload may grow freely.
     pub(crate) fn of(upload: &Upload) -> Self {
         Self { until: if upload.length.is_some() { u64::MAX } else { 0 } }
     }
 
-    /// Whether the upload may come to have `end` bytes beside what the link holds otherwise.
+    /// Checks that the upload may grow to `end` bytes beside what else the link holds.
     ///
     /// # Errors
     /// [`Error::TooMuchUnfinished`], and [`Error::Unavailable`] when the ledger does not answer.
@@ -42,28 +44,28 @@ impl Growth {
 }
 
 impl Uploads {
-    /// The largest file this link takes, bytes. What it may hold unfinished bounds a single file, too.
+    /// The largest file this link accepts, bytes. Its limit on unfinished data bounds a single file, too.
     pub fn max_bytes(&self, link: &Link) -> u64 {
         let own = link.max_bytes.map_or(u64::MAX, unsigned);
         own.min(self.0.limits.max_upload_bytes).min(self.max_unfinished_bytes(link))
     }
 
-    /// Uploads that may be open on this link at a time.
+    /// How many uploads may be open on this link.
     pub fn max_open(&self, link: &Link) -> i64 {
         link.max_open.unwrap_or_else(|| i64::from(self.0.limits.link_open_uploads_max))
     }
 
-    /// Bytes that this link's uploads may hold together while they are not complete.
+    /// Bytes that the incomplete uploads of this link may hold together.
     pub fn max_unfinished_bytes(&self, link: &Link) -> u64 {
         link.max_unfinished_bytes.map_or(self.0.limits.link_unfinished_bytes_max, unsigned)
     }
 
-    /// Both, as the ledger compares them.
+    /// Both limits, as the ledger compares them.
     pub(crate) fn room(&self, link: &Link) -> Room {
         Room { open: self.max_open(link), unfinished_bytes: signed(self.max_unfinished_bytes(link)) }
     }
 
-    /// A length that was not known when the upload began counts from now on.
+    /// Counts a length that was not known when the upload began.
     ///
     /// # Errors
     /// [`Error::TooMuchUnfinished`], and [`Error::Unavailable`] when the ledger does not answer.
@@ -73,7 +75,7 @@ impl Uploads {
         if has_room { Ok(()) } else { Err(Error::TooMuchUnfinished { max }) }
     }
 
-    /// Why the ledger found no room for an upload of this length on the link; none when there is room by now.
+    /// Why an upload of this length exceeds the link's limits; none if it fits by now.
     pub(crate) async fn why_no_room(&self, link: &Link, length: Option<u64>) -> Result<Option<Error>> {
         let (room, holds) = (self.room(link), self.0.ledger.link_holds(&link.id, None).await?);
         let bytes = holds.unfinished_bytes.saturating_add(signed(length.unwrap_or(1)));
@@ -84,18 +86,5 @@ impl Uploads {
         } else {
             None
         })
-    }
-
-    /// Ends what is still on its way through links that were revoked, or of partners that were disabled, also where no
-    /// byte comes any more.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] when the ledger does not answer.
-    pub async fn stop_withdrawn(&self) -> Result<()> {
-        for id in self.0.ledger.withdrawn_uploads().await? {
-            tracing::info!(upload.id = id, "cancel upload: its link was withdrawn");
-            self.cancel(&id, GATEWAY, "link-expired").await?;
-        }
-        Ok(())
     }
 }

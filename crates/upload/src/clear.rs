@@ -1,0 +1,65 @@
+//! Clears what an upload that ended left in its bucket.
+//! Invariant: only what belongs to a row of this ledger is deleted, and nothing that a receipt lies beside.
+
+use ledger::{State, Upload, now_ms};
+
+use crate::uploads::Uploads;
+use crate::{Error, Result};
+
+impl Uploads {
+    /// Clears one upload in the background, right after it ended.
+    pub(crate) fn clear_later(&self, id: String) {
+        let uploads = self.clone();
+        self.spawn(async move {
+            let cleared = match uploads.0.ledger.upload(&id).await {
+                Ok(upload) => uploads.clear(&upload).await.map(drop),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = cleared {
+                tracing::info!(upload.id = id, error = %error, "cannot clear upload; the next sweep tries again");
+            }
+        });
+    }
+
+    /// Deletes everything under the upload's key, or only its tail if it is complete. Returns whether nothing can arrive
+    /// afterwards.
+    pub(crate) async fn clear(&self, upload: &Upload) -> Result<bool> {
+        // If no request was made for it, there is nothing to look for.
+        let is_untouched = upload.attempts_until <= upload.created_at;
+        let is_certain = is_untouched || upload.attempts_until < now_ms();
+        if !is_untouched {
+            self.clear_bucket(upload).await?;
+        }
+        if is_certain {
+            self.0.ledger.swept(&upload.id, upload.state).await?;
+        }
+        Ok(is_certain)
+    }
+
+    async fn clear_bucket(&self, upload: &Upload) -> Result<()> {
+        let (bucket, key) = (self.bucket(upload)?, &upload.object_key);
+        let receipt_key = format!("{key}.receipt.json");
+        // A cancelled upload never gets a receipt.
+        if upload.state == State::Cancelled && bucket.is_listed(&receipt_key).await? {
+            let why =
+                "it has a receipt, so this ledger is older than the bucket: run `weighbridge sweep --adopt`";
+            return Err(Error::Internal(why.into()));
+        }
+        if upload.tails_written > 0 {
+            Box::pin(self.clear_tails(upload)).await?;
+        }
+        if upload.state == State::Complete {
+            return Ok(());
+        }
+        for (found, multipart_id) in bucket.multiparts(key).await? {
+            if found == *key {
+                bucket.abort_multipart(key, &multipart_id).await?;
+            }
+        }
+        if let Some(multipart_id) = &upload.multipart_id {
+            bucket.abort_multipart(key, multipart_id).await?;
+        }
+        bucket.delete(key).await?;
+        Ok(bucket.delete(&receipt_key).await?)
+    }
+}
