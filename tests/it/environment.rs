@@ -131,7 +131,7 @@ fn missing_credentials_are_told_plainly_and_the_metadata_address_is_asked_once()
         let said = printed(&output);
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert_eq!(said.matches("there are no AWS credentials here").count(), 3, "{said}");
-        for dump in ["Dispatch", "ConnectorError", "IMDS", "WARN", "The configuration is good"] {
+        for dump in ["Dispatch", "ConnectorError", "IMDS", "WARN", "The configuration is valid"] {
             assert!(!said.contains(dump), "{dump}: {said}");
         }
         assert_eq!(trap.seen(), 1, "{arguments:?}: {said}");
@@ -152,7 +152,7 @@ fn other_machines_are_asked_through_the_proxy_that_the_environment_names() {
     let trap = Trap::set();
     let output = check(&[], &here, &trap.environment());
     assert_eq!((output.status.code(), trap.seen()), (Some(0), 0), "{}", printed(&output));
-    assert!(printed(&output).contains("The configuration is good."), "{}", printed(&output));
+    assert!(printed(&output).contains("The configuration is valid."), "{}", printed(&output));
 }
 
 #[test]

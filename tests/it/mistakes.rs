@@ -87,7 +87,7 @@ fn the_printed_command_without_its_file_costs_nothing() {
         raw.half_close();
         let refused = raw.answer().unwrap();
         let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-        let command = detail.split_once("Go on: ").unwrap().1;
+        let command = detail.split_once("To resume: ").unwrap().1;
         let run = |command: &str| {
             let mut shell = Command::new("sh");
             let shell = world.sandbox.shell_environment(&mut shell);

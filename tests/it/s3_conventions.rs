@@ -366,14 +366,14 @@ fn what_will_fail_is_a_mistake_of_the_configuration() {
             said.lines().find(|line| line.contains(": error: ")).unwrap_or_else(|| panic!("{part}: {said}"));
         assert!(error.contains("weighbridge.toml: line 9: bucket `support-uploader`: error: "), "{error}");
         assert!(error.contains(part), "{part} in {error}");
-        assert!(!said.contains("The configuration is good"), "{said}");
+        assert!(!said.contains("The configuration is valid"), "{said}");
     }
     // A lack that is only worth knowing is no mistake.
     let store = Store::start(Habits { lifecycle: None, conditional: false, ..Habits::default() });
     let operator = Operator::new(&KEYS.replace("URL", &store.url));
     let output = operator.check(&[]);
     let said = printed(&output);
-    assert!(output.status.success() && said.contains("The configuration is good."), "{said}");
+    assert!(output.status.success() && said.contains("The configuration is valid."), "{said}");
     assert!(
         said.contains("warning: no lifecycle rule") && said.contains("note: this store does not obey"),
         "{said}"
