@@ -1,47 +1,21 @@
-//! Request headers turned into values. Pure functions with tables of tests; what is malformed is refused here and never
-//! reaches the engine.
+//! Reads request headers. Pure functions with tables of tests. Malformed values are refused here and never reach the engine.
 
-use ::upload::{Algorithm, Digest};
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
+use axum::http::header::{AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE};
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use upload::{Algorithm, Digest};
 
 use crate::problem::{self, Problem};
 
 mod parameter;
-pub(crate) mod upload;
-pub(crate) mod want;
+pub(crate) mod resumable;
+pub(crate) mod want_digest;
 
 pub(crate) use parameter::{disposition_filename, parameter};
 
-/// In which form an answer is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Text,
-    Json,
-    Html,
-}
-
-/// What `Accept` names: a browser names HTML, a program JSON, curl anything.
-pub(crate) fn wanted(headers: &HeaderMap) -> Wanted {
-    let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok()).collect();
-    let names = |essence: &str| {
-        accept
-            .iter()
-            .flat_map(|line| line.split(','))
-            .any(|item| item.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(essence))
-    };
-    if names("text/html") {
-        Wanted::Html
-    } else if names("application/json") || names("application/problem+json") {
-        Wanted::Json
-    } else {
-        Wanted::Text
-    }
-}
-
-/// A token from `Authorization`: bearer, or the password of basic authentication. Two that differ are none.
+/// A token from `Authorization`: bearer, or the password of basic authentication. Two different ones count as none.
 pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     let value = single(headers, AUTHORIZATION.as_str()).ok()??.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
@@ -55,12 +29,11 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     decoded.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-/// `Content-Length`, where the body has one.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// A header that has one value. Several lines that differ say nothing certain, and are refused.
+/// A header with one value. Several different values are refused.
 pub(crate) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h HeaderValue>, Problem> {
     let mut lines = headers.get_all(name).iter();
     let first = lines.next();
@@ -72,11 +45,11 @@ pub(crate) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'
 
 fn twice(name: &str) -> Problem {
     problem::bad_request(&format!(
-        "The header {name} came more than once, with different values. Send it once."
+        "The header {name} appears more than once, with different values. Send it once."
     ))
 }
 
-/// A header of text with one value; refused when it is not visible ASCII.
+/// A header with one value, which must be visible ASCII.
 pub(crate) fn text<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Problem> {
     single(headers, name)?.map(|value| ascii(name, value)).transpose()
 }
@@ -89,26 +62,29 @@ pub(crate) fn list(headers: &HeaderMap, name: &str) -> Result<Option<String>, Pr
 }
 
 fn ascii<'h>(name: &str, value: &'h HeaderValue) -> Result<&'h str, Problem> {
-    let refused = || problem::bad_request(&format!("The header {name} holds characters that are not ASCII."));
+    let refused = || {
+        problem::bad_request(&format!(
+            "The header {name} contains characters that are not ASCII. Remove them."
+        ))
+    };
     value.to_str().map(str::trim).map_err(|_| refused())
 }
 
-/// Whether `Content-Type` is this. Upper and lower case are the same (RFC 9110 section 8.3.1); parameters change nothing.
+/// Whether `Content-Type` is this, in any case (RFC 9110 section 8.3.1) and with any parameters.
 pub(crate) fn is_type(headers: &HeaderMap, essence: &str) -> Result<bool, Problem> {
     let declared = text(headers, "content-type")?.unwrap_or_default();
     Ok(declared.split(';').next().unwrap_or_default().trim_end().eq_ignore_ascii_case(essence))
 }
 
-/// What `Repr-Digest` and `Content-Digest` (RFC 9530) and `Content-MD5` (RFC 1864) say of a body that is a whole file.
-/// Algorithms we do not know are passed over, as the RFC allows; a digest that cannot be read, and two that contradict
-/// each other, are refused rather than ignored.
+/// The digests of a body that is a whole file: `Repr-Digest` and `Content-Digest` (RFC 9530), `Content-MD5` (RFC 1864).
+/// Unknown algorithms are ignored, as the RFC allows; unreadable and contradictory digests are refused.
 pub(crate) fn digests(headers: &HeaderMap) -> Result<Vec<Digest>, Problem> {
     let mut found: Vec<Digest> = Vec::new();
     for name in ["Repr-Digest", "Content-Digest", "Content-MD5"] {
         for digest in digests_of(headers, name)? {
             match found.iter().find(|other| other.algorithm == digest.algorithm) {
                 Some(other) if *other != digest => {
-                    return Err(::upload::Error::DigestMismatch {
+                    return Err(upload::Error::DigestMismatch {
                         algorithm: digest.algorithm,
                         announced: other.hex.clone(),
                         actual: digest.hex,
@@ -128,8 +104,7 @@ pub(super) fn digests_of(headers: &HeaderMap, name: &'static str) -> Result<Vec<
     let form = if name == "Content-MD5" { "BASE64" } else { "sha-256=:BASE64:" };
     let malformed = || {
         problem::bad_request(&format!(
-            "The header {name} cannot be read. Write `{name}: {form}` with the bytes of the digest in base64, or leave \
-             it out.",
+            "The header {name} cannot be read. Write `{name}: {form}` with the digest in base64, or leave it out.",
         ))
     };
     let mut found = Vec::new();
@@ -143,17 +118,16 @@ pub(super) fn digests_of(headers: &HeaderMap, name: &'static str) -> Result<Vec<
                 let encoded = value.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
                 (algorithm.trim(), encoded.ok_or_else(malformed)?)
             };
-            // A key is in lower case (RFC 9651 section 3.2); a digest whose sender shouts is compared all the same.
+            // Keys are in lower case (RFC 9651 section 3.2). Upper case is accepted, or the digest would go unchecked.
             let algorithm = algorithm.to_ascii_lowercase();
-            // The registry's name for SHA-1.
+            // The registry's name of SHA-1.
             let algorithm = if algorithm == "sha" { "sha-1" } else { &algorithm };
             let Some(algorithm) = Algorithm::parse(algorithm) else { continue };
             let bytes = STANDARD.decode(encoded).map_err(|_| malformed())?;
             if bytes.len() != algorithm.bytes() {
                 return Err(malformed());
             }
-            let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            found.push(Digest { algorithm, hex });
+            found.push(Digest { algorithm, hex: hex::encode(bytes) });
         }
     }
     Ok(found)
@@ -193,34 +167,37 @@ pub(crate) fn named(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(disposition.map(|value| disposition_filename(value.as_bytes())).transpose()?.flatten())
 }
 
+/// Characters that need no encoding (RFC 3986 section 2.3, which RFC 8187 includes).
+const ATTRIBUTE_CHARS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// `Content-Disposition: attachment` for a name, safe in a header (RFC 6266, RFC 8187).
 pub(crate) fn attachment(name: &str) -> String {
     let ascii: String = name
         .chars()
         .map(|c| if c.is_ascii_graphic() && !"\"\\%;".contains(c) || c == ' ' { c } else { '_' })
         .collect();
-    let encoded: String = name
-        .bytes()
-        .map(|byte| match byte {
-            b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => char::from(b).to_string(),
-            b => format!("%{b:02X}"),
-        })
-        .collect();
+    let encoded = utf8_percent_encode(name, ATTRIBUTE_CHARS);
     format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")
 }
 
-/// A `Range` of one span against a known size.
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110 section 5.6.7).
+pub(crate) fn http_date(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// A `Range` of one span, for a known size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Range {
-    /// None asked for, or one that may be ignored (RFC 9110 section 14.2).
+    /// No range, or one that may be ignored (RFC 9110 section 14.2).
     Whole,
     /// First and last byte.
     Span(u64, u64),
-    /// Nothing of it exists.
+    /// Outside of the file.
     Unsatisfiable,
 }
 
-/// Reads `Range: bytes=A-B`, `A-` or `-N`. Several spans are answered with the whole.
+/// Reads `Range: bytes=A-B`, `A-` or `-N`. Several spans are answered with the whole file.
 pub(crate) fn range(headers: &HeaderMap, size: u64) -> Range {
     let Some(spec) = single(headers, "range")
         .ok()

@@ -12,20 +12,6 @@ fn with(name: &'static str, value: &str) -> HeaderMap {
     )])
 }
 
-#[test]
-fn accept() {
-    for (value, expected) in [
-        ("*/*", Wanted::Text),
-        ("application/json", Wanted::Json),
-        ("text/plain, application/json;q=0.5", Wanted::Json),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", Wanted::Html),
-        ("", Wanted::Text),
-    ] {
-        assert_eq!(wanted(&with("accept", value)), expected, "{value}");
-    }
-    assert_eq!(wanted(&lines("accept", &["text/plain", "application/json"])), Wanted::Json);
-}
-
 fn lines(name: &'static str, values: &[&str]) -> HeaderMap {
     values
         .iter()

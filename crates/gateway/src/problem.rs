@@ -1,25 +1,24 @@
-//! Every refusal, as RFC 9457 problem details or as a page: a stable type, and a detail that tells a person what to do.
-//! The only place that turns an error of the engine into a status.
+//! Refusals: RFC 9457 problem details, or a page for a browser. A handler returns a [`Problem`]; [`render`] writes it in the
+//! format that the client wants.
+//! Invariant: the type is stable, and the detail tells a person what to do next.
 
-mod digests;
+mod from_errors;
 
 use std::time::Duration;
 
-use axum::http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
-use digests::{digest_mismatch, mismatch, unreadable_side_file};
+use crate::accept::ResponseFormat;
+use crate::http::request_id::RequestId;
 
-use crate::headers::Wanted;
-use crate::observe;
-
-/// A restart, or another gateway, takes about this long.
-const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(2);
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
-/// A refusal.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) status: StatusCode,
@@ -47,43 +46,41 @@ impl Problem {
         self
     }
 
+    /// Adds a member to the problem details.
     pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.extra.insert(key.into(), value.into());
         self
     }
 
-    /// Adds what the sender should do next, where only the request knows it.
-    pub(crate) fn next(mut self, advice: &str) -> Self {
+    /// Adds a sentence that only the request makes possible.
+    pub(crate) fn with_advice(mut self, advice: &str) -> Self {
         self.detail = format!("{} {advice}", self.detail);
         self
     }
 
-    /// The same refusal in other words, for another reader.
-    pub(crate) fn saying(mut self, detail: String) -> Self {
+    /// Replaces the detail, for another reader.
+    pub(crate) fn with_detail(mut self, detail: String) -> Self {
         self.detail = detail;
         self
     }
 
-    /// Names the durable offset, and the command that goes on from there.
-    pub(crate) fn going_on(mut self, offset: i64, location: &str, command: &str) -> Self {
+    /// Adds the durable offset and how to resume from it.
+    pub(crate) fn with_resume_hint(mut self, offset: i64, location: &str, hint: &str) -> Self {
         self.headers.retain(|(name, _)| *name != UPLOAD_OFFSET);
-        self.next(command)
+        self.with_advice(hint)
             .with("offset", offset)
             .header(UPLOAD_OFFSET, &offset.to_string())
             .header(LOCATION, location)
     }
 
-    /// Whether bytes are not those announced.
     pub(crate) fn is_digest_mismatch(&self) -> bool {
         self.kind == "/problems/digest-mismatch"
     }
 
-    /// What a person should do now.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// The problem as it stands in a list of several.
     pub(crate) fn to_json(&self) -> Value {
         let mut body = self.extra.clone();
         body.insert("type".into(), self.kind.into());
@@ -93,26 +90,56 @@ impl Problem {
         Value::Object(body)
     }
 
-    /// The answer: a page where the client asks for HTML, else problem details.
-    pub(crate) fn answer(self, wanted: Wanted) -> Response {
+    /// Writes the problem as the body of `response`, which carries its status and headers.
+    fn write(self, mut response: Response, format: ResponseFormat, id: Option<&str>) -> Response {
         metrics::counter!("weighbridge_problems_total", "type" => self.kind).increment(1);
-        let request_id = observe::request_id();
-        let mut response = if wanted == Wanted::Html {
-            let page = page::problem(self.status.as_u16(), self.title, &self.detail, request_id.as_deref());
-            (self.status, [(CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+        let (kind, body) = if format == ResponseFormat::Html {
+            let page = page::problem(self.status.as_u16(), self.title, &self.detail, id);
+            ("text/html; charset=utf-8", page)
         } else {
             let mut body = self.to_json();
-            if let Some(id) = request_id {
+            if let Some(id) = id {
                 body["request_id"] = id.into();
             }
-            let body = format!("{body:#}\n");
-            (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+            ("application/problem+json", format!("{body:#}\n"))
         };
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in self.headers {
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        *response.body_mut() = Body::from(body);
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Without a body: only the request tells its format and id.
+    fn into_response(mut self) -> Response {
+        let mut response = self.status.into_response();
+        for (name, value) in self.headers.drain(..) {
             response.headers_mut().append(name, value);
         }
+        response.extensions_mut().insert(self);
         response
+    }
+}
+
+/// Writes problems in the format that the client wants.
+pub(crate) async fn render(request: Request, next: Next) -> Response {
+    let format = ResponseFormat::wanted(request.headers());
+    render_as(format, request, next).await
+}
+
+/// Writes problems as JSON, for programs.
+pub(crate) async fn render_json(request: Request, next: Next) -> Response {
+    render_as(ResponseFormat::Json, request, next).await
+}
+
+async fn render_as(format: ResponseFormat, request: Request, next: Next) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned();
+    let mut response = next.run(request).await;
+    match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem.write(response, format, id.as_ref().map(RequestId::as_str)),
+        None => response,
     }
 }
 
@@ -137,12 +164,12 @@ pub(crate) fn unauthorized(realm_hint: &str) -> Problem {
 }
 
 pub(crate) fn link_expired(revoked: bool) -> Problem {
-    let what = if revoked { "was withdrawn" } else { "has expired" };
+    let what = if revoked { "was revoked" } else { "has expired" };
     Problem::new(
         StatusCode::GONE,
         "/problems/link-expired",
         "Upload link no longer valid",
-        format!("This upload link {what}. Ask support for a new one; what you sent before is safe."),
+        format!("This upload link {what}. Ask support for a new one. What you sent before is safe."),
     )
 }
 
@@ -160,7 +187,7 @@ pub(crate) fn unknown_ticket() -> Problem {
         StatusCode::NOT_FOUND,
         "/problems/unknown-ticket",
         "Unknown ticket",
-        "There is no such ticket for this link. Check the number; it stands in every mail from support.",
+        "No ticket with this number belongs to this link. Check the number: it is in every mail from support.",
     )
 }
 
@@ -169,7 +196,7 @@ pub(crate) fn ticket_required() -> Problem {
         StatusCode::UNPROCESSABLE_ENTITY,
         "/problems/ticket-required",
         "Ticket number missing",
-        "This link is not bound to a ticket. Name it: add `?ticket=123456` to the address.",
+        "This link works for several tickets, so each file must name its own. Add `?ticket=123456` to the address.",
     )
 }
 
@@ -179,7 +206,7 @@ pub(crate) fn ticket_closed(ticket: &str) -> Problem {
         "/problems/ticket-closed",
         "Ticket closed",
         format!(
-            "Ticket {ticket} is closed and takes no more files. Open a follow-up ticket and ask for a link to it."
+            "Ticket {ticket} is closed and accepts no more files. Open a follow-up ticket and ask for a link to it."
         ),
     )
 }
@@ -202,41 +229,42 @@ pub(crate) fn not_found() -> Problem {
         StatusCode::NOT_FOUND,
         "about:blank",
         "Not Found",
-        "There is nothing here. Check the address; an upload link looks like https://HOST/u/TOKEN.",
+        "Nothing is at this address. Check it: an upload link looks like https://HOST/u/TOKEN.",
     )
 }
 
-/// The same, with what is usually wrong where an address has two slashes in a row.
+/// Points out two slashes in a row, a common slip.
 pub(crate) fn not_found_at(path: &str) -> Problem {
-    if path.contains("//") { not_found().next("This one has two slashes in a row.") } else { not_found() }
+    if path.contains("//") {
+        not_found().with_advice("This address has two slashes in a row.")
+    } else {
+        not_found()
+    }
 }
 
-pub(crate) fn no_such_thing() -> Problem {
-    Problem::new(
-        StatusCode::NOT_FOUND,
-        "about:blank",
-        "Not Found",
-        "There is nothing of that id. List what there is.",
-    )
+pub(crate) fn no_such_id(what: &str, id: &str) -> Problem {
+    let detail =
+        format!("No {what} has the id `{}`. List what there is to find the right one.", id.escape_debug());
+    Problem::new(StatusCode::NOT_FOUND, "about:blank", "Not Found", detail)
 }
 
-pub(crate) fn method_not_allowed(allow: &str) -> Problem {
+/// The router adds `Allow`.
+pub(crate) async fn method_not_allowed(method: Method) -> Problem {
     Problem::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "about:blank",
         "Method Not Allowed",
-        format!("This address takes {allow} only."),
+        format!("This address does not accept {method}. The `Allow` header lists the methods it accepts."),
     )
-    .header(ALLOW, allow)
 }
 
 pub(crate) fn ambiguous_name(name: &str) -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
         "/problems/ambiguous-name",
-        "Several unfinished uploads of that name",
+        "Several unfinished uploads have this name",
         format!(
-            "Several unfinished uploads are called `{name}`. Go on with one of them by its own address, under `uploads`."
+            "Several unfinished uploads are called `{name}`. Resume one of them at its own address: see `uploads`."
         ),
     )
 }
@@ -246,14 +274,13 @@ pub(crate) fn unsupported_media_type(wanted: &str) -> Problem {
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "/problems/unsupported-media-type",
         "Unsupported media type",
-        format!("Bytes of an upload are sent as `Content-Type: {wanted}` in this protocol."),
+        format!("This protocol sends the bytes of an upload as `Content-Type: {wanted}`. Add that header."),
     )
     // RFC 5789 section 2.2.
     .header(HeaderName::from_static("accept-patch"), wanted)
 }
 
-/// Of bytes that are not those of the file.
-pub(crate) fn coded(why: &str) -> Problem {
+pub(crate) fn encoded(why: &str) -> Problem {
     Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "/problems/unsupported-media-type",
@@ -285,17 +312,17 @@ pub(crate) fn unavailable(what: &str, retry_after: Duration) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "/problems/unavailable",
-        "Not available just now",
+        "Temporarily unavailable",
         format!("{what} Try again in {} s.", retry_after.as_secs().max(1)),
     )
     .header(RETRY_AFTER, &retry_after.as_secs().max(1).to_string())
 }
 
-/// What storage that is down asks of a sender.
+/// When to try again while storage is down.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(10);
 
 pub(crate) fn storage_down() -> Problem {
-    unavailable("Storage does not answer; nothing of this request was kept.", RETRY_SOON)
+    unavailable("Storage does not respond, so nothing from this request was kept.", RETRY_SOON)
 }
 
 fn internal() -> Problem {
@@ -303,7 +330,7 @@ fn internal() -> Problem {
         StatusCode::INTERNAL_SERVER_ERROR,
         "/problems/internal",
         "Internal Server Error",
-        "Something is wrong on our side, and nothing of this request was kept. Try again, and tell support if it stays.",
+        "Something went wrong on our side, and nothing from this request was kept. Try again. If it fails again, tell support.",
     )
 }
 
@@ -312,7 +339,7 @@ pub(crate) fn too_large(max: u64) -> Problem {
         StatusCode::PAYLOAD_TOO_LARGE,
         "/problems/too-large",
         "File too large",
-        format!("A file sent here may have at most {max} bytes. Compress or split it, or ask support for a larger limit."),
+        format!("A file may have at most {max} bytes here. Compress or split it, or ask support for a higher limit."),
     )
     .with("max-size", max)
     .header(HeaderName::from_static("upload-limit"), &format!("max-size={max}"))
@@ -322,16 +349,16 @@ fn upload_gone() -> Problem {
     Problem::new(
         StatusCode::GONE,
         "/problems/upload-gone",
-        "Upload no longer there",
+        "Upload gone",
         "This upload was cancelled, removed, or has expired. Send the file again.",
     )
 }
 
-/// Nobody knows when another upload ends: this is how soon it is worth asking again.
+/// When to try again if another upload has to end first.
 const ROOM_SOON: Duration = Duration::from_secs(10);
 
 fn slow_down(title: &'static str, detail: &str, retry_after: Duration) -> Problem {
-    // Rounded up: whoever comes back then is served.
+    // Rounded up, so that a client which waits this long is served.
     let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
     let seconds = seconds.max(1);
     let detail = format!("{detail} Try again in {seconds} s.");
@@ -340,143 +367,24 @@ fn slow_down(title: &'static str, detail: &str, retry_after: Duration) -> Proble
 }
 
 pub(crate) fn too_many_requests(per_minute: u32, retry_after: Duration) -> Problem {
-    let detail = format!("This link takes {per_minute} requests a minute, and more have come.");
+    let detail = format!("This link allows {per_minute} requests per minute.");
     slow_down("Too many requests", &detail, retry_after)
 }
 
 pub(crate) fn too_many_tickets(per_minute: u32, retry_after: Duration) -> Problem {
-    let detail = format!(
-        "Through this link {per_minute} ticket numbers a minute can be checked, and more were named."
-    );
+    let detail = format!("This link can check {per_minute} ticket numbers per minute.");
     slow_down("Too many ticket numbers", &detail, retry_after)
 }
 
 fn too_many_open() -> Problem {
-    let detail = "Too many uploads are open on this link. Wait until one has ended, then go on.";
-    slow_down("Too many uploads at a time", detail, ROOM_SOON)
+    let detail = "Too many uploads are open on this link. Wait until one of them ends.";
+    slow_down("Too many open uploads", detail, ROOM_SOON)
 }
 
 fn too_much_unfinished(max: u64) -> Problem {
     let detail = format!(
-        "Uploads on this link that have not ended may hold {max} bytes together, and this would be more. Let them end, \
-         or cancel one (DELETE on its address)."
+        "Unfinished uploads on this link may hold {max} bytes in total, and this one would exceed that. Let one finish, or \
+         cancel one with DELETE on its address."
     );
-    slow_down("Too much is unfinished", &detail, ROOM_SOON).with("max-unfinished-size", max)
+    slow_down("Too many unfinished bytes", &detail, ROOM_SOON).with("max-unfinished-size", max)
 }
-
-/// Maps what the engine says; what an operator must know is logged here, once.
-impl From<upload::Error> for Problem {
-    fn from(error: upload::Error) -> Self {
-        use upload::Error as E;
-        match error {
-            E::NotFound => Self::new(
-                StatusCode::NOT_FOUND,
-                "about:blank",
-                "Not Found",
-                "There is no such upload on this link.",
-            ),
-            E::Gone => upload_gone(),
-            E::OffsetMismatch { expected } => Self::new(
-                StatusCode::CONFLICT,
-                "https://iana.org/assignments/http-problem-types#mismatching-upload-offset",
-                "Wrong offset",
-                format!("The upload is at offset {expected}. Go on from there."),
-            )
-            .header(UPLOAD_OFFSET, &expected.to_string()),
-            E::TooLarge { max } => too_large(max),
-            E::LengthMismatch { declared, actual } => Self::new(
-                StatusCode::BAD_REQUEST,
-                "https://iana.org/assignments/http-problem-types#inconsistent-upload-length",
-                "Lengths contradict each other",
-                format!(
-                    "The lengths differ: {declared} bytes were announced, {actual} came. Send the file again."
-                ),
-            ),
-            E::DigestMismatch { algorithm, announced, actual, side_file } => {
-                digest_mismatch(&mismatch(algorithm, side_file), algorithm, announced, actual)
-            }
-            E::UnreadableSideFile { algorithm, target } => unreadable_side_file(algorithm, &target),
-            E::ContentMismatch { algorithm, announced, actual } => {
-                let name = algorithm.name();
-                let detail =
-                    format!("The bytes of this request do not have the {name} announced. None was kept.");
-                digest_mismatch(&detail, algorithm, announced, actual)
-            }
-            E::Draining => {
-                unavailable("The gateway is being restarted; what came is kept.", DRAINING_RETRY_AFTER)
-            }
-            E::Interrupted { received } => Self::new(
-                StatusCode::BAD_REQUEST,
-                "/problems/interrupted",
-                "Interrupted",
-                format!("The body ended after {received} bytes, before its end."),
-            ),
-            E::TooSlow { received } => Self::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "/problems/too-slow",
-                "Too slow",
-                format!("The body came slower than the minimum rate ({received} bytes so far)."),
-            ),
-            E::Malformed(why) => bad_request(&why),
-            E::Superseded => Self::new(
-                StatusCode::CONFLICT,
-                "/problems/superseded",
-                "A newer request has taken over",
-                "A newer request sends this file; this one has stopped.",
-            ),
-            E::Revoked => link_expired(true),
-            E::TooManyOpen => too_many_open(),
-            E::TooMuchUnfinished { max } => too_much_unfinished(max),
-            E::Busy { retry_after } => unavailable("Too much is being sent at the moment.", retry_after),
-            error @ (E::Unavailable(_) | E::Refused(_) | E::Damaged(_) | E::Internal(_)) => of_ours(error),
-        }
-    }
-}
-
-/// What is wrong on our side: an operator is told more than the sender.
-fn of_ours(error: upload::Error) -> Problem {
-    use upload::Error as E;
-    match error {
-        E::Unavailable(source) => {
-            tracing::warn!(error = source, "storage is unavailable");
-            storage_down()
-        }
-        E::Refused(source) => {
-            tracing::error!(error = source, "storage refuses: an operator must act");
-            storage_down()
-        }
-        E::Damaged(source) => {
-            tracing::error!(error = source, "storage damages bytes: an operator must look");
-            let what = "Storage did not get, or give back, the bytes as they were sent; nothing more of this request was kept.";
-            unavailable(what, RETRY_SOON)
-        }
-        other => {
-            tracing::error!(error = %other, "upload failed");
-            internal()
-        }
-    }
-}
-
-impl From<ledger::Error> for Problem {
-    fn from(error: ledger::Error) -> Self {
-        match error {
-            ledger::Error::NotFound => not_found(),
-            ledger::Error::Conflict(text) => bad_request(&text),
-            other => upload::Error::from(other).into(),
-        }
-    }
-}
-
-impl From<bucket::Error> for Problem {
-    fn from(error: bucket::Error) -> Self {
-        // Of a file that rests: trying again does not bring it back.
-        if matches!(error, bucket::Error::NotFound(_) | bucket::Error::Changed) {
-            return upload::Error::Internal(error.to_string()).into();
-        }
-        upload::Error::from(error).into()
-    }
-}
-
-#[cfg(test)]
-#[path = "problem_tests.rs"]
-mod tests;

@@ -1,10 +1,11 @@
-//! The receipt: what a sender, support and other programs are told of an upload. Always the ledger's current truth.
+//! The receipt: what senders, support and programs learn about an upload. Always what the ledger says now.
 
 use ledger::{Destination, State, Upload};
 use serde_json::Value;
 
-/// The receipt's fields as the interface lists them; an unfinished upload has `state`, `offset` and `length` beside them,
-/// and neither size nor digest.
+use crate::problem::{self, Problem};
+
+/// The receipt as JSON. An unfinished upload has `state`, `offset` and `length`, and neither size nor digest.
 pub(crate) fn json(upload: &Upload) -> Value {
     let mut receipt = delivery::receipt(upload);
     if upload.state != State::Complete {
@@ -24,7 +25,7 @@ pub(crate) fn text(upload: &Upload, location: &str) -> String {
         return format!("{}: {}{of} bytes so far\n", upload.name, upload.offset);
     }
     let size = size(upload).unwrap_or_default();
-    // `curl -T DIRECTORY` sends nothing and says so to nobody.
+    // `curl -T DIRECTORY` sends nothing and reports no error.
     let empty = if size == 0 {
         "The file is empty. To send a directory: tar cz DIRECTORY | curl -T - …\n"
     } else {
@@ -39,16 +40,16 @@ pub(crate) fn text(upload: &Upload, location: &str) -> String {
     )
 }
 
-/// That it is not what its side file says, from algorithm, digest announced and digest of the file.
+/// That the file does not match its side file. The ledger has algorithm, announced and actual digest.
 fn differs(upload: &Upload) -> Option<String> {
     let mut words = upload.mismatch.as_deref()?.split(' ');
     let (algorithm, announced, actual) = (words.next()?, words.next()?, words.next()?);
     Some(format!(
-        "It is kept, but it is not what its side file says: {algorithm} {announced} there, {actual} here. Send both again"
+        "The file is kept but does not match its side file: {algorithm} {announced} expected, {actual} received. Send both again"
     ))
 }
 
-/// Where it belongs, in words, and what is wrong with it: the sentence of a page.
+/// Where the file goes, and what is wrong with it.
 pub(crate) fn sentence(upload: &Upload) -> String {
     match differs(upload) {
         Some(differs) => format!("{}. {differs}", place(upload)),
@@ -56,8 +57,8 @@ pub(crate) fn sentence(upload: &Upload) -> String {
     }
 }
 
-/// Where it belongs and on which ticket, in words.
-pub(crate) fn place(upload: &Upload) -> String {
+/// Where the file goes.
+fn place(upload: &Upload) -> String {
     let ticket = &upload.ticket;
     match upload.destination {
         Some(Destination::TicketAttachment) => format!("for ticket {ticket}, as an attachment"),
@@ -68,6 +69,22 @@ pub(crate) fn place(upload: &Upload) -> String {
 }
 
 /// Bytes of a complete upload.
-pub(crate) fn size(upload: &Upload) -> Option<i64> {
-    upload.length.filter(|_| upload.state == State::Complete)
+pub(crate) fn size(upload: &Upload) -> Option<u64> {
+    upload.length.filter(|_| upload.state == State::Complete).and_then(|length| u64::try_from(length).ok())
+}
+
+/// Uploads on one page of a list.
+pub(crate) const PAGE_UPLOADS: i64 = 200;
+
+/// The cursor of a list, if it can be one of ours: the id of an upload.
+pub(crate) fn page_cursor(text: &str) -> Result<String, Problem> {
+    let why = "`cursor` is not from this list. Use `next_cursor` of the page before, or leave it out.";
+    if ledger::is_id(text) { Ok(text.to_owned()) } else { Err(problem::bad_request(why)) }
+}
+
+/// Receipts, and the cursor of the next page if there may be one.
+pub(crate) fn page(uploads: &[Upload]) -> Value {
+    let is_full = i64::try_from(uploads.len()).is_ok_and(|count| count >= PAGE_UPLOADS);
+    let next = uploads.last().filter(|_| is_full).map(|upload| upload.id.clone());
+    serde_json::json!({ "uploads": uploads.iter().map(json).collect::<Vec<_>>(), "next_cursor": next })
 }

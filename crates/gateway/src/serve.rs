@@ -1,5 +1,5 @@
-//! Puts the gateway together, accepts connections, and stops in order: first not ready, then no new connections, then
-//! wait for what is under way.
+//! Runs the gateway: starts its parts, and stops them in order. First it reports not ready, then it accepts no more
+//! connections, then it waits for running requests.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -7,9 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::routing::get;
-use bucket::{Bucket, Buckets};
 use delivery::Delivery;
 use desk::Desk;
 use ledger::{ClockWatch, InstanceLock, Ledger};
@@ -19,104 +16,63 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::app::{App, IDLE_UPLOAD, Parts};
+use crate::access::tickets::TicketCheck;
 use crate::config::{Config, Server};
-use crate::listen::{self, Listen};
-use crate::rate::{Absent, Rates};
-use crate::tls::Tls;
-use crate::{descriptors, examine, observe, ops};
+use crate::http::listener::{self, Listener};
+use crate::http::tls::Tls;
+use crate::rate_limit::RateLimiter;
+use crate::state::{AppState, Shared};
+use crate::telemetry::{health, metrics};
+use crate::{bucket_checks, file_descriptors, router, startup};
 
-/// How often leftovers are cleared and abandoned uploads ended.
+/// An upload that nobody has worked on for this long is cancelled or completed.
+const IDLE_UPLOAD: Duration = Duration::from_secs(60);
+/// How often ended uploads are cleared.
 const SWEEP_EVERY: Duration = Duration::from_secs(5 * 60);
-/// How often the buckets are looked through for what the ledger does not know. A listing is paid for by the page of 1,000
-/// keys, and shows nothing that would not be there hours later.
+/// How often the buckets are searched for objects that are not in the ledger. Listing costs money per page of 1,000 keys, and
+/// finds nothing that would not be there hours later.
 const LOOK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
-/// How long a start waits for uploads that were being published.
+/// How long a start waits for the recovery of uploads.
 const RECOVER_AT_START: Duration = Duration::from_secs(10);
-/// Whoever collects metrics and asks for health needs a few.
 const METRICS_CONNECTIONS_MAX: usize = 64;
-/// How soon what is under way ends when another process revokes its link. The bytes of it are refused at once.
+/// How soon running uploads end when another process revokes their link. Their bytes are refused at once.
 const STOP_EVERY: Duration = Duration::from_secs(2);
-/// How often other gateways on the ledger are told what is worked on here: often within [`IDLE_UPLOAD`].
+/// How often this gateway marks its uploads as alive in the ledger: many times within [`IDLE_UPLOAD`].
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(2);
-/// How often uploads that nobody works on are looked for.
+/// How often abandoned uploads are recovered.
 const RECOVER_EVERY: Duration = Duration::from_secs(15);
 
-/// Of the time that a stop may take, so much is for storing what came of uploads that do not end by themselves.
+/// The part of the drain time that is for storing received bytes of uploads that do not end by themselves.
 const KEEP_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// A gateway that is accepting requests.
 pub(crate) struct Running {
-    pub(crate) app: App,
+    pub(crate) state: AppState,
     stop: CancellationToken,
     tasks: TaskTracker,
     _hold: InstanceLock,
     _alive: AbortOnDropHandle<()>,
 }
 
-/// Opens the ledger and brings it up to date with the configuration's partners.
-pub(crate) async fn open_ledger(config: &Config) -> anyhow::Result<Ledger> {
-    let ledger = Ledger::open(config.ledger_url.reveal())
-        .await
-        .with_context(|| format!("open ledger {}", config.ledger_url))?;
-    ledger.migrate().await.context("bring ledger up to date")?;
-    for (id, partner) in &config.partners {
-        ledger.put_partner(id, &partner.name, partner.organization_id).await.context("record partner")?;
-    }
-    Ok(ledger)
-}
-
-/// Prepares a client for each bucket.
-pub(crate) async fn open_buckets(config: &Config) -> Buckets {
-    let shared = Bucket::new(config.support_uploader.clone()).await;
-    let mut partners = std::collections::BTreeMap::new();
-    for (id, partner) in &config.partners {
-        if let Some(own) = &partner.bucket {
-            partners.insert(id.clone(), Bucket::new(own.clone()).await);
-        }
-    }
-    Buckets::new(shared, partners)
-}
-
-/// The engine over this ledger and these buckets.
-pub(crate) fn engine(
-    config: &Config,
-    ledger: &Ledger,
-    buckets: &Buckets,
-    completed: Arc<Notify>,
-) -> upload::Uploads {
-    let limits = upload::Limits {
-        memory_bytes: config.limits.memory_bytes,
-        max_upload_bytes: config.limits.max_upload_bytes,
-        ticket_attachment_bytes: config.limits.ticket_attachment_bytes,
-        link_open_uploads_max: config.limits.link_open_uploads,
-        link_unfinished_bytes_max: config.limits.link_unfinished_bytes,
-        resume_window: config.limits.resume_window,
-        storage_wait: config.limits.storage_wait,
-    };
-    upload::Uploads::new(ledger.clone(), buckets.clone(), limits, completed)
-}
-
-/// Starts everything; returns when requests are accepted on `listener`.
+/// Starts everything. Returns when requests are accepted on `listener`.
 pub(crate) async fn start(
     config: &Config,
     listener: TcpListener,
     public_url: String,
 ) -> anyhow::Result<Running> {
-    let metrics = observe::metrics::install()?;
-    descriptors::provide(config.server.max_connections);
+    let handle = metrics::install()?;
+    file_descriptors::raise_limit(config.server.max_connections);
     let tls = config.server.tls.as_ref().map(|(chain, key)| Tls::open(chain, key)).transpose()?;
     let hold = InstanceLock::acquire(config.ledger_url.reveal())
         .await
         .with_context(|| format!("hold ledger {}", config.ledger_url))?;
-    let ledger = open_ledger(config).await?;
-    let buckets = open_buckets(config).await;
+    let ledger = startup::open_ledger(config).await?;
+    let buckets = startup::open_buckets(config).await;
     let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
     let completed = Arc::new(Notify::new());
-    let uploads = engine(config, &ledger, &buckets, Arc::clone(&completed));
-    let hold = take_up(&ledger, &uploads, hold).await?;
+    let uploads = startup::engine(config, &ledger, &buckets, Arc::clone(&completed));
+    let hold = recover(&ledger, &uploads, hold).await?;
     let resume_window = config.limits.resume_window;
-    let unexamined = examine::all(&buckets, resume_window).await;
+    let unexamined = bucket_checks::examine_all(&buckets, resume_window).await;
     let delivery = Delivery::new(
         ledger.clone(),
         buckets.clone(),
@@ -126,15 +82,15 @@ pub(crate) async fn start(
             ..delivery::Config::new(public_url.clone())
         },
     );
-    let app = App::new(Parts {
+    let lookups_per_minute = config.limits.link_ticket_lookups_per_minute;
+    let state = AppState::new(Shared {
+        tickets: TicketCheck::new(ledger.clone(), desk.clone(), lookups_per_minute),
         ledger,
         buckets,
         desk,
         uploads,
         limits: config.limits.clone(),
-        requests: Rates::default(),
-        lookups: Rates::default(),
-        absent: Absent::default(),
+        requests: RateLimiter::default(),
         public_url,
         trusted_proxies: config.server.trusted_proxies.clone(),
         draining: false.into(),
@@ -142,74 +98,73 @@ pub(crate) async fn start(
         ledger_file: ledger::file(config.ledger_url.reveal()).map(ToOwned::to_owned),
     });
     let running = Running {
-        app: app.clone(),
+        state: state.clone(),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
         _hold: hold,
-        _alive: keep_alive(app.uploads.clone()),
+        _alive: keep_alive(state.uploads.clone()),
     };
     let stop = &running.stop;
     running.tasks.spawn({
         let stop = stop.clone();
         async move { delivery.run(completed, stop).await }
     });
-    running.tend();
-    running.tasks.spawn(examine::again(unexamined, resume_window, stop.clone()));
+    running.start_background_tasks();
+    running.tasks.spawn(bucket_checks::retry(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
-        let metrics_listener = listen::bind(address).with_context(|| format!("listen on {address}"))?;
-        running.tasks.spawn(serve_metrics(&app, metrics, stop).run(metrics_listener));
+        let metrics_listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;
+        running.tasks.spawn(operators_listener(&state, handle, stop).run(metrics_listener));
     }
     if let Some(tls) = &tls {
         running.tasks.spawn(tls.clone().keep_fresh(stop.clone()));
     }
-    running.tasks.spawn(serve_everybody(&app, &config.server, tls, stop).run(listener));
+    running.tasks.spawn(public_listener(&state, &config.server, tls, stop).run(listener));
     Ok(running)
 }
 
 impl Running {
-    /// Begins what goes on beside the requests.
-    fn tend(&self) {
-        let (app, stop) = (&self.app, &self.stop);
-        self.tasks.spawn(housekeeping(app.clone(), stop.clone()));
-        self.tasks.spawn(ops::try_ledger(app.clone(), stop.clone()));
-        self.tasks.spawn(look(app.clone(), stop.clone()));
+    fn start_background_tasks(&self) {
+        let (state, stop) = (&self.state, &self.stop);
+        self.tasks.spawn(housekeeping(state.clone(), stop.clone()));
+        self.tasks.spawn(health::try_ledger(state.clone(), stop.clone()));
+        self.tasks.spawn(look(state.clone(), stop.clone()));
     }
 
-    /// Stops in order: whoever sends requests here hears of it first, then what is under way has the drain time. Says
-    /// whether everything ended in time.
+    /// Load balancers learn of the stop first, then running requests have the drain time. Returns whether everything ended in
+    /// time.
     pub(crate) async fn stop(self) -> bool {
-        self.app.draining.store(true, Ordering::Relaxed);
-        tokio::time::sleep(self.app.limits.drain_notice).await;
+        self.state.draining.store(true, Ordering::Relaxed);
+        tokio::time::sleep(self.state.limits.drain_notice).await;
         self.stop.cancel();
         self.tasks.close();
         let mut wait = std::pin::pin!(async {
             self.tasks.wait().await;
-            self.app.uploads.drain().await;
+            self.state.uploads.drain().await;
         });
-        let drain_time = self.app.limits.drain_time;
+        let drain_time = self.state.limits.drain_time;
         let keep_time = KEEP_TIME_MAX.min(drain_time / 2);
         let mut in_time = tokio::time::timeout(drain_time - keep_time, &mut wait).await.is_ok();
         if !in_time {
-            // What came is stored, and its senders are told where to go on.
-            self.app.uploads.stop();
+            // Received bytes are stored, and senders are told where to resume.
+            self.state.uploads.stop();
             in_time = tokio::time::timeout(keep_time, &mut wait).await.is_ok();
         }
-        self.app.ledger.close().await;
+        self.state.ledger.close().await;
         in_time
     }
 }
 
-/// Takes up what was left unfinished. Of a gateway that is alone nothing runs yet: all of it belongs to one that is gone.
-/// Where others run, it may be theirs, and housekeeping takes what stands still.
-async fn take_up(
+/// Recovers unfinished uploads. If this gateway is alone on the ledger, all of them belong to one that is gone. Otherwise they
+/// may be another's, and housekeeping recovers those that stand still.
+async fn recover(
     ledger: &Ledger,
     uploads: &upload::Uploads,
     hold: InstanceLock,
 ) -> anyhow::Result<InstanceLock> {
-    ledger.correct_future_times().await.context("bring back what a wrong clock put off")?;
+    ledger.correct_future_times().await.context("correct times after a wrong clock")?;
     if hold.is_alone() {
         ledger.release_claims().await.context("release claims")?;
-        // A bucket that hangs does not hold the start up: housekeeping goes on with what is left.
+        // A bucket that hangs does not delay the start: housekeeping recovers the rest.
         if let Ok(recovered) = tokio::time::timeout(RECOVER_AT_START, uploads.recover(Duration::ZERO)).await {
             recovered.context("recover uploads")?;
         }
@@ -217,87 +172,88 @@ async fn take_up(
     hold.share().await.context("share ledger")
 }
 
-/// Tells other gateways what is under way here, until it is dropped: also while this one drains.
+/// Marks running uploads as alive until this is dropped, even while draining.
 fn keep_alive(uploads: upload::Uploads) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut beat = tokio::time::interval(KEEP_ALIVE_EVERY);
         loop {
             beat.tick().await;
             if let Err(error) = uploads.keep_alive().await {
-                tracing::warn!(error = %error, "keep uploads alive");
+                tracing::warn!(error = %error, "marking uploads as alive failed");
             }
         }
     }))
 }
 
-/// How the public address is served.
-fn serve_everybody(app: &App, server: &Server, tls: Option<Tls>, stop: &CancellationToken) -> Listen {
-    Listen {
-        router: app.router(),
+fn public_listener(
+    state: &AppState,
+    server: &Server,
+    tls: Option<Tls>,
+    stop: &CancellationToken,
+) -> Listener {
+    Listener {
+        router: router::public(state),
         tls,
         connections_max: server.max_connections,
         connections_per_address: server.connections_per_address,
         proxies: server.trusted_proxies.clone(),
-        budget: Some(app.uploads.budget().clone()),
-        limits: app.limits.clone(),
+        budget: Some(state.uploads.budget().clone()),
+        limits: state.limits.clone(),
         stop: stop.clone(),
     }
 }
 
-/// How operators are served: plain, on an address of their own.
-fn serve_metrics(app: &App, handle: PrometheusHandle, stop: &CancellationToken) -> Listen {
-    let metrics = get(ops::metrics).with_state((app.clone(), handle));
-    // Also here, where no stranger can be in the way.
-    let health = Router::new().route("/healthz", get(ops::healthz)).route("/readyz", get(ops::readyz));
-    Listen {
-        router: Router::new().route("/metrics", metrics).merge(health.with_state(app.clone())),
+/// Plain HTTP, on an address of its own.
+fn operators_listener(state: &AppState, handle: PrometheusHandle, stop: &CancellationToken) -> Listener {
+    Listener {
+        router: router::operators(state, handle),
         tls: None,
         connections_max: METRICS_CONNECTIONS_MAX,
         connections_per_address: METRICS_CONNECTIONS_MAX,
         proxies: Vec::new(),
         budget: None,
-        limits: app.limits.clone(),
+        limits: state.limits.clone(),
         stop: stop.clone(),
     }
 }
 
-/// Ends what nobody works on and clears what is left of it, again and again.
-async fn housekeeping(app: App, stop: CancellationToken) {
+/// Recovers abandoned uploads and clears ended ones, again and again.
+async fn housekeeping(state: AppState, stop: CancellationToken) {
     let (mut recover, mut sweep) = (tokio::time::interval(RECOVER_EVERY), tokio::time::interval(SWEEP_EVERY));
     let mut withdrawn = tokio::time::interval(STOP_EVERY);
     let (mut clock, mut set_back) = (ClockWatch::begin(), false);
     loop {
         set_back |= clock.was_set_back();
         if set_back {
-            match app.ledger.correct_future_times().await {
+            match state.ledger.correct_future_times().await {
                 Ok(times) => {
                     set_back = false;
-                    tracing::warn!(times, "the clock was set back; what it had put off too far is due");
+                    tracing::warn!(times, "the clock was set back; jobs that it had postponed are due");
                 }
-                Err(error) => tracing::warn!(error = %error, "bring back what a wrong clock put off"),
+                Err(error) => tracing::warn!(error = %error, "correct times after a wrong clock"),
             }
         }
         let done: Result<(), upload::Error> = tokio::select! {
             () = stop.cancelled() => return,
-            _ = withdrawn.tick() => app.uploads.cancel_revoked().await,
-            _ = recover.tick() => app.uploads.recover(IDLE_UPLOAD).await,
-            _ = sweep.tick() => app.uploads.sweep_ended(false).await.map(drop),
+            _ = withdrawn.tick() => state.uploads.cancel_revoked().await,
+            _ = recover.tick() => state.uploads.recover(IDLE_UPLOAD).await,
+            _ = sweep.tick() => state.uploads.sweep_ended(false).await.map(drop),
         };
         if let Err(error) = done {
-            tracing::warn!(error = %error, "keep house");
+            tracing::warn!(error = %error, "housekeeping failed");
         }
     }
 }
 
-/// Looks through the buckets at the start and then now and again, beside everything else: a listing may take long.
-async fn look(app: App, stop: CancellationToken) {
+/// Searches the buckets at the start and every few hours. Listing may take long.
+async fn look(state: AppState, stop: CancellationToken) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     let look = async {
         loop {
             every.tick().await;
-            match app.uploads.find_leaks().await {
-                Ok(swept) => observe::metrics::tell_leaks(&swept.leaks),
-                Err(error) => tracing::warn!(error = %error, "look through the buckets"),
+            match state.uploads.find_leaks().await {
+                Ok(swept) => metrics::report_leaks(&swept.leaks),
+                Err(error) => tracing::warn!(error = %error, "searching the buckets failed"),
             }
         }
     };

@@ -1,5 +1,5 @@
-//! The pages a partner sees, as text: the upload page, receipts, problems. They work without JavaScript and load
-//! nothing from elsewhere. Invariant: every text that is not ours goes through [`escape`].
+//! The pages that partners see: upload page, receipts, problems. They work without JavaScript and load nothing from elsewhere.
+//! Invariant: every text that is not ours goes through [`escape`].
 
 use std::fmt::Write as _;
 
@@ -14,17 +14,17 @@ const STYLE: &str = include_str!("style.css");
 pub struct UploadPage<'a> {
     /// The partner's name.
     pub partner: &'a str,
-    /// The ticket the link is bound to; without one the form asks for it.
+    /// The ticket that the link is bound to. Without one the form asks for it.
     pub ticket: Option<&'a str>,
-    /// Address of the link, with a slash at its end, for the commands to copy.
+    /// The link's address in the commands to copy, with a slash at its end.
     pub link: &'a str,
-    /// The same as the page's own address leads there: relative, so that the form is sent to where the page came from.
+    /// The link's address, relative to the page's, so that the form goes to where the page came from.
     pub here: &'a str,
     /// Largest file, bytes.
     pub max_bytes: u64,
-    /// Up to this size a file is attached to the ticket, bytes.
+    /// Largest file that is attached to the ticket, bytes.
     pub ticket_attachment_bytes: u64,
-    /// When the link ends, RFC 3339; none when it does not.
+    /// When the link expires, RFC 3339.
     pub expires_at: Option<&'a str>,
 }
 
@@ -39,9 +39,9 @@ pub enum Outcome<'a> {
         size: u64,
         /// SHA-256, hex.
         sha256: &'a str,
-        /// Where it belongs, in words.
+        /// Where the file goes, in words.
         place: &'a str,
-        /// Address of the receipt, relative to the page's own.
+        /// The receipt's address, relative to the page's.
         location: &'a str,
     },
     /// Not stored.
@@ -107,7 +107,7 @@ pub fn upload(page: &UploadPage<'_>) -> String {
         body,
         "<p><label for=\"file\">Files</label>\n<input id=\"file\" type=\"file\" name=\"file\" multiple required></p>\n\
          <p><button>Send</button></p>\n</form>\n\
-         <p>A file may have up to {}. Up to {} it is attached to the ticket; larger ones are stored beside it. Every file is \
+         <p>A file may have up to {}. Files up to {} are attached to the ticket; larger ones are stored beside it. Every file is \
          checked with SHA-256, and you get a receipt.</p>\n",
         human_bytes(page.max_bytes),
         human_bytes(page.ticket_attachment_bytes),
@@ -118,11 +118,11 @@ pub fn upload(page: &UploadPage<'_>) -> String {
     let _ = write!(
         body,
         "<h2>From a terminal</h2>\n<pre id=\"curl\">{}</pre>\n<pre id=\"pipe\">{}</pre>\n\
-         <p>Large files, and lines that break: this goes on by itself, also when it is run again.</p>\n\
+         <p>For large files and unreliable networks. It resumes by itself, even if you run it again:</p>\n\
          <pre id=\"send\">{}</pre>\n\
          <h2>On Windows</h2>\n<p>Windows 10 and later include <code>curl.exe</code>:</p>\n<pre id=\"windows\">{}</pre>\n\
-         <p>A script for PowerShell that resumes by itself, <a href=\"{}send.ps1\">send.ps1</a>, is a preview: how to run it \
-         stands at its beginning.</p>\n",
+         <p>A script for PowerShell that resumes by itself, <a href=\"{}send.ps1\">send.ps1</a>, is a preview. Its first lines say \
+         how to run it.</p>\n",
         escape(&curl_file(page.link, page.ticket)),
         escape(&curl_pipe(page.link, page.ticket)),
         escape(&send_file(page.link, page.ticket)),
@@ -132,52 +132,51 @@ pub fn upload(page: &UploadPage<'_>) -> String {
     document("Send files to support", &body)
 }
 
-/// The command that sends a file. Plain `curl -T` would end with status 0 on an error.
+/// The command that sends a file. Plain `curl -T` exits with status 0 on an HTTP error.
 pub fn curl_file(link: &str, ticket: Option<&str>) -> String {
     match ticket {
         Some(_) => format!("curl --fail-with-body --retry 5 -T FILE -o receipt.txt '{link}'"),
-        // Without a slash at the end curl does not add the name of the file by itself.
+        // curl adds the file's name only after a slash at the end.
         None => format!("curl --fail-with-body --retry 5 -T FILE -o receipt.txt '{link}FILE?ticket=NUMBER'"),
     }
 }
 
-/// The command that sends a file from Windows, in a command prompt and in PowerShell, where `curl` alone may be another
-/// command.
+/// The command that sends a file from Windows, in a command prompt or in PowerShell, where `curl` may be another command.
 pub fn curl_windows(link: &str, ticket: Option<&str>) -> String {
     curl_file(link, ticket).replacen("curl", "curl.exe", 1).replace('\'', "\"")
 }
 
-/// The command that sends what another writes.
+/// The command that sends the output of another.
 pub fn curl_pipe(link: &str, ticket: Option<&str>) -> String {
     let query = if ticket.is_some() { "" } else { "?ticket=NUMBER" };
     format!("tar cz DIRECTORY | curl --fail-with-body -T - -o receipt.txt '{link}NAME.tar.gz{query}'")
 }
 
-/// The command that sends a large file and goes on after interruptions. A pipe into `sh` would hide that curl failed.
+/// The command that sends a large file and resumes after interruptions. A pipe into `sh` would hide an error of curl.
 pub fn send_file(link: &str, ticket: Option<&str>) -> String {
     let named = if ticket.is_some() { "" } else { "-t NUMBER " };
     format!("curl -fsSo send.sh '{link}send.sh' && sh send.sh {named}FILE > receipt.txt")
 }
 
-/// What the page of an upload that is not complete shows.
+/// What the page of an unfinished upload shows.
 #[derive(Debug, Clone)]
 pub struct UnfinishedPage<'a> {
     /// File name.
     pub name: &'a str,
     /// Bytes that are stored.
     pub offset: u64,
-    /// Bytes of the whole file; none while nobody has said.
+    /// Bytes of the whole file, if they are known.
     pub length: Option<u64>,
-    /// How it can be resumed; none where it cannot.
+    /// How it can be resumed, if it can.
     pub ways: Option<Ways<'a>>,
-    /// The way from the page's own address to the link's.
+    /// The link's address, relative to the page's.
     pub here: &'a str,
 }
 
-/// How an upload is resumed.
+/// How to resume an upload.
 #[derive(Debug, Clone)]
 pub struct Ways<'a> {
-    /// Until then, RFC 3339.
+    /// Until when, RFC 3339.
     pub until: &'a str,
     /// The command for a POSIX shell.
     pub curl: &'a str,
@@ -185,44 +184,40 @@ pub struct Ways<'a> {
     pub windows: &'a str,
 }
 
-/// The page of an upload that is not complete: how far it has come, and how it is resumed.
+/// The page of an unfinished upload: its progress, and how to resume it.
 pub fn unfinished(page: &UnfinishedPage<'_>) -> String {
     let title = "Not all of your file has arrived";
     let mut body = format!("<h1>{title}</h1>\n<h2>{}</h2>\n<p>", escape(page.name));
     let _ = match page.length {
         Some(length) => writeln!(body, "{} of {length} bytes are stored.</p>", page.offset),
         None => {
-            writeln!(body, "{} bytes are stored. How long the file is was not said yet.</p>", page.offset)
+            writeln!(body, "{} bytes are stored. The length of the file is not known yet.</p>", page.offset)
         }
     };
     match &page.ways {
         Some(ways) => {
             let _ = write!(
                 body,
-                "<p>It can be resumed until {}; then what is stored of it is removed.</p>\n\
+                "<p>It can be resumed until {}. After that the stored bytes are removed.</p>\n\
                  <h2>Resume it</h2>\n<p>With curl, where FILE is the same file:</p>\n<pre id=\"curl\">{}</pre>\n\
                  <p>On Windows:</p>\n<pre id=\"windows\">{}</pre>\n\
-                 <p>If it was begun with <code>send.sh</code> or another client that resumes, run that again as before: it \
-                 finds by itself where to resume.</p>\n",
+                 <p>If you started with <code>send.sh</code> or another client that resumes, run it again: it finds the right \
+                 place by itself.</p>\n",
                 escape(ways.until),
                 escape(ways.curl),
                 escape(ways.windows),
             );
         }
         None => body.push_str(
-            "<p>It cannot be resumed. While it is being sent or stored, look again in a moment; if it broke off, send the file \
+            "<p>It cannot be resumed. If it is still being sent or stored, reload this page in a moment. Otherwise send the file \
              again.</p>\n",
         ),
     }
-    let _ = writeln!(
-        body,
-        "<p><a href=\"{}\">Send the whole file in a browser, or others</a></p>",
-        escape(page.here)
-    );
+    let _ = writeln!(body, "<p><a href=\"{}\">Send files in a browser instead</a></p>", escape(page.here));
     document(title, &body)
 }
 
-/// The page after a form was sent. `here` is the way from its own address to the link's.
+/// The page after a form was sent. `here` is the link's address, relative to the page's.
 pub fn outcomes(here: &str, outcomes: &[Outcome<'_>]) -> String {
     let stored = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Stored { .. })).count();
     let heading = match (stored, outcomes.len()) {
@@ -260,7 +255,7 @@ pub fn outcomes(here: &str, outcomes: &[Outcome<'_>]) -> String {
     document(&heading, &body)
 }
 
-/// The page of a refusal. The request's id is what support asks for.
+/// The page of a refusal. Support asks for the request's id.
 pub fn problem(status: u16, title: &str, detail: &str, request_id: Option<&str>) -> String {
     let mut body =
         format!("<h1>{}</h1>\n<p>{}</p>\n<p>Status {status}.</p>\n", escape(title), escape(detail));
@@ -270,7 +265,7 @@ pub fn problem(status: u16, title: &str, detail: &str, request_id: Option<&str>)
     document(title, &body)
 }
 
-/// What a browser may do on these pages: show our style, send our form.
+/// Lets a browser only show our style and send our form.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 fn document(title: &str, body: &str) -> String {

@@ -1,14 +1,14 @@
-//! The small uploaders for machines with nothing but a shell and curl, or PowerShell, filled in for one link.
-//! Invariant: the link's address stands in each once, as a quoted text that nothing in it can end.
+//! The small uploaders for a shell with curl, or PowerShell, filled in for one link.
+//! Invariant: each contains the link's address once, quoted so that nothing in it can end the quote.
 
 const PLACE: &str = "@LINK@";
 
-/// The uploader for a POSIX shell, for the link of this address, which has a slash at its end.
+/// The uploader for a POSIX shell. The link's address has a slash at its end.
 pub fn send_sh(link: &str) -> String {
     include_str!("send.sh").replace(PLACE, &link.replace('\'', r"'\''"))
 }
 
-/// The uploader for PowerShell, for the link of this address. Typographic quotes end a quoted text there, too.
+/// The uploader for PowerShell, where typographic quotes end a quote, too.
 pub fn send_ps1(link: &str) -> String {
     let mut quoted = String::with_capacity(link.len());
     for c in link.chars() {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bucket::{Crc64, Payload};
-use ledger::{Completed, Completion, Destination, Dedupe, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
+use ledger::{Completed, Completion, Dedupe, Destination, SAME_FILE_MS, State, Upload, dedupe_key, now_ms};
 
 use crate::append::part_lease::call_deadline;
 use crate::append::target::Target;

@@ -360,7 +360,7 @@ async fn changed_tail_is_detected() {
     let answer = setting.sandbox.resume(&own, &bytes, 1_000_000);
     assert_eq!((answer.status, answer.problem().as_str()), (503, "/problems/unavailable"), "{answer:?}");
     assert_eq!(curl(&["-I", &own]).offset(), 1_000_000, "it may yet be what was stored");
-    assert!(setting.gateway.log().contains("an operator must look"), "an operator is told");
+    assert!(setting.gateway.log().contains("an operator must investigate"), "an operator is told");
     // Its sender gives it up.
     assert_eq!(curl(&["-X", "DELETE", &own]).status, 204);
     let again = setting.sandbox.send(&setting.link(), "tail.bin", &bytes);

@@ -40,7 +40,7 @@ fn partners_can_be_added_and_disabled() {
     assert_eq!(again[2]["organization_id"], 101, "what is not given stays");
     let configured = gateway.admin(&["partner", "add", "acme", "--name", "Another"]);
     assert_eq!(configured.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&configured.stderr).contains("stands in the configuration"));
+    assert!(String::from_utf8_lossy(&configured.stderr).contains("is in the configuration"));
     assert_eq!((again.len(), &again[2]["name"]), (3, &json!("Initech Ltd")));
     assert_eq!(
         lines(&gateway, &["audit", "--subject", "initech"]).len(),

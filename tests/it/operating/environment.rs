@@ -130,7 +130,7 @@ fn missing_credentials_ask_the_metadata_address_once() {
         let said = printed(&output);
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert_eq!(said.matches("there are no AWS credentials here").count(), 3, "{said}");
-        for dump in ["Dispatch", "ConnectorError", "IMDS", "WARN", "The configuration is good"] {
+        for dump in ["Dispatch", "ConnectorError", "IMDS", "WARN", "The configuration is valid"] {
             assert!(!said.contains(dump), "{dump}: {said}");
         }
         assert_eq!(trap.seen(), 1, "{arguments:?}: {said}");
@@ -151,7 +151,7 @@ fn other_hosts_are_proxied() {
     let trap = Trap::set();
     let output = check(&[], &here, &trap.environment());
     assert_eq!((output.status.code(), trap.seen()), (Some(0), 0), "{}", printed(&output));
-    assert!(printed(&output).contains("The configuration is good."), "{}", printed(&output));
+    assert!(printed(&output).contains("The configuration is valid."), "{}", printed(&output));
 }
 
 #[test]

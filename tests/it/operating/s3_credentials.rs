@@ -368,14 +368,14 @@ fn doomed_settings_are_configuration_errors() {
             said.lines().find(|line| line.contains(": error: ")).unwrap_or_else(|| panic!("{part}: {said}"));
         assert!(error.contains("weighbridge.toml: line 9: bucket `support-uploader`: error: "), "{error}");
         assert!(error.contains(part), "{part} in {error}");
-        assert!(!said.contains("The configuration is good"), "{said}");
+        assert!(!said.contains("The configuration is valid"), "{said}");
     }
     // A missing feature that matters little is not an error.
     let store = QuirkyS3::start(Quirks { lifecycle: None, conditional: false, ..Quirks::default() });
     let operator = Operator::new(&KEYS.replace("URL", &store.url));
     let output = operator.check(&[]);
     let said = printed(&output);
-    assert!(output.status.success() && said.contains("The configuration is good."), "{said}");
+    assert!(output.status.success() && said.contains("The configuration is valid."), "{said}");
     assert!(
         said.contains("warning: no lifecycle rule") && said.contains("note: this store does not obey"),
         "{said}"

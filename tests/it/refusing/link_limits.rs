@@ -198,7 +198,7 @@ async fn link_needs_an_open_ticket_of_its_partner() {
     let create =
         |ticket: &str| world.gateway.admin(&["link", "create", "--partner", "acme", "--ticket", ticket]);
     for (ticket, status, problem, says) in [
-        ("424242", 404, "/problems/unknown-ticket", "The desk knows no ticket 424242"),
+        ("424242", 404, "/problems/unknown-ticket", "The desk has no ticket 424242"),
         ("2001", 404, "/problems/unknown-ticket", "does not belong to the organisation of partner `acme`"),
         ("1003", 409, "/problems/ticket-closed", "Ticket 1003 is closed"),
     ] {

@@ -150,6 +150,10 @@ fn unfinished_upload_page_shows_how_to_resume() {
     arguments.extend(["--data-binary", "", &url]);
     let location = curl_raw(&arguments, Stdio::null()).headers["location"].clone();
     let page = curl_raw(&["-H", "Accept: text/html", &location], Stdio::null());
-    assert!(page.body.contains("0 bytes are stored. How long the file is was not said yet"), "{}", page.body);
+    assert!(
+        page.body.contains("0 bytes are stored. The length of the file is not known yet"),
+        "{}",
+        page.body
+    );
     run(&commands(&location)[1], "three.bin");
 }

@@ -336,7 +336,7 @@ async fn refusals_are_reported_and_other_files_arrive() {
         for words in [
             "nothing: there is no such file",
             "folder: is a directory",
-            "over.log: not sent: A file sent here may have at most 1000 bytes.",
+            "over.log: not sent: A file may have at most 1000 bytes here.",
             "has a line break in its name",
             "4 of 5 files have not arrived",
         ] {

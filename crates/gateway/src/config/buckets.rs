@@ -1,10 +1,9 @@
-//! A bucket's section: where it is, as whom to speak to it, and how. What is left out is as the AWS conventions say.
-//! Invariant: no section can be read in two ways; credentials given twice are a mistake.
+//! A bucket's section: its place, credentials and options. Missing keys follow the AWS conventions.
+//! Invariant: no section has two meanings; credentials given twice are a mistake.
 
 use bucket::{Config, Credentials};
 
-use super::reader::{Mistake, Section};
-use super::url;
+use super::reader::{Mistake, Section, url};
 
 /// AWS account numbers.
 const ACCOUNT_DIGITS: usize = 12;
@@ -41,27 +40,27 @@ pub(super) fn bucket_config(name: &str, mut section: Section<'_>, found: &mut Ve
     let is_account =
         |owner: &String| owner.len() == ACCOUNT_DIGITS && owner.bytes().all(|byte| byte.is_ascii_digit());
     if config.endpoint.is_none() && config.expected_owner.as_ref().is_some_and(|owner| !is_account(owner)) {
-        let mend = "write the 12 digits of the account that owns the bucket";
-        section.wrong("expected_owner", "is not an AWS account number", mend, found);
+        let fix = "write the 12 digits of the account that owns the bucket";
+        section.wrong("expected_owner", "is not an AWS account number", fix, found);
     }
     section.finish(found);
     config
 }
 
 fn check_prefix(prefix: &str, section: &Section<'_>, found: &mut Vec<Mistake>) {
-    let mend = format!("write `\"{}/\"`", prefix.trim_matches('/'));
+    let fix = format!("write `\"{}/\"`", prefix.trim_matches('/'));
     if prefix.trim_matches('/').is_empty() && !prefix.is_empty() {
         section.wrong("prefix", "names no folder", "remove it, or write for example `\"uploads/\"`", found);
     } else if prefix.starts_with('/') {
-        section.wrong("prefix", "begins with a slash", &mend, found);
+        section.wrong("prefix", "begins with a slash", &fix, found);
     } else if !prefix.is_empty() && !prefix.ends_with('/') {
-        section.wrong("prefix", "does not end with a slash", &mend, found);
+        section.wrong("prefix", "does not end with a slash", &fix, found);
     } else if prefix.chars().any(char::is_control) {
         section.wrong("prefix", "has a control character", "remove it", found);
     }
 }
 
-/// Why no bucket can have this name. AWS is strict; what other stores allow is theirs to say.
+/// Why no bucket can have this name. AWS is strict; other stores decide for themselves.
 fn unusable_name(name: &str, on_aws: bool) -> Option<&'static str> {
     if name.trim().is_empty() {
         return Some("is empty");
@@ -84,10 +83,10 @@ fn unusable_name(name: &str, on_aws: bool) -> Option<&'static str> {
         .then_some("cannot be: names on AWS have 3 to 63 lower-case letters, digits, `-` and `.`")
 }
 
-/// Where a bucket stands in the file: line, path of its section, and what it says.
+/// A bucket in the file: line and path of its section, and its content.
 pub(super) type Placed<'a> = (usize, String, &'a Config);
 
-/// Two sections that would keep their files in the same place: each would list, sweep and adopt the other's.
+/// Finds two sections with the same place: each would list, sweep and adopt the other's files.
 pub(super) fn check_apart(buckets: &[Placed<'_>], found: &mut Vec<Mistake>) {
     for (index, (line, path, config)) in buckets.iter().enumerate() {
         let meets = |other: &Config| {
@@ -104,8 +103,7 @@ pub(super) fn check_apart(buckets: &[Placed<'_>], found: &mut Vec<Mistake>) {
                     "bucket `{}` with prefix `{}` overlaps with prefix `{}` of `{other_path}`",
                     config.bucket, config.prefix, other.prefix
                 ),
-                mend: "give each a prefix that the other's does not begin with, or a bucket of its own"
-                    .into(),
+                fix: "give each a prefix that the other's does not begin with, or a bucket of its own".into(),
                 is_warning: false,
             });
         }
@@ -131,23 +129,23 @@ fn credentials(name: &str, section: &mut Section<'_>, found: &mut Vec<Mistake>) 
         [false, false, true] => Credentials::Profile(profile),
         [false, false, false] => Credentials::Chain,
         _ => {
-            let mend = "give access_key_id and secret_access_key, or profile alone, or none of them";
-            section.wrong("access_key_id", "the credentials are not complete, or given twice", mend, found);
+            let fix = "give access_key_id and secret_access_key, or profile alone, or none of them";
+            section.wrong("access_key_id", "the credentials are not complete, or given twice", fix, found);
             Credentials::Chain
         }
     };
     let (role_arn, external_id) = (section.string("role_arn", found), section.secret("external_id", found));
     let Some(role_arn) = role_arn else {
         if section.has("external_id") {
-            let mend = "add `role_arn`, the role that asks for it, or remove it";
-            section.wrong("external_id", "is nothing without a role", mend, found);
+            let fix = "add `role_arn`, or remove it";
+            section.wrong("external_id", "requires role_arn", fix, found);
         }
         return base;
     };
     let is_role = role_arn.starts_with("arn:") && role_arn.contains(":iam::") && role_arn.contains(":role/");
     if !is_role {
-        let mend = "write for example `\"arn:aws:iam::123456789012:role/NAME\"`";
-        section.wrong("role_arn", &format!("`{role_arn}` is not the ARN of a role"), mend, found);
+        let fix = "write for example `\"arn:aws:iam::123456789012:role/NAME\"`";
+        section.wrong("role_arn", &format!("`{role_arn}` is not the ARN of a role"), fix, found);
     }
     let session_name = format!("weighbridge-{name}");
     Credentials::Role { base: Box::new(base), role_arn, external_id, session_name }

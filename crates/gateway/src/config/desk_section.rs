@@ -1,9 +1,8 @@
-//! `[desk]`: where it is, and as whom it is spoken to.
+//! `[desk]`: its address and credentials.
 
-use super::reader::{Mistake, Section};
-use super::url;
+use super::reader::{Mistake, Section, url};
 
-/// Reads the section. Also says whether attachments are public.
+/// Reads the section. Also returns whether attachments are public.
 pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Config, bool) {
     let kind = section.string("kind", found).unwrap_or_else(|| "zendesk".into());
     if kind != "zendesk" {
@@ -17,7 +16,7 @@ pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) ->
         let what = "plain http gives the desk's credentials to everybody on the way";
         section.wrong("url", what, "write `https://`, as the desk has it", found);
     }
-    // What is given counts: a secret that cannot be read is a mistake of its own.
+    // Given keys count: a secret that cannot be read is a mistake of its own.
     let given = ["client_id", "client_secret", "email", "api_token"].map(|key| section.has(key));
     let mut secret = |key| section.secret(key, found).unwrap_or_default();
     let oauth = (secret("client_id"), secret("client_secret"));
@@ -27,8 +26,8 @@ pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) ->
         [false, false, true, true] => desk::Credentials::ApiToken { email: token.0, api_token: token.1 },
         _ => {
             let what = "the desk's credentials are not complete, or given twice";
-            let mend = "give client_id and client_secret, or else email and api_token";
-            section.wrong("client_id", what, mend, found);
+            let fix = "give client_id and client_secret, or else email and api_token";
+            section.wrong("client_id", what, fix, found);
             desk::Credentials::ApiToken { email: String::new(), api_token: String::new() }
         }
     };
@@ -38,8 +37,8 @@ pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) ->
         None | Some("private") => false,
         Some("public") => true,
         Some(_) => {
-            let mend = "write `\"private\"` or `\"public\"`";
-            section.wrong("attachment_visibility", "is unknown", mend, found);
+            let fix = "write `\"private\"` or `\"public\"`";
+            section.wrong("attachment_visibility", "is unknown", fix, found);
             false
         }
     };

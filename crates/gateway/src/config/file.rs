@@ -1,9 +1,9 @@
-//! Whether a ledger that is a file can be kept where the configuration says. Invariant: looking changes nothing, and opens
-//! nothing, since SQLite's locks end with the first descriptor that is closed.
+//! Checks whether a ledger file can be kept where the configuration says.
+//! Invariant: this opens nothing, since SQLite's locks end with the first descriptor that is closed.
 
 use std::path::Path;
 
-/// What is wrong with the place of this file, and what to do. SQLite writes its logs beside it, so the folder counts, too.
+/// What is wrong with this path, and how to fix it. SQLite writes its logs beside the file, so the folder counts, too.
 pub(super) fn mistake(path: &Path) -> Option<(String, &'static str)> {
     let folder = match path.parent() {
         None => return Some(("is a folder".into(), "name a file")),
@@ -22,7 +22,7 @@ pub(super) fn mistake(path: &Path) -> Option<(String, &'static str)> {
     Some((what, "let the user that runs the gateway write it, or run this as that user"))
 }
 
-/// Also when it is not there yet.
+/// True also if it does not exist yet.
 #[cfg(unix)]
 fn is_writable(path: &Path) -> bool {
     use rustix::fs::{Access, access};

@@ -1,12 +1,11 @@
-//! Where the ledger is. Invariant: a password in its address is neither shown nor repeated.
+//! The ledger's URL. Invariant: a password in it is never shown.
 
 use super::reader::{Mistake, Section};
 
-/// Where the ledger is. What is shown of it has no password.
+/// The ledger's URL, shown without its password.
 pub(crate) struct LedgerUrl(String);
 
 impl LedgerUrl {
-    /// As it is opened.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -24,18 +23,17 @@ impl std::fmt::Debug for LedgerUrl {
     }
 }
 
-/// Reads the address.
 pub(super) fn read(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> LedgerUrl {
     if !section.has("url") {
         section.wrong("url", "is missing", "add `url = \"sqlite:/var/lib/weighbridge/ledger.db\"`", found);
     }
     let Some(url) = section.secret("url", found) else { return LedgerUrl(String::new()) };
     if let Err(text) = ledger::check_url(&url) {
-        let (what, mend) = text.split_once("; ").unwrap_or((&text, ""));
-        section.wrong("url", what, mend, found);
+        let (what, fix) = text.split_once("; ").unwrap_or((&text, ""));
+        section.wrong("url", what, fix, found);
     }
-    if let Some((what, mend)) = ledger::file(&url).and_then(super::file::mistake) {
-        section.wrong("url", &what, mend, found);
+    if let Some((what, fix)) = ledger::file(&url).and_then(super::file::mistake) {
+        section.wrong("url", &what, fix, found);
     }
     LedgerUrl(url)
 }

@@ -1,22 +1,22 @@
-//! `[log]`: how lines look and how much is logged. A variable of the environment wins, see `observe::log`.
+//! `[log]`: format and level. Environment variables override it, see `telemetry/log.rs`.
 
 use super::reader::{Mistake, Section};
-use crate::observe::log::{Format, Settings, filter};
+use crate::telemetry::log::{Format, Settings, filter};
 
 pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Settings {
     let format = match section.string("format", found).as_deref() {
         None | Some("text") => Format::Text,
         Some("json") => Format::Json,
         Some(other) => {
-            let mend = "write `\"text\"` or `\"json\"`";
-            section.wrong("format", &format!("`{other}` is unknown"), mend, found);
+            let fix = "write `\"text\"` or `\"json\"`";
+            section.wrong("format", &format!("`{other}` is unknown"), fix, found);
             Format::Text
         }
     };
     let level = section.string("level", found);
     if let Some(Err(what)) = level.as_deref().map(filter) {
-        let mend = "write `\"error\"`, `\"warn\"`, `\"info\"`, `\"debug\"`, or a filter such as `\"info,upload=debug\"`";
-        section.wrong("level", &what, mend, found);
+        let fix = "write `\"error\"`, `\"warn\"`, `\"info\"`, `\"debug\"`, or a filter such as `\"info,upload=debug\"`";
+        section.wrong("level", &what, fix, found);
     }
     section.finish(found);
     Settings { format, level }

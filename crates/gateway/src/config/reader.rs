@@ -1,4 +1,4 @@
-//! Reads a TOML file key by key and collects every mistake with its line and its mend, instead of stopping at the first.
+//! Reads a TOML file key by key and collects every mistake, with its line and fix, instead of stopping at the first.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,32 +10,32 @@ use toml::de::{DeTable, DeValue};
 
 use super::units::{parse_duration, parse_size};
 
-/// Something wrong in the file, where, and what to write instead.
+/// A mistake in the file, its place, and the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
-    /// It works, but is not safe.
+    /// It works but is not safe.
     pub(crate) is_warning: bool,
     pub(crate) line: usize,
     pub(crate) key: String,
     pub(crate) what: String,
-    pub(crate) mend: String,
+    pub(crate) fix: String,
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let weight = if self.is_warning { "warning: " } else { "" };
-        write!(f, "line {}: {}: {weight}{}; {}", self.line, self.key, self.what, self.mend)
+        write!(f, "line {}: {}: {weight}{}; {}", self.line, self.key, self.what, self.fix)
     }
 }
 
-/// A table being read. Keys that nobody asks for are mistakes.
+/// A table that is being read. Keys that nobody reads are mistakes.
 pub(crate) struct Section<'a> {
     path: String,
     table: Option<&'a DeTable<'a>>,
     span: Range<usize>,
     asked: BTreeSet<&'static str>,
     text: &'a str,
-    /// Everybody on this machine may read the file.
+    /// Everyone on this machine may read the file.
     is_open_to_all: bool,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Section<'a> {
                 None => mistakes.push(Mistake {
                     line: line(self.text, name.span().start),
                     what: "is not a table".into(),
-                    mend: format!("write it as `[{path}]`"),
+                    fix: format!("write it as `[{path}]`"),
                     key: path,
                     is_warning: false,
                 }),
@@ -88,7 +88,7 @@ impl<'a> Section<'a> {
         found
     }
 
-    /// The line where it begins.
+    /// The line where it starts.
     pub(crate) fn line(&self) -> usize {
         line(self.text, self.span.start)
     }
@@ -114,7 +114,7 @@ impl<'a> Section<'a> {
         text
     }
 
-    /// A list of texts; one alone may stand without brackets.
+    /// A list of texts. A single one needs no brackets.
     pub(crate) fn strings(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Vec<String> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let value = value.get_ref();
@@ -151,7 +151,7 @@ impl<'a> Section<'a> {
         value
     }
 
-    /// A whole number that is not negative. `example` stands in what is said of another.
+    /// A whole number that is not negative. `example` is shown for anything else.
     pub(crate) fn number(
         &mut self,
         key: &'static str,
@@ -163,8 +163,8 @@ impl<'a> Section<'a> {
             Some(Ok(number)) => return Some(number),
             Some(Err(what)) => self.wrong(key, what, &format!("write for example `{example}`"), mistakes),
             None => {
-                let mend = format!("write digits only, for example `{example}`");
-                self.wrong(key, "is not a whole number", &mend, mistakes);
+                let fix = format!("write digits only, for example `{example}`");
+                self.wrong(key, "is not a whole number", &fix, mistakes);
             }
         }
         None
@@ -181,7 +181,7 @@ impl<'a> Section<'a> {
         let Some(text) = value.as_str() else { return self.number(key, &example.to_string(), mistakes) };
         match parse_size(text, &example.to_string()) {
             Ok(size) => return Some(size),
-            Err((what, mend)) => self.wrong(key, &what, &mend, mistakes),
+            Err((what, fix)) => self.wrong(key, &what, &fix, mistakes),
         }
         None
     }
@@ -201,37 +201,37 @@ impl<'a> Section<'a> {
         };
         match parse_duration(&text, example) {
             Ok(duration) => return Some(duration),
-            Err((what, mend)) => self.wrong(key, &what, &mend, mistakes),
+            Err((what, fix)) => self.wrong(key, &what, &fix, mistakes),
         }
         None
     }
 
-    /// Parses a text; `mend` says what would be right.
+    /// Parses a text. `fix` says what to write.
     pub(crate) fn parsed<T: std::str::FromStr>(
         &mut self,
         key: &'static str,
-        mend: &str,
+        fix: &str,
         mistakes: &mut Vec<Mistake>,
     ) -> Option<T> {
         let text = self.string(key, mistakes)?;
         let value = text.parse().ok();
         if value.is_none() {
-            self.wrong(key, &format!("`{text}` is not understood"), mend, mistakes);
+            self.wrong(key, &format!("`{text}` cannot be parsed"), fix, mistakes);
         }
         value
     }
 
-    /// Says that the value of `key` is wrong.
-    pub(crate) fn wrong(&self, key: &str, what: &str, mend: &str, mistakes: &mut Vec<Mistake>) {
-        mistakes.push(self.mistake(key, what, mend));
+    /// Reports that the value of `key` is wrong.
+    pub(crate) fn wrong(&self, key: &str, what: &str, fix: &str, mistakes: &mut Vec<Mistake>) {
+        mistakes.push(self.mistake(key, what, fix));
     }
 
-    /// Says that the value of `key` works, but is not safe.
-    pub(crate) fn warn(&self, key: &str, what: &str, mend: &str, mistakes: &mut Vec<Mistake>) {
-        mistakes.push(Mistake { is_warning: true, ..self.mistake(key, what, mend) });
+    /// Reports that the value of `key` works but is not safe.
+    pub(crate) fn warn(&self, key: &str, what: &str, fix: &str, mistakes: &mut Vec<Mistake>) {
+        mistakes.push(Mistake { is_warning: true, ..self.mistake(key, what, fix) });
     }
 
-    fn mistake(&self, key: &str, what: &str, mend: &str) -> Mistake {
+    fn mistake(&self, key: &str, what: &str, fix: &str) -> Mistake {
         let span = self
             .table
             .and_then(|table| table.get_key_value(key))
@@ -240,23 +240,23 @@ impl<'a> Section<'a> {
             line: line(self.text, span.start),
             key: self.name(key),
             what: what.into(),
-            mend: mend.into(),
+            fix: fix.into(),
             is_warning: false,
         }
     }
 
-    /// Says that the table's own name is wrong.
-    pub(crate) fn wrong_name(&self, what: &str, mend: &str, mistakes: &mut Vec<Mistake>) {
+    /// Reports that the table's own name is wrong.
+    pub(crate) fn wrong_name(&self, what: &str, fix: &str, mistakes: &mut Vec<Mistake>) {
         mistakes.push(Mistake {
             line: line(self.text, self.span.start),
             key: self.path.clone(),
             what: what.into(),
-            mend: mend.into(),
+            fix: fix.into(),
             is_warning: false,
         });
     }
 
-    /// Every key that was not asked for is a mistake, most likely a misspelling.
+    /// Reports every key that was not read; most are misspelled.
     pub(crate) fn finish(self, mistakes: &mut Vec<Mistake>) {
         for (key, _) in self.table.into_iter().flatten() {
             let key = key.get_ref().as_ref();
@@ -265,14 +265,14 @@ impl<'a> Section<'a> {
                     .asked
                     .iter()
                     .max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
-                let mend = match near {
+                let fix = match near {
                     Some(near) if strsim::jaro_winkler(near, key) > 0.8 => format!("did you mean `{near}`?"),
                     _ => format!(
                         "remove it; known here: {}",
                         self.asked.iter().copied().collect::<Vec<_>>().join(", ")
                     ),
                 };
-                self.wrong(key, "is not a known key", &mend, mistakes);
+                self.wrong(key, "is not a known key", &fix, mistakes);
             }
         }
     }
@@ -287,7 +287,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A whole number, or why it cannot be taken; none for anything else.
+/// A whole number, or why it is wrong; none for anything else.
 fn integer(value: &DeValue<'_>) -> Option<Result<u64, &'static str>> {
     let number = value.as_integer()?;
     if number.as_str().starts_with('-') {
@@ -299,4 +299,19 @@ fn integer(value: &DeValue<'_>) -> Option<Result<u64, &'static str>> {
 
 pub(crate) fn line(text: &str, offset: usize) -> usize {
     text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// An http or https URL, without a slash at its end.
+pub(super) fn url(section: &mut Section<'_>, key: &'static str, found: &mut Vec<Mistake>) -> Option<String> {
+    let text = section.string(key, found)?;
+    match url::Url::parse(&text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
+            Some(text.trim_end_matches('/').to_owned())
+        }
+        _ => {
+            let fix = "write for example `\"https://files.example.com\"`";
+            section.wrong(key, &format!("`{text}` is not an http or https URL"), fix, found);
+            None
+        }
+    }
 }

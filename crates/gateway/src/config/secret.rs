@@ -1,5 +1,5 @@
-//! Texts from files and variables, secrets above all. Invariant: only regular files are opened, and no more of them is read
-//! than they can sensibly hold: a FIFO would hold the start up for ever, a device would fill the memory.
+//! Texts from files and variables, especially secrets. Invariant: only regular files are opened, and read up to a limit: a FIFO
+//! would block the start forever, a device would fill the memory.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,19 +7,17 @@ use std::path::Path;
 
 use super::reader::{Mistake, Section};
 
-/// Of the configuration.
 pub(super) const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
-/// Of a secret's file.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// Read permission for everybody.
 const FOR_ALL: u32 = 0o004;
 
-/// Whether everybody on this machine may read a file. One that is not there may be read by nobody.
+/// Whether everyone on this machine may read a file. Nobody can read one that does not exist.
 pub(super) fn is_open_to_all(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|about| about.permissions().mode() & FOR_ALL != 0)
 }
 
-/// What is wrong with a path that has to be a regular file of at most so many bytes.
+/// What is wrong with a path that must be a regular file of at most this size.
 pub(super) fn unusable(path: &Path, bytes_max: u64) -> Option<String> {
     match std::fs::metadata(path) {
         Err(error) => Some(format!("cannot be read ({error})")),
@@ -29,10 +27,7 @@ pub(super) fn unusable(path: &Path, bytes_max: u64) -> Option<String> {
     }
 }
 
-/// The text of a regular file of at most so many bytes.
-///
-/// # Errors
-/// Why it cannot be had, in words that follow the path.
+/// The text of a regular file of at most this size. The error follows the path.
 pub(super) fn read(path: &Path, bytes_max: u64) -> Result<String, String> {
     if let Some(wrong) = unusable(path, bytes_max) {
         return Err(wrong);
@@ -42,7 +37,7 @@ pub(super) fn read(path: &Path, bytes_max: u64) -> Result<String, String> {
     read.map(|_| text).map_err(|error| format!("cannot be read ({error})"))
 }
 
-/// Names of accounts may be known; so may an address without a password.
+/// Account names need not be secret, and neither does a URL without a password.
 fn is_worth_hiding(key: &str, text: &str) -> bool {
     match key {
         "client_id" | "email" | "access_key_id" => false,
@@ -95,14 +90,14 @@ impl Section<'_> {
                     (text.trim_end_matches(['\r', '\n']).to_owned(), format!("the file `{path}` "))
                 }
                 Err(wrong) => {
-                    let mend = "name a small regular file, readable for this process";
-                    self.wrong(key, &format!("`{path}` {wrong}"), mend, mistakes);
+                    let fix = "name a small regular file, readable for this process";
+                    self.wrong(key, &format!("`{path}` {wrong}"), fix, mistakes);
                     return None;
                 }
             },
             (None, None) => {
-                let mend = "write a text, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
-                self.wrong(key, "is not a secret", mend, mistakes);
+                let fix = "write a text, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+                self.wrong(key, "is not a secret", fix, mistakes);
                 return None;
             }
         };

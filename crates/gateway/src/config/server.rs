@@ -1,45 +1,67 @@
-//! `[server]`: where requests are accepted, and who may stand in front.
+//! `[server]`: listening addresses, TLS, and trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::reader::{Mistake, Section};
-use super::{Server, secret, url};
-use crate::tls::{self, Unusable};
+use super::reader::{Mistake, Section, url};
+use super::secret;
+use crate::http::tls::{self, Unusable};
 
-/// PEM files of a chain of certificates, or of a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) listen: SocketAddr,
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Without a slash at its end. The default is the listening address.
+    pub(crate) public_url: Option<String>,
+    pub(crate) max_connections: usize,
+    /// For one client address (for IPv6: a network of 64 bits). Trusted proxies have no such limit.
+    pub(crate) connections_per_address: usize,
+    /// Certificate chain and private key, PEM files.
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+}
+
+impl Server {
+    /// The address in links and notes: the public one, or else the listening one.
+    pub(crate) fn base_url(&self, listening: SocketAddr) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{listening}"))
+    }
+}
+
+/// Largest PEM file of a certificate chain or key.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 /// More connections than a machine has ports.
 const CONNECTIONS_MAX: u64 = 1_000_000;
-/// Reads the section.
 pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
     let address = "write an address and a port, for example `\"127.0.0.1:8080\"`";
     let listen =
         section.parsed("listen", address, found).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
     let metrics_listen = section.parsed("metrics_listen", address, found);
     if metrics_listen.is_some_and(|metrics| meet(listen, metrics)) {
-        let mend = "give it a port of its own, for example `\"127.0.0.1:9090\"`";
-        section.wrong("metrics_listen", "is the address of `listen`", mend, found);
+        let fix = "give it a port of its own, for example `\"127.0.0.1:9090\"`";
+        section.wrong("metrics_listen", "is the address of `listen`", fix, found);
     }
     let public_url = url(&mut section, "public_url", found);
     if !section.has("public_url") && listen.ip().to_canonical().is_unspecified() {
         let what = format!("is missing, and nobody can reach {listen}, which links would name instead");
-        let mend =
+        let fix =
             "add the address that partners use, for example `public_url = \"https://files.example.com\"`";
-        section.wrong("public_url", &what, mend, found);
+        section.wrong("public_url", &what, fix, found);
     }
     let in_clear = public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
     if in_clear.is_some_and(|url| url.scheme() == "http" && !desk::is_loopback(&url)) {
         let what = "plain http shows every link's token to everybody on the way";
-        let mend = "end TLS here (tls_cert, tls_key) or in a proxy in front, and write `https://`";
-        section.warn("public_url", what, mend, found);
+        let fix = "end TLS here (tls_cert, tls_key) or in a proxy in front, and write `https://`";
+        section.warn("public_url", what, fix, found);
     }
     let max_connections = section.number("max_connections", "2000", found).unwrap_or(2_000);
     if !(1..=CONNECTIONS_MAX).contains(&max_connections) {
-        let mend = format!("write 1 to {CONNECTIONS_MAX}");
-        section.wrong("max_connections", &format!("{max_connections} cannot be"), &mend, found);
+        let fix = format!("write 1 to {CONNECTIONS_MAX}");
+        section.wrong("max_connections", &format!("{max_connections} is out of range"), &fix, found);
     }
     // A company behind one address may use most of them, and some are always for others.
     let of_address = section
@@ -79,7 +101,7 @@ pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server
     }
 }
 
-/// Whether the second of two listeners would find its address taken.
+/// Whether two listeners would need the same address.
 fn meet(one: SocketAddr, other: SocketAddr) -> bool {
     let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
     let same = ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified();
@@ -96,7 +118,7 @@ fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf), found: &m
         (None, Some(what)) => Err(Unusable::Key(what)),
         (None, None) => tls::check(chain, key),
     };
-    let (name, what, mend) = match checked {
+    let (name, what, fix) = match checked {
         Ok(()) if secret::is_open_to_all(key) => {
             let what = format!("everybody on this machine may read `{}`", key.display());
             return section.warn("tls_key", &what, "take that away: `chmod o= FILE`", found);
@@ -109,7 +131,7 @@ fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf), found: &m
             ("tls_key", what, "name the PEM file of tls_cert's private key, readable for this process")
         }
     };
-    section.wrong(name, &format!("cannot be used ({what})"), mend, found);
+    section.wrong(name, &format!("cannot be used ({what})"), fix, found);
 }
 
 fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<IpNet> {
@@ -119,14 +141,14 @@ fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<I
             Ok(net) => {
                 if net.prefix_len() == 0 {
                     let what = format!("`{text}` believes whatever anybody writes into X-Forwarded-For");
-                    let mend = "write the addresses of your proxies alone";
-                    section.warn("trusted_proxies", &what, mend, found);
+                    let fix = "write the addresses of your proxies alone";
+                    section.warn("trusted_proxies", &what, fix, found);
                 }
                 proxies.push(net);
             }
             Err(_) => {
-                let mend = "write addresses or networks, for example `[\"10.0.0.0/8\", \"::1\"]`";
-                section.wrong("trusted_proxies", &format!("`{text}` is not understood"), mend, found);
+                let fix = "write addresses or networks, for example `[\"10.0.0.0/8\", \"::1\"]`";
+                section.wrong("trusted_proxies", &format!("`{text}` cannot be parsed"), fix, found);
             }
         }
     }

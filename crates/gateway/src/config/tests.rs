@@ -1,4 +1,6 @@
-//! Every mistake is named with line, key and mend; a good file reads as written.
+//! Every mistake is named with line, key and fix; a good file reads as written.
+
+use std::time::Duration;
 
 use super::*;
 
@@ -72,12 +74,12 @@ fn the_ledger_s_address_may_be_a_secret() {
 type Row<'a> = (&'a str, &'a str, usize, &'a str, &'a str);
 
 fn told(rows: &[Row<'_>]) {
-    for (from, to, line, key, mend) in rows {
+    for (from, to, line, key, fix) in rows {
         let text = GOOD.replacen(from, to, 1);
         assert_ne!(text, GOOD, "{from}");
         let mistakes = read(&text).unwrap_err();
         assert!(
-            mistakes.iter().any(|m| m.line == *line && m.key == *key && m.mend.contains(mend)),
+            mistakes.iter().any(|m| m.line == *line && m.key == *key && m.fix.contains(fix)),
             "{to}: {}",
             mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         );

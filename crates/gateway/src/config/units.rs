@@ -1,17 +1,16 @@
-//! Durations and sizes as people write them. Invariant: a duration names its unit, and nothing read here is too large to be
-//! counted with later.
+//! Durations and sizes as people write them. Invariant: a duration has a unit, and no value can overflow later arithmetic.
 
 use std::time::Duration;
 
-/// Ends of links and uploads are counted from now on: more is a slip, or was meant as for ever.
+/// A longer duration is a slip, or means forever.
 pub(crate) const DURATION_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 /// What the ledger can count.
 const SIZE_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// What is wrong with a value, and what to write instead.
+/// What is wrong with a value, and the fix.
 pub(crate) type Wrong = (String, String);
 
-/// `48h`, `1h 30m`, `7d`; never negative. `example` shows what is right, and which unit is the likely one.
+/// `48h`, `1h 30m`, `7d`; never negative. `example` shows the format and the likely unit.
 ///
 /// # Errors
 /// When there is no unit, when it is negative, not a duration, or longer than ten years.
@@ -64,11 +63,11 @@ const UNITS: [(&str, u64); 10] = [
 /// When it is not a size, negative, or more than can be counted.
 pub(crate) fn parse_size(text: &str, example: &str) -> Result<u64, Wrong> {
     let text = text.trim();
-    let mend = || format!("write bytes, or with a unit, for example `{example}`, `\"20GB\"` or `\"256MiB\"`");
+    let fix = || format!("write bytes, or with a unit, for example `{example}`, `\"20GB\"` or `\"256MiB\"`");
     if text.starts_with('-') {
-        return Err(("is negative".into(), mend()));
+        return Err(("is negative".into(), fix()));
     }
-    let wrong = || (format!("`{text}` is not a size"), mend());
+    let wrong = || (format!("`{text}` is not a size"), fix());
     let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = (&text[..end], text[end..].trim().to_ascii_lowercase());
     let unit = if unit.is_empty() { "b" } else { &unit };

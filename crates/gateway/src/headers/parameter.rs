@@ -12,9 +12,9 @@ pub(crate) fn parameter(header: &str, wanted: &str) -> Option<String> {
     parameters(header).into_iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
 }
 
-/// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`; so does a name
-/// in pieces (`filename*0`, RFC 2231 section 3). Names are taken as browsers and curl write them: raw UTF-8 in quotes, a
-/// quote as `\"` or `%22`. What is not UTF-8 is not made up.
+/// The file name of a `Content-Disposition` (RFC 6266; RFC 7578 for forms). `filename*` wins over `filename`, and so does a name
+/// in pieces (`filename*0`, RFC 2231 section 3). Accepts what browsers and curl write: raw UTF-8 in quotes, a quote as `\"`
+/// or `%22`. Invalid UTF-8 is refused, not replaced.
 pub(crate) fn disposition_filename(value: &[u8]) -> Result<Option<String>, NotUtf8> {
     let text = String::from_utf8_lossy(value);
     let (mut plain, mut extended, mut pieces) = (None, None, BTreeMap::new());
@@ -30,7 +30,7 @@ pub(crate) fn disposition_filename(value: &[u8]) -> Result<Option<String>, NotUt
             Some("") => extended = Some(value),
             Some(section) => {
                 let number = section.strip_suffix('*').unwrap_or(section).parse::<u32>();
-                // A section that is not numbered leaves the name without one of its pieces.
+                // A section without a number leaves a piece of the name missing.
                 pieces.insert(number.unwrap_or(u32::MAX), (section.ends_with('*'), value));
             }
         }
@@ -50,7 +50,7 @@ pub(crate) fn disposition_filename(value: &[u8]) -> Result<Option<String>, NotUt
     }
 }
 
-/// A name in pieces; none where one is missing.
+/// Joins a name in pieces; none if a piece is missing.
 fn joined(pieces: BTreeMap<u32, (bool, String)>) -> Result<Option<String>, NotUtf8> {
     if !pieces.keys().copied().eq((0..).take(pieces.len())) {
         return Ok(None);
@@ -58,8 +58,8 @@ fn joined(pieces: BTreeMap<u32, (bool, String)>) -> Result<Option<String>, NotUt
     decode(&pieces.into_values().collect::<Vec<_>>())
 }
 
-/// `charset'language'text` (RFC 8187 section 3.2), the text percent-encoded in the pieces that say so; none where the charset
-/// is one that we do not know.
+/// Decodes `charset'language'text` (RFC 8187 section 3.2), percent-encoded in the pieces marked so; none if the charset is
+/// unknown.
 fn decode(pieces: &[(bool, String)]) -> Result<Option<String>, NotUtf8> {
     let (mut charset, mut bytes) = ("", Vec::new());
     for (at, (encoded, value)) in pieces.iter().enumerate() {
@@ -86,13 +86,13 @@ fn decode(pieces: &[(bool, String)]) -> Result<Option<String>, NotUtf8> {
     }
 }
 
-/// A name that cannot be read, as far as it can be shown.
+/// A name that is not UTF-8, with replacement characters.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct NotUtf8(pub(crate) String);
 
 impl From<NotUtf8> for Problem {
     fn from(_: NotUtf8) -> Self {
-        problem::bad_name("is not UTF-8: rename the file, or give it a name that is")
+        problem::bad_name("is not UTF-8")
     }
 }
 

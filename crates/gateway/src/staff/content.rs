@@ -1,9 +1,9 @@
-//! The bytes of an upload for support: by a presigned URL where staff can reach the bucket, else through the gateway.
+//! The bytes of an upload for support: by a presigned URL if staff can reach the bucket, otherwise through the gateway.
 //! Always as an attachment: nothing that a partner sent is ever shown as a page.
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_RANGE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -11,12 +11,11 @@ use ledger::State as UploadState;
 use serde::Deserialize;
 
 use super::download::{self, Download};
-use super::{Params, Refusal, Staff, known};
-use crate::app::App;
+use super::extract::{Id, Params, Staff, found};
 use crate::headers::{self, Range};
-use crate::problem;
+use crate::problem::{self, Problem};
+use crate::state::AppState;
 
-/// A presigned URL works for this long.
 const PRESIGNED_FOR: Duration = Duration::from_secs(5 * 60);
 
 #[derive(Deserialize)]
@@ -27,25 +26,30 @@ pub(crate) struct Via {
 
 pub(crate) async fn content(
     staff: Staff,
-    State(app): State<App>,
-    Path(id): Path<String>,
+    State(state): State<AppState>,
+    id: Id,
     Params(via): Params<Via>,
     request: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Problem> {
     if via.via.as_deref().is_some_and(|via| via != "gateway") {
-        return Err(problem::bad_request("`via` is `gateway`, or left out.").into());
+        return Err(problem::bad_request("`via` must be `gateway`, or left out."));
     }
-    let upload = app.ledger.upload(known(&id)?).await?;
+    let id = id.of("upload")?;
+    let upload = found("upload", id, state.ledger.upload(id).await)?;
     let size = match upload.state {
         UploadState::Complete => u64::try_from(upload.length.unwrap_or_default()).unwrap_or_default(),
         UploadState::Removed | UploadState::Cancelled => return Err(upload::Error::Gone.into()),
-        UploadState::Open | UploadState::Completing => return Err(problem::not_found().into()),
+        UploadState::Open | UploadState::Completing => {
+            return Err(problem::not_found().with_detail(
+                "This upload is not complete yet, so it has no content. Try again later.".into(),
+            ));
+        }
     };
-    let bucket = app
+    let bucket = state
         .buckets
         .named(&upload.bucket)
         .ok_or_else(|| upload::Error::Internal(format!("bucket `{}` is not configured", upload.bucket)))?;
-    app.ledger.record(&staff.actor(), "upload.read", &id, "").await?;
+    state.ledger.record(&staff.actor(), "upload.read", id, "").await?;
     let disposition = headers::attachment(&upload.name);
     if bucket.has_public_endpoint() && via.via.is_none() {
         let url = bucket.presign(&upload.object_key, &disposition, PRESIGNED_FOR).await?;
@@ -57,22 +61,22 @@ pub(crate) async fn content(
         Range::Whole => None,
         Range::Span(first, last) => Some((first, last)),
         Range::Unsatisfiable => {
-            let problem = problem::Problem::new(
+            let problem = Problem::new(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "about:blank",
                 "Range Not Satisfiable",
-                format!("The file has {size} bytes."),
+                format!("The requested range is outside of the file, which has {size} bytes."),
             );
-            return Err(problem.header(CONTENT_RANGE, &format!("bytes */{size}")).into());
+            return Err(problem.header(CONTENT_RANGE, &format!("bytes */{size}")));
         }
     };
     let length = span.map_or(size, |(first, last)| last - first + 1);
-    let room = app.uploads.budget().connection_credit(download::charged_bytes(length)).await;
+    let room = state.uploads.budget().connection_credit(download::charged_bytes(length)).await;
     let window =
-        room.ok_or_else(|| problem::unavailable("Too many downloads are under way.", problem::RETRY_SOON))?;
+        room.ok_or_else(|| problem::unavailable("Too many downloads are running.", problem::RETRY_SOON))?;
     let read = bucket.read(&upload.object_key, span).await?;
     if u64::try_from(read.length).ok() != Some(length) {
-        return Err(upload::Error::Unavailable("the bucket answered with another length".into()).into());
+        return Err(upload::Error::Unavailable("the bucket answered with a different length".into()).into());
     }
     let (at, last) = span.unwrap_or((0, size.saturating_sub(1)));
     let download = Download { bucket: bucket.clone(), key: upload.object_key.clone(), at, last };
@@ -85,8 +89,8 @@ pub(crate) async fn content(
     if let Ok(value) = HeaderValue::from_str(&disposition) {
         headers.insert("content-disposition", value);
     }
-    // Of the whole file, also where a range of it is read (RFC 9530 section 3).
-    let digest = upload.sha256.as_deref().and_then(headers::want::digest);
+    // Of the whole file, even if a range of it is read (RFC 9530 section 3).
+    let digest = upload.sha256.as_deref().and_then(headers::want_digest::digest);
     if let Some(Ok(value)) = digest.map(|digest| HeaderValue::from_str(&digest)) {
         headers.insert("repr-digest", value);
     }

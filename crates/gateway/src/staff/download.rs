@@ -1,5 +1,5 @@
-//! The bytes of an object as its reader takes them. Invariant: a download holds no more than is charged for it, and keeps its
-//! bucket waiting for `HELD_OPEN` at most: what the reader takes later is asked for again, from there on.
+//! Streams an object at its reader's pace. Invariant: a download holds no more than is charged for it, and keeps its bucket
+//! waiting for `HELD_OPEN` at most. After that, the rest is requested again when the reader continues.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -11,36 +11,35 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 use upload::ConnectionCredit;
 
-/// What one download may hold: what the client of the bucket reads ahead (0.5 MiB), the pieces here, and what the
-/// connection has taken of them.
+/// What one download may hold: the bucket client's read-ahead (0.5 MiB), the pieces here, and those in the connection.
 const CHARGED_BYTES_MAX: usize = 768 * 1024;
-/// Bytes are handed on in pieces of this size, copied, so that none keeps a whole read buffer.
+/// Bytes are copied into pieces of this size, so that none keeps a whole read buffer alive.
 const PIECE_BYTES: usize = 64 * 1024;
 const PIECES_AHEAD: usize = 2;
-/// A store ends an answer that nobody takes, after 20 s or so.
+/// Stores end an answer that nobody reads, after about 20 s.
 const HELD_OPEN: Duration = Duration::from_secs(5);
 
 /// An object, or a range of it.
 pub(super) struct Download {
     pub(super) bucket: Bucket,
     pub(super) key: String,
-    /// The next byte that the reader gets, and the last one.
+    /// The next byte to send, and the last one.
     pub(super) at: u64,
     pub(super) last: u64,
 }
 
-/// What a download of so many bytes may hold.
+/// What to charge for a download of this length.
 pub(super) fn charged_bytes(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX).clamp(1, CHARGED_BYTES_MAX)
 }
 
 type Piece = Result<Bytes, bucket::Error>;
 
-/// The rest of an answer was not taken for a while.
+/// The reader has read nothing for a while.
 struct Stalled;
 
 impl Download {
-    /// The bytes, which begin with this answer. `window` is charged for as long as the body lives.
+    /// The body, which starts with this answer. `window` is charged while the body lives.
     pub(super) fn body(mut self, read: Read, window: ConnectionCredit) -> Body {
         let (pieces, taken) = channel(PIECES_AHEAD);
         tokio::spawn(async move {
@@ -63,7 +62,7 @@ impl Download {
             let etag = read.etag.clone();
             match self.hand_on(read, pieces).await? {
                 Ok(()) => return Ok(()),
-                // Wherever the reader takes the next piece, it goes on.
+                // Continue when the reader takes the next piece.
                 Err(Stalled) => drop(pieces.reserve().await),
             }
             read = self.bucket.read_same(&self.key, Some((self.at, self.last)), Some(&etag)).await?;

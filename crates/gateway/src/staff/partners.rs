@@ -1,41 +1,41 @@
-//! Partners, the notes their organisation has in the desk, and everything in their bucket.
+//! Partners, the notes about their organisation in the desk, and everything in their bucket.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Params, Refusal, Staff, partner};
-use crate::app::App;
-use crate::json::Json;
-use crate::problem;
+use super::extract::{Id, Params, Staff, partner};
+use crate::http::json::Json;
+use crate::problem::{self, Problem};
+use crate::state::AppState;
 
-pub(crate) async fn list(_: Staff, State(app): State<App>) -> Result<Json<Value>, Refusal> {
+pub(crate) async fn list(_: Staff, State(state): State<AppState>) -> Result<Json<Value>, Problem> {
     let partners: Vec<_> =
-        app.ledger.partners().await?.iter().map(|partner| describe(&app, partner)).collect();
+        state.ledger.partners().await?.iter().map(|partner| describe(&state, partner)).collect();
     Ok(Json(json!({ "partners": partners })))
 }
 
-fn describe(app: &App, partner: &ledger::Partner) -> Value {
+fn describe(state: &AppState, partner: &ledger::Partner) -> Value {
     json!({
         "id": partner.id,
         "name": partner.name,
         "organization_id": partner.organization_id,
-        "bucket": app.buckets.has_own(&partner.id),
+        "bucket": state.buckets.has_own(&partner.id),
         "disabled_at": partner.disabled_at.map(ledger::rfc3339),
     })
 }
 
-/// The organisation's notes come from the desk as they are now; without the desk the rest is answered all the same.
+/// The organisation's notes come from the desk. If it does not respond, the rest is answered anyway.
 pub(crate) async fn show(
     _: Staff,
-    State(app): State<App>,
-    Path(id): Path<String>,
-) -> Result<Json<Value>, Refusal> {
-    let partner = partner(&app, &id).await?;
-    let mut body = describe(&app, &partner);
+    State(state): State<AppState>,
+    Id(id): Id,
+) -> Result<Json<Value>, Problem> {
+    let partner = partner(&state, &id).await?;
+    let mut body = describe(&state, &partner);
     let organization = match partner.organization_id.and_then(|id| u64::try_from(id).ok()) {
         None => Err("the partner has no organization_id".to_owned()),
-        Some(id) => app.desk.organization(id).await.map_err(|error| error.to_string()),
+        Some(id) => state.desk.organization(id).await.map_err(|error| error.to_string()),
     };
     match organization {
         Ok(organization) => {
@@ -43,10 +43,10 @@ pub(crate) async fn show(
             body["details"] = organization.details.into();
             body["fields"] = json!(organization.fields);
         }
-        Err(problem) => {
+        Err(why) => {
             body["notes"] = Value::Null;
             body["details"] = Value::Null;
-            body["notes_problem"] = problem.into();
+            body["notes_problem"] = why.into();
         }
     }
     Ok(Json(body))
@@ -54,38 +54,39 @@ pub(crate) async fn show(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct From {
+pub(crate) struct ObjectPage {
     cursor: Option<String>,
 }
 
-/// A page of the partner's objects, also those it put there by itself: they are marked unverified. In the shared bucket
-/// only what belongs to this partner is shown. Unfinished pieces and our own receipts are not files.
+/// A page of the partner's objects. Objects that the partner stored itself are marked unverified. In the shared bucket only this
+/// partner's uploads are shown. Unfinished pieces and our own receipts are hidden.
 pub(crate) async fn objects(
     _: Staff,
-    State(app): State<App>,
-    Path(id): Path<String>,
-    Params(from): Params<From>,
-) -> Result<Json<Value>, Refusal> {
-    partner(&app, &id).await?;
-    let (name, bucket) = app.buckets.of_partner(&id);
-    let own = app.buckets.has_own(&id);
+    State(state): State<AppState>,
+    Id(id): Id,
+    Params(asked): Params<ObjectPage>,
+) -> Result<Json<Value>, Problem> {
+    partner(&state, &id).await?;
+    let (name, bucket) = state.buckets.of_partner(&id);
+    let own = state.buckets.has_own(&id);
     let hidden = format!("{}.weighbridge/", bucket.prefix());
-    let cursor = from.cursor.as_deref();
+    let cursor = asked.cursor.as_deref();
     let listed = match cursor {
         Some("") => Err(bucket::Error::Refused("empty".into())),
         cursor => bucket.list(bucket.prefix(), cursor).await,
     };
     let page = match listed {
-        // The cursor is the store's own: it alone knows one that is none.
+        // The cursor is the store's own: only the store can tell a wrong one.
         Err(bucket::Error::Refused(_)) if cursor.is_some() => {
-            let why = "`cursor` is not one of this listing. Take it from `next_cursor` of the page before, or leave it out.";
-            return Err(problem::bad_request(why).into());
+            let why =
+                "`cursor` is not from this list. Use `next_cursor` of the page before, or leave it out.";
+            return Err(problem::bad_request(why));
         }
         page => page?,
     };
     let mut objects = Vec::with_capacity(page.objects.len());
     for object in page.objects.into_iter().filter(|object| !object.key.starts_with(&hidden)) {
-        let upload = match upload_of(&app, name, bucket.prefix(), &object).await? {
+        let upload = match upload_of(&state, name, bucket.prefix(), &object).await? {
             Found::Hidden => continue,
             Found::Upload(upload) if upload.partner_id == id => Some(upload),
             Found::Upload(_) | Found::Nothing if !own => continue,
@@ -104,20 +105,25 @@ pub(crate) async fn objects(
 
 enum Found {
     Upload(Box<ledger::Upload>),
-    /// A receipt of ours, or the object of an upload that is not, or no longer, complete.
+    /// Our receipt, or the object of an upload that is not complete.
     Hidden,
     Nothing,
 }
 
-/// The complete upload whose final key this is: `{prefix}{ticket}/{upload id}/{name}`. An object of another size, or in
-/// another bucket than the upload's, is somebody else's.
-async fn upload_of(app: &App, name: &str, prefix: &str, object: &bucket::Object) -> Result<Found, Refusal> {
+/// The complete upload with this key: `{prefix}{ticket}/{upload id}/{name}`. An object of another size or in another bucket is
+/// not the upload's.
+async fn upload_of(
+    state: &AppState,
+    name: &str,
+    prefix: &str,
+    object: &bucket::Object,
+) -> Result<Found, Problem> {
     let key = object.key.as_str();
     let id = key.strip_prefix(prefix).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default();
     if id.is_empty() {
         return Ok(Found::Nothing);
     }
-    match app.ledger.upload(id).await {
+    match state.ledger.upload(id).await {
         Ok(upload) if upload.bucket != name => Ok(Found::Nothing),
         Ok(upload) if upload.object_key == key && upload.state != ledger::State::Complete => {
             Ok(Found::Hidden)

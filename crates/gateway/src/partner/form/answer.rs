@@ -1,15 +1,16 @@
-//! What is said of a form: of one file as if it had been `PUT`, of several as a list in their order.
+//! The answer to a form: for one file as if it had been `PUT`, for several a list in their order.
 
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
-use crate::headers::Wanted;
-use crate::json::Json;
-use crate::partner::{Asking, route};
+use crate::accept::ResponseFormat;
+use crate::http::json::Json;
+use crate::partner::answer::receipt as receipt_of;
+use crate::partner::request::PartnerRequest;
 use crate::problem::{self, Problem};
 use crate::receipt;
 
-/// What is kept of a name that somebody sent, to say it again: no file is called longer.
+/// Longest excerpt of a sent name that the answer repeats: no file name is longer.
 const NAMED_BYTES_MAX: usize = 255;
 
 /// One file of a form.
@@ -18,14 +19,12 @@ pub(super) struct Outcome {
     pub(super) result: Result<ledger::Upload, Problem>,
 }
 
-/// What is kept of a text of any length.
 pub(super) fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(NAMED_BYTES_MAX)].to_owned()
 }
 
-/// A file alone is answered as if it had been `PUT`; several are listed.
-pub(super) fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Response, Problem> {
-    // Why what followed a refused file was not read is of no file.
+pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<Outcome>) -> Result<Response, Problem> {
+    // The reason why the rest was not read belongs to no file.
     if let [Outcome { result: Err(_), .. }, Outcome { name, result: Err(_) }] = outcomes.as_slice()
         && name.is_empty()
     {
@@ -33,17 +32,19 @@ pub(super) fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Resp
     }
     if outcomes.len() <= 1 {
         return match outcomes.pop().map(|outcome| outcome.result) {
-            Some(Ok(upload)) => Ok(asking.receipt(StatusCode::CREATED, &upload)),
+            Some(Ok(upload)) => Ok(receipt_of(request, StatusCode::CREATED, &upload)),
             Some(Err(problem)) => Err(problem),
-            None => Err(problem::bad_request("The form holds no file. Choose one, or send `-F file=@NAME`.")),
+            None => {
+                Err(problem::bad_request("The form contains no file. Choose one, or send `-F file=@NAME`."))
+            }
         };
     }
     let status = outcomes
         .iter()
         .find_map(|outcome| outcome.result.as_ref().err())
         .map_or(StatusCode::CREATED, |problem| problem.status);
-    if asking.wanted == Wanted::Html {
-        return Ok((status, Html(page(asking, &outcomes))).into_response());
+    if request.format == ResponseFormat::Html {
+        return Ok((status, Html(page(request, &outcomes))).into_response());
     }
     let uploads: Vec<_> = outcomes
         .iter()
@@ -59,8 +60,8 @@ pub(super) fn answer(asking: &Asking, mut outcomes: Vec<Outcome>) -> Result<Resp
     Ok((status, Json(serde_json::json!({ "uploads": uploads }))).into_response())
 }
 
-fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
-    let here = route::here(asking.uri.path());
+fn page(request: &PartnerRequest, outcomes: &[Outcome]) -> String {
+    let here = request.here();
     let texts: Vec<_> = outcomes
         .iter()
         .map(|outcome| match &outcome.result {
@@ -74,7 +75,7 @@ fn page(asking: &Asking, outcomes: &[Outcome]) -> String {
         .map(|(outcome, (text, location))| match &outcome.result {
             Ok(upload) => page::Outcome::Stored {
                 name: &upload.name,
-                size: receipt::size(upload).and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+                size: receipt::size(upload).unwrap_or_default(),
                 sha256: upload.sha256.as_deref().unwrap_or_default(),
                 place: text,
                 location,

@@ -1,7 +1,7 @@
-//! `multipart/form-data` as parts (RFC 7578; RFC 2046 section 5.1), frame by frame: held are one frame and the headers of one part.
-//! Invariant: a part's data are all bytes between two delimiters, and end without an error only where the form goes on
-//! as one behind them: with the whole headers of another part, or with the line that closes the form.
-//! A parser of our own: multer takes a line that only begins with the boundary for an end, and the part before it for whole.
+//! Parses `multipart/form-data` (RFC 7578; RFC 2046 section 5.1) frame by frame. It holds one frame and the headers of one part.
+//! Invariant: a part's data are all bytes between two delimiters. They end without an error only if a valid form follows:
+//! the complete headers of another part, or the line that closes the form.
+//! Written by hand: multer takes any line that starts with the boundary for a delimiter, and ends the part before it there.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use upload::BodyError;
 
 use crate::headers;
 
-/// Longest boundary. RFC 2046 has 70 bytes; some senders write more.
+/// Longest boundary. RFC 2046 allows 70 bytes; some senders use more.
 const BOUNDARY_BYTES_MAX: usize = 200;
-/// Longest headers of a part. More is somebody's mistake, or an attack.
+/// Longest headers of a part.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// So much may come before the first part and behind the last one.
+/// Most bytes before the first part and after the last one.
 const AROUND_BYTES_MAX: usize = 16 * 1024;
-/// Blanks between a boundary and the end of its line. With more of them it is none.
+/// Most blanks between a boundary and the end of its line.
 const BLANKS_MAX: usize = 64;
 const LINE_END: &[u8] = b"\r\n";
 
-/// The boundary that a `Content-Type` names; none where it is not a form's.
+/// The boundary in a form's `Content-Type`.
 pub(super) fn boundary(content_type: &str) -> Option<String> {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let boundary = headers::parameter(content_type, "boundary")?;
@@ -33,7 +33,7 @@ pub(super) fn boundary(content_type: &str) -> Option<String> {
     (essence.eq_ignore_ascii_case("multipart/form-data") && usable).then_some(boundary)
 }
 
-/// Headers of a part, in their order. Values are what was sent, unfolded.
+/// Headers of a part, in order, unfolded.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Headers(Vec<(String, Vec<u8>)>);
 
@@ -52,7 +52,7 @@ impl Headers {
         for line in head.split_inclusive(|byte| *byte == b'\n') {
             let line = line.strip_suffix(LINE_END)?;
             if line.starts_with(b" ") || line.starts_with(b"\t") {
-                // A folded line (RFC 5322 section 2.2.3) goes on with the one before.
+                // A folded line continues the one before (RFC 5322 section 2.2.3).
                 let (_, value) = found.last_mut()?;
                 value.push(b' ');
                 value.extend_from_slice(line.trim_ascii());
@@ -75,37 +75,37 @@ impl<'h> FromIterator<(&'h str, &'h [u8])> for Headers {
     }
 }
 
-/// Where in a form we are.
+/// The parser's position in the form.
 enum At {
-    /// Before the first part: bytes passed over.
+    /// Before the first part, after this many bytes.
     Preamble(usize),
     Data,
-    /// Behind a delimiter: what came of the next part's headers.
+    /// After a delimiter: the next part's headers so far.
     Head(Vec<u8>),
-    /// Behind the headers of a part that nobody has asked for yet.
+    /// After the headers of a part that nobody has asked for yet.
     Part(Headers),
-    /// Behind the line that closes the form.
+    /// After the line that closes the form.
     Closed,
 }
 
-/// What may be a delimiter, by what follows the boundary.
+/// What a line with the boundary is.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
-    /// Another part follows behind so many bytes.
+    /// Another part follows after this many bytes.
     Next(usize),
     /// The form is closed.
     Closes(usize),
-    /// It depends on what comes.
+    /// That depends on the next bytes.
     Unfinished,
     /// It is data.
     Data,
 }
 
-/// A form on its way.
+/// A form that is being received.
 pub(super) struct Multipart<S> {
     frames: S,
     ended: bool,
-    /// What has come and is not given out.
+    /// Received, and not returned yet.
     held: Bytes,
     delimiter: Finder<'static>,
     at: At,
@@ -114,14 +114,11 @@ pub(super) struct Multipart<S> {
 impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
     pub(super) fn new(frames: S, boundary: &str) -> Self {
         let delimiter = Finder::new(&[LINE_END, b"--", boundary.as_bytes()].concat()).into_owned();
-        // The first delimiter may stand at the very beginning.
+        // The first delimiter may be the first line.
         Self { frames, ended: false, held: Bytes::from_static(LINE_END), delimiter, at: At::Preamble(0) }
     }
 
-    /// The next part's headers; none at the end of the form. What of the part before was not read is passed over.
-    ///
-    /// # Errors
-    /// The body's own; [`BodyError::Malformed`] where it is no form.
+    /// The next part's headers; none at the end of the form. Skips the rest of the part before.
     pub(super) async fn next_part(&mut self) -> Result<Option<Headers>, BodyError> {
         while poll_fn(|cx| self.poll_data(cx)).await?.is_some() {}
         if let At::Part(headers) = std::mem::replace(&mut self.at, At::Data) {
@@ -152,7 +149,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
                         At::Preamble(passed) => {
                             *passed += data.len();
                             if *passed > AROUND_BYTES_MAX {
-                                return Poll::Ready(Err(malformed("It does not begin with its boundary.")));
+                                return Poll::Ready(Err(malformed("It does not start with its boundary.")));
                             }
                             false
                         }
@@ -171,7 +168,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
         }
     }
 
-    /// How many bytes stand before what may be a delimiter, and what that is.
+    /// How many bytes precede what may be a delimiter, and what that is.
     fn look(&self) -> (usize, Line) {
         let (held, needle) = (&self.held, self.delimiter.needle());
         let mut from = 0;
@@ -181,16 +178,16 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
                 line => return (at, line),
             }
         }
-        // A carriage return stands at the beginning of a delimiter and nowhere else: the last one decides.
+        // A delimiter has a carriage return at its start and nowhere else: the last one decides.
         let tail = held.len().saturating_sub(needle.len() - 1).max(from);
         let begun = memchr::memrchr(b'\r', &held[tail..]).map(|at| tail + at);
         (begun.filter(|at| needle.starts_with(&held[*at..])).unwrap_or(held.len()), Line::Unfinished)
     }
 
-    /// Steps over a delimiter.
+    /// Skips a delimiter.
     fn pass(&mut self, line: &Line) {
         let (behind, at) = match line {
-            // A head may have no line at all: an empty one then ends it.
+            // A head may be empty: then the next empty line ends it.
             Line::Next(behind) => (behind, At::Head(LINE_END.to_vec())),
             Line::Closes(behind) => (behind, At::Closed),
             Line::Unfinished | Line::Data => return,
@@ -199,7 +196,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
         self.at = at;
     }
 
-    /// Takes what is held for a head. False where it is not whole.
+    /// Reads a head. False if it is incomplete.
     fn head(&mut self) -> Result<bool, BodyError> {
         const END: &[u8] = b"\r\n\r\n";
         let At::Head(head) = &mut self.at else { return Ok(true) };
@@ -210,14 +207,14 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
             drop(self.held.split_to(room));
             if head.len() > HEAD_BYTES_MAX {
                 return Err(malformed(
-                    "The headers of a part are too long: a file name has at most 255 bytes.",
+                    "The headers of a part are too long: a file name may have at most 255 bytes.",
                 ));
             }
             return Ok(false);
         };
         drop(self.held.split_to(end + END.len() - before));
         let headers = Headers::read(&head[LINE_END.len()..end + LINE_END.len()]);
-        let why = "A header of a part cannot be read: each line is `Name: value`.";
+        let why = "A header of a part cannot be read: each line must be `Name: value`.";
         self.at = At::Part(headers.ok_or_else(|| malformed(why))?);
         Ok(true)
     }
@@ -240,18 +237,20 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads to the end of the body: what comes behind the form is in no part, and is not dropped in silence.
+    /// Reads to the end of the body. Bytes after the form belong to no part, and are not dropped silently.
     async fn nothing_follows(&mut self) -> Result<(), BodyError> {
         let mut seen = 0;
         loop {
             if !self.held.trim_ascii().is_empty() {
-                return Err(malformed("More came behind the line that closes it, and was not stored."));
+                return Err(malformed(
+                    "More bytes follow the line that closes it, and they were not stored.",
+                ));
             }
             seen += self.held.len();
             if seen > AROUND_BYTES_MAX || self.ended {
                 return Ok(());
             }
-            // The form itself has arrived: how its body ends changes nothing.
+            // The form itself is complete: how its body ends changes nothing.
             match self.frames.next().await {
                 Some(Ok(frame)) => self.held = frame,
                 Some(Err(_)) | None => self.ended = true,
@@ -260,7 +259,7 @@ impl<S: Stream<Item = Result<Bytes, BodyError>> + Unpin> Multipart<S> {
     }
 }
 
-/// What follows a boundary.
+/// What a boundary is, by the bytes after it.
 fn line(after: &[u8], ended: bool) -> Line {
     let (closes, rest) = after.strip_prefix(b"--").map_or((false, after), |rest| (true, rest));
     let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();

@@ -1,22 +1,20 @@
-//! What a part of a form is, by its headers: a text field, a file, or something that cannot be stored as it is. Pure.
-//! Invariant: what is not a text field is a file, or is refused by name; nothing is passed over.
+//! Tells by a part's headers whether it is a text field, a file, or something that cannot be stored as it is. Pure.
+//! Invariant: whatever is not a text field is a file or is refused; nothing is skipped.
 
 use super::multipart::Headers;
 use crate::headers::{self, parameter};
 use crate::problem::{self, Problem};
 
-/// What a part is.
 #[derive(Debug)]
 pub(super) enum Kind {
     /// The text of a field.
     Text { field: String },
-    /// A file, with the name and the media type that it came with.
+    /// A file, with the name and media type that its sender gave.
     File { named: Option<String>, content_type: Option<String> },
-    /// Something else; how to name it, and why it is not stored.
+    /// Something else: what to call it, and why it is not stored.
     Refused { named: String, problem: Problem },
 }
 
-/// What a part with these headers is.
 pub(super) fn kind(headers: &Headers) -> Kind {
     let text = |name: &str| headers.all(name).next().map(|value| String::from_utf8_lossy(value).into_owned());
     let content_type = text("content-type");
@@ -26,22 +24,21 @@ pub(super) fn kind(headers: &Headers) -> Kind {
         Ok(named) => named.flatten(),
         Err(not_utf8) => return Kind::Refused { named: not_utf8.0.clone(), problem: not_utf8.into() },
     };
-    // As mail programs name a file besides.
+    // Mail programs name a file here, too.
     let named = named.or_else(|| parameter(content_type.as_deref()?, "name"));
     let called = || named.clone().or(field.clone()).unwrap_or_default();
     if let Some(coding) = coding(headers) {
         let why = format!(
-            "This part is coded (`{coding}`), and would be stored as it is coded. Send the bytes as they are, without that \
-             header."
+            "This part is encoded (`{coding}`) and would be stored that way. Send the bytes as they are, without that header."
         );
-        return Kind::Refused { named: called(), problem: problem::coded(&why) };
+        return Kind::Refused { named: called(), problem: problem::encoded(&why) };
     }
     let essence = content_type.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     if named.is_none() && essence.starts_with("multipart/") {
-        let why = "This part holds parts of its own, and they are not taken apart. Send each file as a part of the form \
+        let why = "This part contains parts of its own, which this server does not unpack. Send each file as a part of the form \
                    itself: `-F file=@ONE -F file=@TWO`.";
-        return Kind::Refused { named: called(), problem: problem::coded(why) };
+        return Kind::Refused { named: called(), problem: problem::encoded(why) };
     }
     match (named, field) {
         (None, Some(field)) if essence.is_empty() || essence == "text/plain" => Kind::Text { field },
@@ -49,7 +46,7 @@ pub(super) fn kind(headers: &Headers) -> Kind {
     }
 }
 
-/// The header that says that a part's bytes are not those of the file.
+/// The header, if any, by which a part's bytes are not the file's.
 fn coding(headers: &Headers) -> Option<String> {
     let plain: [(&str, &[&str]); 2] =
         [("Content-Transfer-Encoding", &["binary", "7bit", "8bit"]), ("Content-Encoding", &["identity"])];

@@ -1,0 +1,5 @@
+//! What an operator runs from the command line besides `serve`.
+
+pub(crate) mod admin;
+pub(crate) mod config_check;
+mod sweep;

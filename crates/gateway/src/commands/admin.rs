@@ -1,0 +1,324 @@
+//! Admin commands: partners, contacts, links, tokens, sweep, audit. They work on the ledger itself, also while the gateway runs.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Subcommand;
+use desk::Desk;
+use ledger::{Ledger, Token};
+use serde_json::{Value, json};
+
+use super::sweep;
+use crate::access::links::{LinkMaker, LinkRequest, describe};
+use crate::access::partner_id::is_partner_id;
+use crate::config::{Config, parse_duration, parse_size};
+use crate::output::{print, say};
+use crate::startup;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Manage organisations that send files.
+    #[command(subcommand)]
+    Partner(PartnerCommand),
+    /// Manage people of partners.
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Manage upload links.
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Manage tokens of support staff.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Clear what ended uploads left in the buckets, and list objects that are not in this ledger.
+    Sweep {
+        /// Change nothing: only show what would be done.
+        #[arg(long)]
+        dry_run: bool,
+        /// First restore complete uploads that are missing in this ledger, from the receipts beside them.
+        #[arg(long)]
+        adopt: bool,
+    },
+    /// Print the audit, oldest first, one JSON object per line.
+    Audit {
+        /// Only entries about this: the id of an upload, a link or a token, or a partner's short name.
+        #[arg(long)]
+        subject: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PartnerCommand {
+    /// Add a partner that uses the shared bucket, or rename it. Partners with a bucket are in the configuration.
+    Add {
+        /// Short name: lower-case letters, digits, `-`.
+        id: String,
+        /// Name for people.
+        #[arg(long, value_parser = name)]
+        name: Option<String>,
+        /// The organisation's id in the desk.
+        #[arg(long)]
+        organization_id: Option<i64>,
+    },
+    /// List partners, one JSON object per line.
+    List,
+    /// Stop all links of a partner immediately.
+    Disable { id: String },
+    /// Let a partner's links work again.
+    Enable { id: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ContactCommand {
+    /// Add a person of a partner.
+    Add {
+        #[arg(long)]
+        partner: String,
+        #[arg(long, value_parser = name)]
+        name: String,
+        #[arg(long)]
+        email: String,
+    },
+    /// List contacts, one JSON object per line.
+    List {
+        #[arg(long)]
+        partner: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LinkCommand {
+    /// Make an upload link and print its address, which is shown only once.
+    Create {
+        #[arg(long)]
+        partner: String,
+        /// Bind the link to a ticket. Otherwise each upload names its ticket.
+        #[arg(long)]
+        ticket: Option<String>,
+        /// Rights besides `upload`: list, remove, open-ticket, escalate.
+        #[arg(long, value_delimiter = ',')]
+        rights: Vec<String>,
+        /// How long the link works, for example 48h or 7d.
+        #[arg(long, value_parser = duration)]
+        expires: Option<Duration>,
+        /// Largest file, in bytes or for example 20GB.
+        #[arg(long, value_parser = size)]
+        max_bytes: Option<i64>,
+        /// Most open uploads at a time.
+        #[arg(long)]
+        max_open: Option<i64>,
+        /// Most bytes of unfinished uploads, in total.
+        #[arg(long, value_parser = size)]
+        max_unfinished_bytes: Option<i64>,
+        /// Most requests per minute.
+        #[arg(long)]
+        max_requests_per_minute: Option<i64>,
+    },
+    /// List links, one JSON object per line.
+    List {
+        #[arg(long)]
+        partner: Option<String>,
+    },
+    /// Revoke a link immediately.
+    Revoke { id: String },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token for a staff member and print it. It is shown only once.
+    Create {
+        /// Name of the staff member.
+        #[arg(long, value_parser = name)]
+        name: String,
+        /// How long the token works, for example 90d. Without this it never expires.
+        #[arg(long, value_parser = duration)]
+        expires: Option<Duration>,
+    },
+    /// List tokens, without the secrets, one JSON object per line.
+    List,
+    /// Revoke a token immediately.
+    Revoke { id: String },
+}
+
+/// Audit lines read at a time.
+const AUDIT_PAGE: i64 = 1_000;
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text, "48h").map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))
+}
+
+fn size(text: &str) -> Result<i64, String> {
+    let size = parse_size(text, "20000000");
+    let size = size.map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))?;
+    i64::try_from(size).map_err(|_| "is too large".into())
+}
+
+fn name(text: &str) -> Result<String, String> {
+    let name = text.trim();
+    if name.is_empty() { Err("the name is empty".into()) } else { Ok(name.to_owned()) }
+}
+
+pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
+    let ledger = startup::open_ledger(config).await?;
+    let code = match command {
+        Command::Partner(command) => partner(command, &ledger, config).await?,
+        Command::Contact(command) => contact(command, &ledger).await?,
+        Command::Link(command) => link(command, &ledger, config).await?,
+        Command::Token(command) => token(command, &ledger).await?,
+        Command::Sweep { dry_run, adopt } => Box::pin(sweep::run(dry_run, adopt, &ledger, config)).await?,
+        Command::Audit { subject } => audit(subject.as_deref(), &ledger).await?,
+    };
+    ledger.close().await;
+    Ok(code)
+}
+
+async fn partner(command: PartnerCommand, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
+    match command {
+        PartnerCommand::Add { id, name, organization_id } => {
+            if !is_partner_id(&id) || id == bucket::SUPPORT_UPLOADER {
+                bail!("`{id}` is not a short name: use 1 to 63 lower-case letters, digits and `-`");
+            }
+            if config.partners.contains_key(&id) {
+                bail!("`{id}` is in the configuration: change it there");
+            }
+            // Options that are not given stay as they are.
+            let (known_name, known_organization) = match ledger.partner(&id).await {
+                Ok(known) => (known.name, known.organization_id),
+                Err(ledger::Error::NotFound) => (id.clone(), None),
+                Err(error) => return Err(error.into()),
+            };
+            let name = name.unwrap_or(known_name);
+            let partner = ledger.put_partner(&id, &name, organization_id.or(known_organization)).await?;
+            ledger.record("operator", "partner.put", &id, &partner.name).await?;
+            print(&partner_json(&partner))?;
+        }
+        PartnerCommand::List => {
+            for partner in ledger.partners().await? {
+                print(&partner_json(&partner))?;
+            }
+        }
+        PartnerCommand::Disable { id } => {
+            known(ledger.set_partner_disabled(&id, Some(ledger::now_ms())).await, &id)?
+        }
+        PartnerCommand::Enable { id } => known(ledger.set_partner_disabled(&id, None).await, &id)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn partner_json(partner: &ledger::Partner) -> Value {
+    json!({
+        "id": partner.id, "name": partner.name, "organization_id": partner.organization_id,
+        "disabled_at": partner.disabled_at.map(ledger::rfc3339),
+    })
+}
+
+async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    let contacts = match command {
+        ContactCommand::Add { partner, name, email } => {
+            if !email.contains('@') {
+                bail!("`{email}` is not an e-mail address");
+            }
+            known(ledger.partner(&partner).await.map(drop), &partner)?;
+            vec![ledger.create_contact(&partner, &name, &email).await?]
+        }
+        ContactCommand::List { partner } => ledger.contacts(partner.as_deref()).await?,
+    };
+    for contact in contacts {
+        print(&json!({
+            "id": contact.id, "partner": contact.partner_id, "name": contact.name, "email": contact.email,
+        }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
+    match command {
+        LinkCommand::Create {
+            partner,
+            ticket,
+            rights,
+            expires,
+            max_bytes,
+            max_open,
+            max_unfinished_bytes,
+            max_requests_per_minute,
+        } => {
+            let request = LinkRequest {
+                partner: &partner,
+                ticket: ticket.as_deref(),
+                rights: &rights,
+                expires_in: expires,
+                max_bytes,
+                max_open,
+                max_unfinished_bytes,
+                max_requests_per_minute,
+            };
+            create_link(&request, ledger, config).await?;
+        }
+        LinkCommand::List { partner } => {
+            for link in ledger.links(partner.as_deref()).await? {
+                print(&describe(&link))?;
+            }
+        }
+        LinkCommand::Revoke { id } => known(ledger.revoke_link(&id, "operator").await, &id)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Only the address goes to standard output, so that scripts can capture it.
+async fn create_link(request: &LinkRequest<'_>, ledger: &Ledger, config: &Config) -> anyhow::Result<()> {
+    let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
+    let maker = LinkMaker { ledger, desk: &desk, default_expiry: config.limits.link_expiry };
+    let made = maker.make(request, "operator").await?;
+    if let Some(warning) = made.warning {
+        writeln!(std::io::stderr(), "weighbridge: warning: {warning}")?;
+    }
+    let base = config.server.base_url(config.server.listen);
+    Ok(say(&format!("{base}/u/{}", made.token.reveal()))?)
+}
+
+async fn token(command: TokenCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    match command {
+        TokenCommand::Create { name, expires } => {
+            let lasts = expires.map(|lasts| i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX));
+            let token = Token::random();
+            let until = lasts.map(|lasts| ledger::now_ms().saturating_add(lasts));
+            ledger.create_staff_token(&token, &name, until).await?;
+            say(token.reveal())?;
+        }
+        TokenCommand::List => {
+            for token in ledger.staff_tokens().await? {
+                print(&json!({
+                    "id": token.id, "name": token.name, "created_at": ledger::rfc3339(token.created_at),
+                    "expires_at": token.expires_at.map(ledger::rfc3339),
+                    "revoked_at": token.revoked_at.map(ledger::rfc3339),
+                }))?;
+            }
+        }
+        TokenCommand::Revoke { id } => known(ledger.revoke_staff_token(&id).await, &id)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn audit(subject: Option<&str>, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    let mut after = String::new();
+    loop {
+        let page = ledger.audit(&after, subject, AUDIT_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(ExitCode::SUCCESS) };
+        after.clone_from(&last.id);
+        for entry in page {
+            print(&json!({
+                "at": ledger::rfc3339(entry.at), "actor": entry.actor, "action": entry.action,
+                "subject": entry.subject, "detail": entry.detail,
+            }))?;
+        }
+    }
+}
+
+fn known(result: ledger::Result<()>, id: &str) -> anyhow::Result<()> {
+    match result {
+        Err(ledger::Error::NotFound) => bail!("nothing is called `{id}`; run the `list` command"),
+        other => Ok(other?),
+    }
+}

@@ -1,0 +1,170 @@
+//! Answers about an upload, in the words of the protocol that the client speaks.
+//! Invariant: an answer names the durable offset in the ledger, never an expected one.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use ledger::{State, Upload};
+
+use super::protocol::Protocol;
+use super::request::PartnerRequest;
+use crate::accept::ResponseFormat;
+use crate::headers::{http_date, want_digest};
+use crate::http::json::Json;
+use crate::receipt;
+
+pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = value.parse() {
+        headers.insert(name, value);
+    }
+}
+
+/// The receipt, in the format that the client wants.
+pub(super) fn receipt(request: &PartnerRequest, status: StatusCode, upload: &Upload) -> Response {
+    let location = request.location(&upload.id);
+    let mut response = match request.format {
+        ResponseFormat::Json => Json(receipt::json(upload)).into_response(),
+        ResponseFormat::Text => receipt::text(upload, &location).into_response(),
+        ResponseFormat::Html => Html(page(request, upload)).into_response(),
+    };
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    set(headers, "location", &location);
+    set(headers, "cache-control", "no-store");
+    if status == StatusCode::CREATED {
+        give_wanted_digest(request, upload, headers);
+    }
+    response
+}
+
+fn page(request: &PartnerRequest, upload: &Upload) -> String {
+    let here = request.here();
+    match (&upload.sha256, receipt::size(upload)) {
+        (Some(sha256), Some(size)) => {
+            let outcome = page::Outcome::Stored {
+                name: &upload.name,
+                size,
+                sha256,
+                place: &receipt::sentence(upload),
+                location: &format!("{here}uploads/{}", upload.id),
+            };
+            page::outcomes(&here, &[outcome])
+        }
+        _ => unfinished_page(request, upload),
+    }
+}
+
+/// The page of an upload that is not complete.
+fn unfinished_page(request: &PartnerRequest, upload: &Upload) -> String {
+    let until = ledger::rfc3339(request.state.uploads.expires_at(upload));
+    let (curl, windows) = (resume_command(request, upload), resume_command_on_windows(request, upload));
+    let ways = page::Ways { until: &until, curl: &curl, windows: &windows };
+    page::unfinished(&page::UnfinishedPage {
+        name: &upload.name,
+        offset: unsigned(upload.offset),
+        length: upload.length.map(unsigned),
+        ways: (upload.state == State::Open && upload.resumable).then_some(ways),
+        here: &request.here(),
+    })
+}
+
+/// `Repr-Digest` of the file, in the answer to the request that completed it, if the sender asked with `Want-Repr-Digest` (RFC
+/// 9530 section 4; the draft's section 10.1). Not in the answer to a `GET`, where it would have to describe the receipt.
+fn give_wanted_digest(request: &PartnerRequest, upload: &Upload, headers: &mut HeaderMap) {
+    if upload.state == State::Complete
+        && want_digest::sha256(&request.headers)
+        && let Some(digest) = upload.sha256.as_deref().and_then(want_digest::digest)
+    {
+        set(headers, "repr-digest", &digest);
+    }
+}
+
+/// The answer to an append or, with `open` 201, to a creation.
+pub(super) fn appended(
+    request: &PartnerRequest,
+    protocol: Protocol,
+    open: StatusCode,
+    upload: &Upload,
+) -> Response {
+    let is_complete = upload.state == State::Complete;
+    let mut response = match protocol {
+        Protocol::Tus => open.into_response(),
+        Protocol::Plain | Protocol::Rufh if is_complete => receipt(request, StatusCode::CREATED, upload),
+        Protocol::Plain | Protocol::Rufh => open.into_response(),
+    };
+    let headers = response.headers_mut();
+    offset_headers(request, protocol, upload, headers);
+    // An equal file that was sent before may stand in for this one.
+    if open == StatusCode::CREATED || is_complete {
+        set(headers, "location", &request.location(&upload.id));
+    }
+    give_wanted_digest(request, upload, headers);
+    response
+}
+
+/// Where an upload stands.
+fn offset_headers(request: &PartnerRequest, protocol: Protocol, upload: &Upload, headers: &mut HeaderMap) {
+    let is_complete = upload.state == State::Complete;
+    // While it is published, too: what is not durable yet may have to be sent again.
+    headers.insert("upload-offset", upload.offset.into());
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    match protocol {
+        Protocol::Tus if is_complete => {}
+        Protocol::Tus => set(headers, "upload-expires", &http_date(request.state.uploads.expires_at(upload))),
+        Protocol::Plain | Protocol::Rufh => {
+            set(headers, "upload-complete", if is_complete { "?1" } else { "?0" });
+            set(headers, "upload-limit", &limit(request, Some(upload)));
+        }
+    }
+}
+
+/// Where an upload stands, and its length.
+pub(super) fn state_headers(
+    request: &PartnerRequest,
+    protocol: Protocol,
+    upload: &Upload,
+    headers: &mut HeaderMap,
+) {
+    offset_headers(request, protocol, upload, headers);
+    match upload.length {
+        Some(length) => drop(headers.insert("upload-length", length.into())),
+        None if protocol == Protocol::Tus => set(headers, "upload-defer-length", "1"),
+        None => {}
+    }
+}
+
+/// `Upload-Limit`: the largest file, and how long an unfinished one is kept. A complete one stays.
+pub(super) fn limit(request: &PartnerRequest, upload: Option<&Upload>) -> String {
+    let max = request.max_bytes();
+    let age = match upload {
+        Some(upload) if upload.state == State::Complete => return format!("max-size={max}"),
+        Some(upload) => (request.state.uploads.expires_at(upload) - ledger::now_ms()).max(0) / 1000,
+        None => i64::try_from(request.state.limits.resume_window.as_secs()).unwrap_or(i64::MAX),
+    };
+    format!("max-size={max}, max-age={age}")
+}
+
+/// The command that resumes an upload from its durable offset.
+pub(super) fn resume_command(request: &PartnerRequest, upload: &Upload) -> String {
+    let (from, offset, user) = (upload.offset + 1, upload.offset, request.user_option());
+    format!(
+        "test -r FILE && tail -c +{from} FILE | curl --fail-with-body {user}-H 'Upload-Offset: {offset}' -T - \
+         -o receipt.txt '{}'",
+        request.location(&upload.id)
+    )
+}
+
+/// [`resume_command`] where there is no `tail`. With `-C` curl would append the receipt to an existing file.
+fn resume_command_on_windows(request: &PartnerRequest, upload: &Upload) -> String {
+    let from = match upload.offset {
+        // curl sends no range with a file from its start.
+        0 => "-H \"Upload-Offset: 0\"".to_owned(),
+        offset => format!("-C {offset}"),
+    };
+    let (user, location) = (request.user_option(), request.location(&upload.id));
+    format!("curl.exe --fail-with-body {user}{from} -T FILE \"{location}\"")
+}
+
+/// A count out of the ledger, which is never negative.
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or_default()
+}

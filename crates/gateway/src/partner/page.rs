@@ -1,0 +1,39 @@
+//! The upload page, and the small uploaders for a shell.
+//! Invariant: a script contains what the request's address contained: no token with `/u/-/`.
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::{Html, IntoResponse};
+
+use super::request::PartnerRequest;
+
+pub(crate) async fn page(request: PartnerRequest) -> impl IntoResponse {
+    let expires_at = request.link.expires_at.map(ledger::rfc3339);
+    let html = page::upload(&page::UploadPage {
+        partner: &request.partner.name,
+        ticket: request.link.ticket.as_deref(),
+        link: &request.address,
+        here: &request.here(),
+        max_bytes: request.max_bytes(),
+        ticket_attachment_bytes: request.state.limits.ticket_attachment_bytes,
+        expires_at: expires_at.as_deref(),
+    });
+    ([(CACHE_CONTROL, "no-store")], Html(html))
+}
+
+pub(crate) async fn send_sh(request: PartnerRequest) -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/x-shellscript; charset=utf-8"),
+        (CONTENT_DISPOSITION, "inline; filename=send.sh"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, page::send_sh(&request.address))
+}
+
+pub(crate) async fn send_ps1(request: PartnerRequest) -> impl IntoResponse {
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CONTENT_DISPOSITION, "inline; filename=send.ps1"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    (headers, page::send_ps1(&request.address))
+}

@@ -1,0 +1,100 @@
+//! Which protocol a request speaks, and what it says in it. The parsers below are pure: headers in, a `Creation` or an
+//! [`Append`] out; the verbs beside this file act on them.
+
+pub(super) mod creation;
+mod plain;
+pub(super) mod rufh;
+pub(super) mod tus;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use upload::Append;
+
+use super::cors;
+use crate::headers;
+use crate::problem::{self, Problem};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// `Content-Range` or `Upload-Offset`, with plain curl.
+    Plain,
+    /// tus 1.0.
+    Tus,
+    /// Resumable uploads for HTTP (draft-ietf-httpbis-resumable-upload).
+    Rufh,
+}
+
+impl Protocol {
+    /// By a header that each protocol requires, or by the media type of a part.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        Ok(if headers.contains_key("tus-resumable") {
+            Self::Tus
+        } else if headers::resumable::complete(headers)?.is_some()
+            || headers.contains_key(rufh::INTEROP)
+            || headers::is_type(headers, rufh::PARTIAL)?
+        {
+            Self::Rufh
+        } else {
+            Self::Plain
+        })
+    }
+
+    /// What a request says about the bytes that it appends.
+    pub(super) fn append(
+        self,
+        method: &Method,
+        headers: &HeaderMap,
+        max_bytes: u64,
+    ) -> Result<Append, Problem> {
+        match self {
+            Self::Tus => tus::append(headers, max_bytes),
+            Self::Rufh => rufh::append(method, headers, max_bytes),
+            Self::Plain => plain::append(method, headers, max_bytes),
+        }
+    }
+}
+
+/// The method that a client means, if a proxy lets only `POST` through. In tus the header always counts; otherwise only where
+/// it makes sense.
+fn overridden(method: &Method, headers: &HeaderMap) -> Result<Option<Method>, Problem> {
+    let Some(name) = headers::text(headers, "x-http-method-override")? else { return Ok(None) };
+    let makes_sense = *method == Method::POST && ["PATCH", "DELETE", "HEAD"].contains(&name);
+    if !makes_sense && !headers.contains_key("tus-resumable") {
+        return Ok(None);
+    }
+    let why = "The header X-HTTP-Method-Override contains no method. Write `PATCH`, or leave it out.";
+    Method::from_bytes(name.as_bytes()).map(Some).map_err(|_| problem::bad_request(why))
+}
+
+/// Gives a request the method that its client means. [`sign`] refuses a header that cannot be read.
+pub(crate) fn override_method(mut request: Request) -> Request {
+    if request.uri().path().starts_with("/u/")
+        && let Ok(Some(method)) = overridden(request.method(), request.headers())
+    {
+        *request.method_mut() = method;
+    }
+    request
+}
+
+/// Adds what every answer below a link carries: permission for browsers, and the headers of the request's protocol.
+pub(crate) async fn sign(request: Request, next: Next) -> Response {
+    let readable = overridden(request.method(), request.headers());
+    let is_tus = request.headers().contains_key("tus-resumable");
+    let is_rufh = rufh::is_sending(request.method(), request.headers());
+    let mut response = match readable {
+        Ok(_) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let is_refused = response.status().is_client_error() || response.status().is_server_error();
+    let headers = response.headers_mut();
+    if is_rufh && is_refused {
+        rufh::sign_refusal(headers);
+    }
+    if is_tus {
+        tus::sign(headers);
+    }
+    cors::expose(headers);
+    response
+}

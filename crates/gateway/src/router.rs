@@ -1,0 +1,117 @@
+//! The table of contents: every address of the gateway, grouped by who calls it. Handlers lie below.
+//! Invariant: this is the only table of addresses. Logs and metrics name a request by its pattern here, never by its path.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, head, put};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower::util::MapRequest;
+
+use crate::http::head::check_head;
+use crate::http::{security_headers, trusted_proxy};
+use crate::partner::{cancel, create, form, options, page, protocol, put as put_file, resume, show};
+use crate::problem::{self, Problem};
+use crate::staff;
+use crate::state::AppState;
+use crate::telemetry::{health, requests, scrape};
+
+/// Routes of partners and whatever they send with: browsers, curl, tus, IETF resumable uploads. Paths are taken as they
+/// came, not decoded: a name that is not UTF-8 has an answer of its own.
+fn partners() -> Router<AppState> {
+    let link = get(page::page).post(form::post).put(put_file::put).options(options::options);
+    let uploads = get(show::list).post(create::post).put(put_file::reserved).options(options::options);
+    Router::new()
+        .route("/u/{link}", link.clone())
+        .route("/u/{link}/", link)
+        .route("/u/{link}/uploads", uploads.clone())
+        .route("/u/{link}/uploads/", uploads)
+        .route(
+            "/u/{link}/uploads/{id}",
+            get(show::show)
+                .head(show::head)
+                .put(resume::append)
+                .patch(resume::append)
+                .delete(cancel::delete)
+                .options(options::options),
+        )
+        .route("/u/{link}/send.sh", get(page::send_sh).put(put_file::reserved).options(options::options))
+        .route("/u/{link}/send.ps1", get(page::send_ps1).put(put_file::reserved).options(options::options))
+        // For the form that asks support for help, which comes later.
+        .route("/u/{link}/escalate", put(put_file::reserved).get(nothing_here).options(options::options))
+        .route(
+            "/u/{link}/{name}",
+            head(show::head_named).put(put_file::put).get(nothing_here).options(options::options),
+        )
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(check_head))
+        .layer(from_fn(protocol::sign))
+}
+
+/// Routes of support: `wb`, and scripts with a staff token. Answers are JSON, whatever the client accepts.
+fn support() -> Router<AppState> {
+    use staff::{content, links, partners, uploads};
+    Router::new()
+        .route("/uploads", get(uploads::list))
+        .route("/uploads/{id}", get(uploads::show).delete(uploads::remove))
+        .route("/uploads/{id}/content", get(content::content))
+        .route("/partners", get(partners::list))
+        .route("/partners/{id}", get(partners::show))
+        .route("/partners/{id}/objects", get(partners::objects))
+        .route("/links", get(links::list).post(links::create))
+        .route("/links/{id}", get(links::show).delete(links::revoke))
+        .fallback(|| async { problem::not_found() })
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(problem::render_json))
+}
+
+/// Routes of load balancers.
+fn balancers() -> Router<AppState> {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+}
+
+/// Every route of the public address.
+pub(crate) fn public(state: &AppState) -> Router {
+    let others = balancers().nest("/api/v1", support()).fallback(nothing_here).layer(from_fn(check_head));
+    let all = partners()
+        .merge(others)
+        .layer(from_fn(problem::render))
+        .layer(from_fn(security_headers::add))
+        // Bodies of partners are counted where they are read; no extractor collects one.
+        .layer(DefaultBodyLimit::max(staff::links::BODY_BYTES_MAX))
+        .layer(from_fn(requests::observe))
+        .layer(from_fn_with_state(state.clone(), trusted_proxy::identify))
+        .with_state(state.clone());
+    // Before the routing, which goes by the method that the client means.
+    Router::new().fallback_service(MapRequest::new(all, protocol::override_method))
+}
+
+/// Every route of the operators' address, where no stranger gets in the way.
+pub(crate) fn operators(state: &AppState, handle: PrometheusHandle) -> Router {
+    let metrics = get(scrape::metrics).with_state((state.clone(), handle));
+    Router::new().route("/metrics", metrics).merge(balancers().with_state(state.clone()))
+}
+
+/// The answer at an address that is none. A file sent to one is told what is wrong with its name.
+async fn nothing_here(method: Method, uri: Uri) -> Problem {
+    let below_link = uri.path().strip_prefix("/u/").and_then(|rest| rest.split_once('/'));
+    match below_link {
+        Some((token, name)) if method == Method::PUT && !token.is_empty() => put_file::refuse_path(name),
+        _ => problem::not_found_at(uri.path()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every route has a pattern that no other one hides.
+    #[test]
+    fn routes_do_not_contradict_each_other() {
+        let _ = partners().merge(balancers().nest("/api/v1", support()));
+    }
+}
