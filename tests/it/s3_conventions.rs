@@ -277,7 +277,10 @@ fn a_role_that_is_refused_is_said_with_the_reason() {
         operator.check(&environment(&[("AWS_ENDPOINT_URL_STS", "URL")], &store.url, operator.folder.path()));
     let said = printed(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("line 9: bucket `support-uploader`: error: there are no credentials"), "{said}");
+    assert!(
+        said.contains("line 9: bucket `support-uploader`: error: the AWS credentials cannot be loaded"),
+        "{said}"
+    );
     assert!(said.contains("sts:AssumeRole"), "{said}");
     assert!(store.asked_for("HeadBucket").is_empty(), "nothing is asked without credentials");
 }
@@ -328,7 +331,7 @@ fn https_with_a_certificate_of_ones_own_authority() {
         let said = printed(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(
-            said.contains("AWS_CA_BUNDLE=") && said.contains("name a file of PEM certificates"),
+            said.contains("AWS_CA_BUNDLE=") && said.contains("set it to a file of PEM certificates"),
             "{said}"
         );
     }
@@ -338,13 +341,13 @@ fn https_with_a_certificate_of_ones_own_authority() {
 fn what_will_fail_is_a_mistake_of_the_configuration() {
     let rule = |days| Habits { lifecycle: Some(abort_after(days)), ..Habits::default() };
     for (habits, lines, part) in [
-        (rule(1), "", "after 1 days, while they may be resumed for 48 h (limits.resume_window)"),
+        (rule(1), "", "after 1 day, but they can be resumed for 48 h (limits.resume_window)"),
         (rule(2), "[limits]\nresume_window = \"49h\"", "raise it to 7 days"),
-        (Habits { denied: &["PutObject"], ..Habits::default() }, "", "allow s3:PutObject below `in/`"),
-        (Habits { denied: &["UploadPart"], ..Habits::default() }, "", "allow s3:PutObject below `in/`"),
+        (Habits { denied: &["PutObject"], ..Habits::default() }, "", "allow s3:PutObject under `in/`"),
+        (Habits { denied: &["UploadPart"], ..Habits::default() }, "", "allow s3:PutObject under `in/`"),
         (Habits { denied: &["DeleteObject"], ..Habits::default() }, "", "allow s3:DeleteObject"),
         (Habits { denied: &["GetObject"], ..Habits::default() }, "", "allow s3:GetObject"),
-        (Habits { denied: &["HeadBucket", "ListObjectsV2"], ..Habits::default() }, "", "it lets us not in"),
+        (Habits { denied: &["HeadBucket", "ListObjectsV2"], ..Habits::default() }, "", "access denied"),
         (
             Habits { denied: &["ListMultipartUploads"], ..Habits::default() },
             "",
@@ -375,7 +378,7 @@ fn what_will_fail_is_a_mistake_of_the_configuration() {
     let said = printed(&output);
     assert!(output.status.success() && said.contains("The configuration is good."), "{said}");
     assert!(
-        said.contains("warning: no lifecycle rule") && said.contains("note: this store does not obey"),
+        said.contains("warning: no lifecycle rule") && said.contains("note: this store ignores"),
         "{said}"
     );
 }
@@ -391,13 +394,13 @@ fn lifecycle_rules_are_looked_at_wherever_they_can_be() {
     );
     for (habits, status, part) in [
         (Habits::default(), 0, ""),
-        (rules(abort_after(1)), 2, "after 1 days, while they may be resumed for 48 h (limits.resume_window)"),
-        (rules(removes), 2, "below `in/.weighbridge/` after 1 days"),
+        (rules(abort_after(1)), 2, "after 1 day, but they can be resumed for 48 h (limits.resume_window)"),
+        (rules(removes), 2, "under `in/.weighbridge/` after 1 day"),
         (Habits { lifecycle: None, ..Habits::default() }, 0, "warning: no lifecycle rule"),
         (
             Habits { denied: &["GetBucketLifecycleConfiguration"], ..Habits::default() },
             0,
-            "warning: its lifecycle",
+            "warning: the lifecycle",
         ),
         (Habits { denied: &["PutObject", "HeadBucket"], ..Habits::default() }, 0, ""),
     ] {
@@ -419,7 +422,7 @@ fn lifecycle_rules_are_looked_at_wherever_they_can_be() {
         let begun = std::time::Instant::now();
         let output = operator.check_with(&[], &[]);
         let said = printed(&output);
-        assert!(output.status.success() && said.contains("warning: it does not answer"), "{said}");
+        assert!(output.status.success() && said.contains("warning: no answer"), "{said}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }
@@ -431,6 +434,6 @@ fn a_store_that_says_nothing_is_given_up_in_time() {
     let begun = std::time::Instant::now();
     let output = operator.check(&[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(printed(&output).contains("it does not answer"), "{}", printed(&output));
+    assert!(printed(&output).contains("no answer"), "{}", printed(&output));
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }
