@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Who may depend on whom. Arrows never turn back; `ledger`, `bucket` and `desk` do not know each other.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
+    ("api", &[]),
     ("ledger", &[]),
     ("bucket", &[]),
     ("desk", &[]),
     ("page", &[]),
     ("sandbox", &[]),
-    ("wb", &["bucket"]),
+    ("wb", &["api", "bucket"]),
     ("upload", &["ledger", "bucket"]),
-    ("delivery", &["ledger", "bucket", "desk"]),
-    ("gateway", &["upload", "delivery", "ledger", "bucket", "desk", "page", "sandbox"]),
+    ("delivery", &["api", "ledger", "bucket", "desk"]),
+    ("gateway", &["api", "upload", "delivery", "ledger", "bucket", "desk", "page", "sandbox"]),
 ];
 
 /// A library is named in these crates only. `sandbox` plays the outside world, so it speaks HTTP too.
