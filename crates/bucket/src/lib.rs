@@ -24,7 +24,6 @@ pub use crc::{Crc64, Crc64Hasher};
 pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use http::ca_bundle;
-pub use layout::is_probe;
 pub use list::{Listed, Object, Page, Unfinished};
 pub use payload::Payload;
 pub use probe::{Finding, Report, Weight};

@@ -9,15 +9,13 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-use bucket::{Bucket, Buckets, Object, SUPPORT_UPLOADER};
+use bucket::{Bucket, Buckets, Object, SUPPORT_UPLOADER, layout};
 use futures_util::StreamExt as _;
 use ledger::{Adopted, Ledger, Partner, State};
 
 pub use owners::Owners;
 use read::{Doubt, Place, read};
 
-/// What stands beside an object `{name}`.
-const SUFFIX: &str = ".receipt.json";
 /// A receipt has less than 2 KB with the longest name.
 const RECEIPT_BYTES_MAX: i64 = 64 * 1024;
 /// An upload's folder holds one file and its receipt; somebody else's folder is not held back for ever.
@@ -124,7 +122,7 @@ impl Adopter<'_> {
     /// Objects come by key, so those of one upload come together.
     async fn bucket(&mut self, look: &Look<'_>, sum: &mut Sum) -> Result<(), Trouble> {
         let others = self.buckets.prefixes_inside(look.name);
-        let pieces = format!("{}.weighbridge/", look.bucket.prefix());
+        let pieces = layout::hidden_prefix(look.bucket.prefix());
         let mut held: Vec<Object> = Vec::new();
         let (mut next, mut unverified) = (None, 0);
         loop {
@@ -162,12 +160,12 @@ impl Adopter<'_> {
         let keys: HashSet<&str> = objects.iter().map(|object| object.key.as_str()).collect();
         for object in &objects {
             let place = Place::of(look.bucket.prefix(), &object.key);
-            let of = object.key.strip_suffix(SUFFIX).filter(|of| keys.contains(of));
+            let of = layout::receipt_subject(&object.key).filter(|of| keys.contains(of));
             if let Some(of) = of.and_then(|of| Place::of(look.bucket.prefix(), of)) {
                 Box::pin(self.judge(look, &of, object, sum)).await?;
                 continue;
             }
-            if keys.contains(format!("{}{SUFFIX}", object.key).as_str()) && place.is_some() {
+            if keys.contains(layout::receipt_key(&object.key).as_str()) && place.is_some() {
                 continue;
             }
             if let Some(place) = &place
@@ -208,7 +206,7 @@ impl Adopter<'_> {
         place: Option<&Place<'_>>,
         object: &Object,
     ) -> Result<bool, Trouble> {
-        let of = object.key.strip_suffix(SUFFIX).and_then(|of| Place::of(look.bucket.prefix(), of));
+        let of = layout::receipt_subject(&object.key).and_then(|of| Place::of(look.bucket.prefix(), of));
         let (Some(_), Some(of)) = (place, of) else { return Ok(false) };
         let Some(text) = text(look.bucket, object).await? else { return Ok(false) };
         Ok(read::is_of(&text, &of))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bucket::{Bucket, Crc64Hasher, Metadata, Payload};
+use bucket::{Bucket, Crc64Hasher, Metadata, Payload, layout};
 use ledger::{Delivery, Destination, Job, State, Upload, now_ms, rfc3339};
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ async fn put(shared: &Shared, upload_id: &str) -> Result<(), String> {
         let name = &upload.bucket;
         let bucket =
             shared.buckets.named(name).ok_or_else(|| format!("no bucket is configured for {name}"))?;
-        let key = format!("{}.receipt.json", upload.object_key);
+        let key = layout::receipt_key(&upload.object_key);
         if !shared
             .ledger
             .attempt_receipt(upload_id, now_ms() + ATTEMPT_MS)

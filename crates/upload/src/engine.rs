@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bucket::{Bucket, Buckets};
+use bucket::{Bucket, Buckets, layout};
 use ledger::{Destination, Ledger, Link, NewUpload, State, Upload};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -201,7 +201,7 @@ impl Uploads {
         let id = ledger::new_id();
         let (bucket_name, bucket) = self.0.buckets.of_partner(&new.link.partner_id);
         let row = NewUpload {
-            object_key: format!("{}{}/{id}/{}", bucket.prefix(), new.ticket, new.name),
+            object_key: layout::file_key(bucket.prefix(), new.ticket, &id, new.name),
             id,
             link_id: new.link.id.clone(),
             partner_id: new.link.partner_id.clone(),

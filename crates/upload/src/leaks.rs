@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bucket::Bucket;
+use bucket::{Bucket, layout};
 use ledger::{State, Upload};
 
 use crate::Result;
@@ -116,7 +116,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn holds(&self, key: &str) -> bool {
-        !bucket::is_probe(self.bucket.prefix(), key)
+        !layout::is_probe(self.bucket.prefix(), key)
             && !self.others.iter().any(|other| key.starts_with(other))
     }
 }
@@ -176,10 +176,10 @@ impl Uploads {
         Ok(())
     }
 
-    /// Pieces of tails: `{prefix}.weighbridge/{upload id}/…`.
+    /// Pieces of tails.
     async fn tails(&self, place: &Place<'_>, dry_run: bool, swept: &mut Swept) -> Result<()> {
         let Place { name, bucket, .. } = *place;
-        let folder = format!("{}.weighbridge/", bucket.prefix());
+        let folder = layout::hidden_prefix(bucket.prefix());
         let mut next = None;
         loop {
             let page = bucket.list(&folder, next.as_deref()).await?;
@@ -187,8 +187,7 @@ impl Uploads {
                 if !place.holds(&object.key) {
                     continue;
                 }
-                let rest = object.key.strip_prefix(&folder).unwrap_or_default();
-                let id = rest.split_once('/').map_or("", |(id, _)| id);
+                let id = layout::tail_upload_id(bucket.prefix(), &object.key);
                 match self.owner(place, id, |_| true).await? {
                     Owner::Unfinished => {}
                     Owner::Ended => {

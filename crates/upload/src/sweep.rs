@@ -122,7 +122,7 @@ impl Uploads {
 
     async fn clear_bucket(&self, upload: &Upload) -> Result<()> {
         let (bucket, key) = (self.bucket(upload)?, &upload.object_key);
-        let receipt_key = format!("{key}.receipt.json");
+        let receipt_key = bucket::layout::receipt_key(key);
         // No receipt is ever written for one that was cancelled.
         if upload.state == State::Cancelled && bucket.is_listed(&receipt_key).await? {
             let why =

@@ -22,7 +22,7 @@ const PIECES_MAX: usize = 4;
 impl Uploads {
     /// Where the pieces of an upload's tail lie. Hidden from every listing.
     pub(crate) fn tail_prefix(bucket: &Bucket, upload_id: &str) -> String {
-        format!("{}.weighbridge/{upload_id}/", bucket.prefix())
+        bucket::layout::tail_prefix(bucket.prefix(), upload_id)
     }
 
     /// Deletes pieces that a part has replaced, in the background. What is left by a death in between goes when the upload

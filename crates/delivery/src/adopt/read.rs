@@ -1,6 +1,7 @@
 //! What a receipt and the object beside it say together. Pure. Invariant: every text that goes on from here has been
 //! looked at, since whoever can write into a bucket can write a receipt.
 
+use bucket::layout::FileKey;
 use bucket::{Found, SUPPORT_UPLOADER};
 use ledger::{Adopted, Delivery, Destination, is_id, parse_rfc3339};
 use serde_json::Value;
@@ -16,13 +17,9 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub(super) fn of(prefix: &str, key: &'a str) -> Option<Self> {
-        let mut parts = key.strip_prefix(prefix)?.split('/');
-        let (ticket, id, name) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_one = parts.next().is_none()
-            && desk::ticket_number(ticket).is_some_and(|number| number == ticket)
-            && is_id(id)
-            && !name.is_empty();
-        is_one.then_some(Self { key, ticket, id, name })
+        let FileKey { key, ticket, upload_id: id, name } = FileKey::parse(prefix, key)?;
+        let is_ticket = desk::ticket_number(ticket).is_some_and(|number| number == ticket);
+        is_ticket.then_some(Self { key, ticket, id, name })
     }
 }
 

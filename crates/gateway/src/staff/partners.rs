@@ -1,6 +1,7 @@
 //! Partners, the notes their organisation has in the desk, and everything in their bucket.
 
 use axum::extract::{Path, State};
+use bucket::layout::{self, FileKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -69,7 +70,7 @@ pub(crate) async fn objects(
     partner(&app, &id).await?;
     let (name, bucket) = app.buckets.of_partner(&id);
     let own = app.buckets.has_own(&id);
-    let hidden = format!("{}.weighbridge/", bucket.prefix());
+    let hidden = layout::hidden_prefix(bucket.prefix());
     let cursor = from.cursor.as_deref();
     let listed = match cursor {
         Some("") => Err(bucket::Error::Refused("empty".into())),
@@ -113,11 +114,8 @@ enum Found {
 /// another bucket than the upload's, is somebody else's.
 async fn upload_of(app: &App, name: &str, prefix: &str, object: &bucket::Object) -> Result<Found, Refusal> {
     let key = object.key.as_str();
-    let id = key.strip_prefix(prefix).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default();
-    if id.is_empty() {
-        return Ok(Found::Nothing);
-    }
-    match app.ledger.upload(id).await {
+    let Some(file) = FileKey::parse(prefix, key) else { return Ok(Found::Nothing) };
+    match app.ledger.upload(file.upload_id).await {
         Ok(upload) if upload.bucket != name => Ok(Found::Nothing),
         Ok(upload) if upload.object_key == key && upload.state != ledger::State::Complete => {
             Ok(Found::Hidden)
@@ -125,9 +123,7 @@ async fn upload_of(app: &App, name: &str, prefix: &str, object: &bucket::Object)
         Ok(upload) if upload.object_key == key && upload.length == Some(object.size) => {
             Ok(Found::Upload(Box::new(upload)))
         }
-        Ok(upload) if key.strip_suffix(".receipt.json") == Some(upload.object_key.as_str()) => {
-            Ok(Found::Hidden)
-        }
+        Ok(upload) if layout::receipt_subject(key) == Some(upload.object_key.as_str()) => Ok(Found::Hidden),
         Ok(_) | Err(ledger::Error::NotFound) => Ok(Found::Nothing),
         Err(error) => Err(error.into()),
     }
