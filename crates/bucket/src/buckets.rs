@@ -1,13 +1,12 @@
-//! Every configured bucket by name: the shared one, and those of partners who have their own.
+//! All configured buckets by name: the shared one, and those of partners with a bucket of their own.
 
 use std::collections::BTreeMap;
 
 use crate::Bucket;
 
-/// The shared bucket's name in the ledger; no partner may be called so.
+/// The shared bucket's name in the ledger; no partner may have it as its ID.
 pub const SUPPORT_UPLOADER: &str = "support-uploader";
 
-/// The configured buckets.
 #[derive(Debug, Clone)]
 pub struct Buckets {
     support_uploader: Bucket,
@@ -15,12 +14,12 @@ pub struct Buckets {
 }
 
 impl Buckets {
-    /// The shared bucket, and the buckets of partners by partner id.
+    /// `partners` are by partner ID.
     pub fn new(support_uploader: Bucket, partners: BTreeMap<String, Bucket>) -> Self {
         Self { support_uploader, partners }
     }
 
-    /// Name and bucket where a partner's files rest: its own if it has one, else the shared one.
+    /// The name and the bucket for a partner's files: its own bucket, else the shared one.
     pub fn of_partner(&self, partner_id: &str) -> (&str, &Bucket) {
         match self.partners.get_key_value(partner_id) {
             Some((name, bucket)) => (name, bucket),
@@ -28,17 +27,16 @@ impl Buckets {
         }
     }
 
-    /// Whether the partner has a bucket of its own.
     pub fn has_own(&self, partner_id: &str) -> bool {
         self.partners.contains_key(partner_id)
     }
 
-    /// The bucket of that name; none when it is no longer configured.
+    /// `None` if that bucket is no longer configured.
     pub fn named(&self, name: &str) -> Option<&Bucket> {
         if name == SUPPORT_UPLOADER { Some(&self.support_uploader) } else { self.partners.get(name) }
     }
 
-    /// Prefixes of other configured buckets that lie below the prefix of this one, in the same bucket of the store.
+    /// Prefixes of other configured buckets that are below this one's prefix in the same bucket of the store.
     pub fn prefixes_inside(&self, name: &str) -> Vec<&str> {
         let Some(outer) = self.named(name) else { return Vec::new() };
         let is_inside = |inner: &Bucket| {
@@ -49,7 +47,6 @@ impl Buckets {
         self.all().filter(|(_, inner)| is_inside(inner)).map(|(_, inner)| inner.prefix()).collect()
     }
 
-    /// Every bucket with its name.
     pub fn all(&self) -> impl Iterator<Item = (&str, &Bucket)> {
         let partners = self.partners.iter().map(|(name, bucket)| (name.as_str(), bucket));
         std::iter::once((SUPPORT_UPLOADER, &self.support_uploader)).chain(partners)

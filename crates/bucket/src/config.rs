@@ -1,4 +1,4 @@
-//! A bucket, how to reach it, and as whom.
+//! A bucket and its configuration.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -15,42 +15,39 @@ use aws_sdk_s3::config::{
 use aws_types::service_config::ServiceConfigKey;
 
 use crate::Credentials;
-use crate::identity::{self, Identity};
-use crate::observe::Watch;
-use crate::probe::Checks;
+use crate::checks::Checks;
+use crate::credentials::{self, CachedCredentials};
+use crate::metrics::CallMetrics;
 
-/// Where a bucket is and how it is to be used.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Bucket name.
     pub bucket: String,
-    /// Put before every key; empty, or ending in `/`.
+    /// Prefix of every key: empty, or ending in `/`.
     pub prefix: String,
-    /// Endpoint URL; none: as the AWS conventions say, else AWS itself.
+    /// Endpoint URL. Without one, the AWS settings of this machine count, then AWS itself.
     pub endpoint: Option<String>,
-    /// Endpoint that staff can reach, for presigned URLs; none: content goes through the gateway.
+    /// Endpoint for presigned URLs, which staff can reach. Without one, content goes through the gateway.
     pub public_endpoint: Option<String>,
-    /// Region; empty: as the AWS conventions say.
+    /// If empty, the AWS settings of this machine count.
     pub region: String,
-    /// Bucket in the path rather than in the host name.
+    /// Whether the bucket is part of the path rather than of the host name.
     pub path_style: bool,
-    /// As whom.
     pub credentials: Credentials,
-    /// Account that must own the bucket, checked by S3 on every call.
+    /// The account that must own the bucket. S3 checks this on every call.
     pub expected_owner: Option<String>,
-    /// KMS key for new objects.
+    /// KMS key to encrypt new objects with.
     pub kms_key: Option<String>,
 }
 
-/// A bucket ready to use; clones share connections.
+/// A client for one bucket. Clones share connections.
 #[derive(Clone)]
 pub struct Bucket {
     pub(crate) client: Client,
     /// Signs URLs and sends nothing.
     pub(crate) public: Option<Client>,
-    pub(crate) identity: Identity,
+    pub(crate) credentials: CachedCredentials,
     pub(crate) config: Arc<Config>,
-    /// What the store was seen to check; unknown until it was examined.
+    /// What the store verifies; empty until it has been examined.
     pub(crate) checks: Arc<OnceLock<Checks>>,
 }
 
@@ -60,21 +57,20 @@ impl fmt::Debug for Bucket {
     }
 }
 
-/// One attempt that takes longer is broken off and tried again: a store that takes a request and stays silent would
-/// hang for ever otherwise.
+/// Limit for one attempt, which is then retried. Without it, a store that accepts a request and stays silent would hang us.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Attempts in all, the first included.
+/// Includes the first attempt.
 const ATTEMPTS_MAX: u32 = 4;
-/// The SDK's 5 s is too short for a store that pauses to write.
+/// The SDK's 5 s are too short for a store that pauses while it writes.
 const STALL_GRACE: Duration = Duration::from_secs(30);
 
 impl Bucket {
-    /// No call to a bucket, retries included, lasts longer than this.
+    /// Limit for one call, retries included.
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-    /// Prepares clients; nothing is sent to the bucket yet.
+    /// Sends nothing to the bucket yet.
     pub async fn new(mut config: Config) -> Self {
-        let sdk = identity::load(&config.credentials, &config.region).await;
+        let sdk = credentials::load(&config.credentials, &config.region).await;
         if let Some(region) = sdk.region() {
             config.region = region.as_ref().to_owned();
         }
@@ -85,8 +81,8 @@ impl Bucket {
         Self::with(config, &sdk)
     }
 
-    /// A bucket as a person's AWS tools see it: credentials, region and endpoint come from the environment
-    /// (`AWS_ENDPOINT_URL_S3`, `AWS_PROFILE`, …) and the AWS configuration files. Nothing is sent to the bucket yet.
+    /// A bucket as the AWS command line sees it: credentials, region and endpoint come from the environment
+    /// (`AWS_ENDPOINT_URL_S3`, `AWS_PROFILE`, …) and the AWS configuration files. Sends nothing to the bucket yet.
     pub async fn from_environment(bucket: String, prefix: String) -> Self {
         Self::new(Config {
             bucket,
@@ -103,30 +99,29 @@ impl Bucket {
     }
 
     fn with(config: Config, sdk: &SdkConfig) -> Self {
-        let identity = Identity::new(sdk.credentials_provider());
+        let credentials = CachedCredentials::new(sdk.credentials_provider());
         let client = |endpoint: Option<&str>| {
             let mut builder = aws_sdk_s3::config::Builder::from(sdk)
                 .region(Region::new(config.region.clone()))
-                .credentials_provider(SharedCredentialsProvider::new(identity.clone()));
+                .credentials_provider(SharedCredentialsProvider::new(credentials.clone()));
             builder.set_endpoint_url(endpoint.map(str::to_owned));
             tuned(builder, &config.bucket, config.path_style)
         };
         let own = client(config.endpoint.as_deref());
         let public = config.public_endpoint.as_deref().map(|endpoint| client(Some(endpoint)));
-        Self { client: own, public, identity, config: Arc::new(config), checks: Arc::default() }
+        Self { client: own, public, credentials, config: Arc::new(config), checks: Arc::default() }
     }
 
-    /// The bucket's name.
     pub fn name(&self) -> &str {
         &self.config.bucket
     }
 
-    /// What stands before every key.
+    /// The prefix of every key.
     pub fn prefix(&self) -> &str {
         &self.config.prefix
     }
 
-    /// Whether presigned URLs can be handed out.
+    /// Whether [`Bucket::presign`] works.
     pub fn has_public_endpoint(&self) -> bool {
         self.public.is_some()
     }
@@ -134,9 +129,14 @@ impl Bucket {
     pub(crate) fn owner(&self) -> Option<String> {
         self.config.expected_owner.clone()
     }
+
+    /// What the store verifies: as much as S3 does, until it has been examined.
+    pub(crate) fn checks(&self) -> Checks {
+        self.checks.get().copied().unwrap_or(Checks::Whole)
+    }
 }
 
-/// The endpoint that environment or profile name for S3, or for every service; none for AWS itself.
+/// The endpoint that the environment or the profile sets for S3 or for all services; `None` for AWS itself.
 fn configured_endpoint(sdk: &SdkConfig) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id("S3")
@@ -151,8 +151,8 @@ fn configured_endpoint(sdk: &SdkConfig) -> Option<String> {
 fn tuned(builder: aws_sdk_s3::config::Builder, bucket: &str, path_style: bool) -> Client {
     let config = builder
         .force_path_style(path_style)
-        .interceptor(Watch::on(bucket))
-        // Our own CRC-64 goes with every byte; the SDK's defaults would hash everything a second time.
+        .interceptor(CallMetrics::new(bucket))
+        // We send our own CRC-64; the SDK's defaults would hash every byte again.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))

@@ -1,34 +1,33 @@
-//! CRC-64/NVME, the one checksum S3 gives for a whole multipart object. Nearly free: 0.02 CPU s/GB.
+//! CRC-64/NVME, the checksum that S3 keeps for a whole multipart object. Costs 0.02 CPU seconds per GB.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 
-/// The CRC-64/NVME of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Crc64(u64);
 
 impl Crc64 {
-    /// Of no bytes at all.
+    /// Of no bytes.
     pub const EMPTY: Self = Self(0);
 
-    /// As the ledger keeps it: 16 lower-case hex digits.
+    /// 16 lower-case hex digits.
     pub fn to_hex(self) -> String {
         format!("{:016x}", self.0)
     }
 
-    /// From what the ledger keeps.
+    /// The reverse of [`Crc64::to_hex`].
     pub fn from_hex(hex: &str) -> Option<Self> {
         u64::from_str_radix(hex, 16).ok().map(Self)
     }
 
-    /// Of these bytes followed by `next`, which has `next_bytes` bytes. Takes about 0.1 ms.
+    /// The checksum of these bytes followed by `next_bytes` bytes with the checksum `next`. Takes about 0.1 ms.
     #[must_use]
     pub fn then(self, next: Self, next_bytes: u64) -> Self {
         Self(crc_fast::checksum_combine(Crc64Nvme, self.0, next.0, next_bytes))
     }
 
-    /// As S3 writes it: base64 of the big-endian value.
+    /// S3's form: base64 of the big-endian value.
     pub(crate) fn to_base64(self) -> String {
         STANDARD.encode(self.0.to_be_bytes())
     }
@@ -39,22 +38,20 @@ impl Crc64 {
     }
 }
 
-/// Computes a [`Crc64`] over bytes as they come.
+/// Computes a [`Crc64`] incrementally.
 #[derive(Debug, Clone)]
 pub struct Crc64Hasher(crc_fast::Digest);
 
 impl Crc64Hasher {
-    /// Over nothing yet.
     pub fn new() -> Self {
         Self(crc_fast::Digest::new(Crc64Nvme))
     }
 
-    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The value so far.
+    /// The checksum of the bytes so far.
     pub fn value(&self) -> Crc64 {
         Crc64(self.0.finalize())
     }
@@ -78,12 +75,12 @@ mod tests {
 
     #[test]
     fn matches_the_published_check_value() {
-        // CRC-64/NVME of "123456789" in the catalogue of parametrised CRC algorithms.
+        // CRC-64/NVME of "123456789" in the Catalogue of Parametrised CRC Algorithms.
         assert_eq!(of(b"123456789").to_hex(), "ae8b14860a799888");
     }
 
     #[test]
-    fn combines_and_round_trips() {
+    fn checksums_combine_and_round_trip() {
         let whole = of(b"123456789");
         for cut in 0..=9 {
             let (a, b) = b"123456789".split_at(cut);

@@ -1,78 +1,75 @@
-//! What a bucket answered, reported as a fact; the engine decides the remedy. Invariant: that something is not there, or is
-//! another, is S3's word only with S3's code. A status alone may be that of a proxy between us and the store.
+//! Errors of a bucket, as facts; the caller decides what to do. Invariant: an object counts as missing or changed only if
+//! the answer has S3's error code. A status alone may come from a proxy between us and the store.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-/// What a bucket answered instead of doing what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No object, bucket or multipart upload of that name.
+    /// No such object, multipart upload or setting.
     #[error("the bucket has no such {0}")]
     NotFound(&'static str),
-    /// The store says that the bytes it got are not the bytes announced, or that the parts do not fit together.
-    #[error("the bucket refused the bytes: {0}")]
+    /// The store received other bytes than announced, or the parts do not fit together.
+    #[error("the bucket rejected the bytes: {0}")]
     Damaged(String),
-    /// The store refuses this request however often it is made, for example because it does not know it.
+    /// The store refuses this request for good, for example because it does not support it.
     #[error("the bucket refuses: {0}")]
     Refused(String),
-    /// There is no bucket of that name.
-    #[error("there is no such bucket: {0}")]
+    #[error("no such bucket: {0}")]
     NoSuchBucket(String),
-    /// The store does not allow it: wrong or expired credentials, or a policy.
+    /// Wrong or expired credentials, or a policy that denies the request.
     #[error("the bucket refuses: {0}")]
     Forbidden(String),
-    /// The credential chain came up with nothing, for now.
+    /// The credential chain has no credentials at the moment.
     #[error("no usable AWS credentials: {0}")]
     NoCredentials(String),
-    /// The object is no longer the one that was asked for.
+    /// The object has been replaced since its ETag was read.
     #[error("the object has been replaced")]
     Changed,
-    /// The store did not answer, or says to come back later.
+    /// The store did not answer, or asks us to retry later.
     #[error("the bucket is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// Result of every call to a bucket.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Whether the same request may succeed later.
+    /// Whether a retry may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::NoCredentials(_))
     }
 }
 
-/// As [`sort`], for the answer to a `HEAD`, which has no body and so no code: 404 is [`Error::NotFound`], to be confirmed by
-/// an answer that has one, and 403 is the store's.
-pub(crate) fn sort_head<E>(error: &SdkError<E>) -> Error
+/// Like [`classify`], for the answer to a `HEAD`, which has no body and so no error code. The caller must confirm
+/// [`Error::NotFound`] by another request; a 403 is believed.
+pub(crate) fn classify_head<E>(error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     match error.raw_response().map(|response| response.status().as_u16()) {
         Some(404) => Error::NotFound("object"),
-        Some(401 | 403) => Error::Forbidden(told(error)),
-        _ => sort(error),
+        Some(401 | 403) => Error::Forbidden(describe(error)),
+        _ => classify(error),
     }
 }
 
-/// Sorts an SDK error into the facts above. The SDK has already retried what is worth retrying.
-pub(crate) fn sort<E>(error: &SdkError<E>) -> Error
+/// Turns an SDK error into one of ours. The SDK has already retried what is worth retrying.
+pub(crate) fn classify<E>(error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let code = error.code().unwrap_or_default();
-    let text = told(error);
+    let text = describe(error);
     match (code, status) {
         ("NoSuchUpload", _) => Error::NotFound("multipart upload"),
         ("NoSuchBucket", _) => Error::NoSuchBucket(text),
         ("NoSuchKey" | "NoSuchVersion", _) => Error::NotFound("object"),
         ("NoSuchLifecycleConfiguration" | "NoSuchTagSet", _) => Error::NotFound("setting"),
-        // `NotFound` is what the SDK makes of an empty body.
+        // The SDK reports an empty body as `NotFound`.
         ("" | "NotFound", Some(404)) | ("", Some(200..=299 | 401 | 403 | 412)) => {
             Error::Unavailable(format!(
-                "this answer has no error code of S3: check what stands between here and the store, and `endpoint`: {text}"
+                "the answer has no S3 error code: check `endpoint`, and any proxy between here and the store: {text}"
             ))
         }
         (_, Some(404)) => Error::Unavailable(text),
@@ -86,30 +83,30 @@ where
             _,
         ) => Error::Damaged(text),
         ("PreconditionFailed", _) => Error::Changed,
-        // Clocks differ: ours was set, and the SDK follows the store's from its next answer on.
+        // The clocks differ. The SDK corrects for that with the store's next answer.
         ("RequestTimeTooSkewed", _) => Error::Unavailable(text),
-        // An expired session is a 400.
+        // An expired session is answered with 400.
         ("ExpiredToken" | "InvalidToken" | "TokenRefreshRequired", _) | (_, Some(401 | 403)) => {
             Error::Forbidden(text)
         }
         _ if lacks_credentials(error) => Error::NoCredentials(chain(error)),
-        // Not a matter of time, though a 5xx.
+        // A 5xx, but permanent.
         ("NotImplemented", _) | (_, Some(501)) => Error::Refused(text),
-        // A complete may answer one of these behind a status of 200.
+        // CompleteMultipartUpload may answer one of these with status 200.
         ("InternalError" | "SlowDown" | "ServiceUnavailable" | "RequestTimeout" | "IncompleteBody", _)
         | (_, None | Some(408 | 409 | 429 | 500..)) => Error::Unavailable(text),
         _ => Error::Refused(text),
     }
 }
 
-/// What was answered, in words.
-fn told<E>(error: &SdkError<E>) -> String
+/// The answer in words.
+fn describe<E>(error: &SdkError<E>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
     let request = error.raw_response().and_then(|r| r.headers().get("x-amz-request-id")).unwrap_or("-");
-    // A bucket of another region says which; its message does not.
+    // A bucket in another region names it in a header, but not in the message.
     let region = error
         .raw_response()
         .filter(|response| matches!(response.status().as_u16(), 301 | 307 | 400))
@@ -125,13 +122,11 @@ where
     )
 }
 
-/// The tag that S3 gives whatever it has stored or reads; an answer without one is not the store's, whatever its status.
-pub(crate) fn tagged(etag: Option<String>) -> Result<String> {
+/// Requires the ETag that S3 sends with everything it stores or reads. An answer without one is not from the store.
+pub(crate) fn require_etag(etag: Option<String>) -> Result<String> {
     etag.filter(|etag| !etag.is_empty()).ok_or_else(|| {
         Error::Unavailable(
-            "this answer has no ETag, as every one of S3 has: check what stands between here and the store, and \
-             `endpoint`"
-                .into(),
+            "the answer has no ETag: check `endpoint`, and any proxy between here and the store".into(),
         )
     })
 }
@@ -141,7 +136,7 @@ fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(<dyn std::error::Error>::is::<CredentialsError>)
 }
 
-/// An error with its causes.
+/// The error followed by its causes.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -163,7 +158,7 @@ mod tests {
     fn answered(status: u16, code: &str) -> SdkError<ErrorMetadata> {
         let mut metadata = ErrorMetadata::builder();
         if !code.is_empty() {
-            metadata = metadata.code(code).message("says the store");
+            metadata = metadata.code(code).message("in the store's words");
         }
         SdkError::service_error(
             metadata.build(),
@@ -185,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_alone_is_not_the_word_of_s3() {
+    fn a_status_alone_proves_nothing() {
         for (status, code, expected) in [
             (404, "NoSuchKey", "object"),
             (404, "NoSuchVersion", "object"),
@@ -193,7 +188,7 @@ mod tests {
             (404, "NoSuchLifecycleConfiguration", "setting"),
             (404, "NoSuchBucket", "no such bucket"),
             (404, "", "unavailable"),
-            // So the SDK calls an empty body.
+            // An empty body.
             (404, "NotFound", "unavailable"),
             (404, "RouteNotFound", "unavailable"),
             (412, "PreconditionFailed", "changed"),
@@ -211,23 +206,23 @@ mod tests {
             (501, "", "refused"),
             (503, "SlowDown", "unavailable"),
         ] {
-            let sorted = sort(&answered(status, code));
-            assert_eq!(kind(&sorted), expected, "{status} {code}: {sorted}");
+            let error = classify(&answered(status, code));
+            assert_eq!(kind(&error), expected, "{status} {code}: {error}");
         }
         for (status, expected) in
             [(404, "object"), (403, "forbidden"), (412, "unavailable"), (503, "unavailable")]
         {
-            assert_eq!(kind(&sort_head(&answered(status, ""))), expected, "{status}");
+            assert_eq!(kind(&classify_head(&answered(status, ""))), expected, "{status}");
         }
-        let said = sort(&answered(404, "")).to_string();
-        assert!(said.contains("no error code of S3") && said.contains("status 404"), "{said}");
+        let text = classify(&answered(404, "")).to_string();
+        assert!(text.contains("no S3 error code") && text.contains("status 404"), "{text}");
     }
 
     #[test]
-    fn an_answer_without_a_tag_is_not_the_store_s() {
-        assert_eq!(tagged(Some("\"a\"".into())).unwrap(), "\"a\"");
+    fn an_answer_without_an_etag_is_an_error() {
+        assert_eq!(require_etag(Some("\"a\"".into())).unwrap(), "\"a\"");
         for none in [None, Some(String::new())] {
-            assert!(tagged(none).unwrap_err().is_transient());
+            assert!(require_etag(none).unwrap_err().is_transient());
         }
     }
 }

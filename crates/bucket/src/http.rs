@@ -1,5 +1,5 @@
-//! The HTTP client that speaks to stores and STS: which certificates it trusts, and which proxy it takes. Invariant: what is
-//! on this machine, and the cloud's metadata address, is never asked through a proxy.
+//! The HTTP client for stores and STS: trusted certificates and proxies. Invariant: requests to this machine and to the
+//! cloud's metadata address never go through a proxy.
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,17 +20,16 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::Mutex;
 
-/// Names a file of PEM certificates to trust, as with AWS's own tools.
+/// A file of PEM certificates to trust, as in AWS's own tools.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
-/// All authorities that a system trusts take a twentieth of this.
+/// The certificates of a whole system take a twentieth of this.
 const CA_BUNDLE_BYTES_MAX: u64 = 4 << 20;
-/// Where these name a proxy, requests to other machines go through it.
 const PROXY_VARIABLES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-/// A metadata address that did not answer is not asked again for so long.
+/// How long a metadata address that did not answer is left alone.
 const METADATA_ABSENT_FOR: Duration = Duration::from_secs(30);
 
-/// A client that trusts the bundle beside the system's certificates, and takes the environment's proxy where it may.
+/// A client that also trusts the CA bundle, and uses the environment's proxy for other machines.
 pub(crate) fn client() -> SharedHttpClient {
     if PROXY_VARIABLES.into_iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
         return build(&ProxyConfig::disabled());
@@ -41,9 +40,9 @@ pub(crate) fn client() -> SharedHttpClient {
     })
 }
 
-/// As the SDK makes its own, but for certificates and proxy.
+/// Like the SDK's own client, except for certificates and proxy.
 fn build(proxy: &ProxyConfig) -> SharedHttpClient {
-    // Without a good bundle nothing of it is trusted; the configuration says what is wrong with it.
+    // A bad bundle is ignored here; the check of the configuration reports it.
     let pem = ca_bundle().ok().flatten();
     let context = pem.and_then(|pem| {
         let trust = TrustStore::default().with_pem_certificate(pem);
@@ -64,7 +63,7 @@ fn build(proxy: &ProxyConfig) -> SharedHttpClient {
     })
 }
 
-/// Takes the proxy for other machines alone.
+/// Uses the proxy for other machines only.
 #[derive(Debug)]
 struct Routed {
     direct: SharedHttpClient,
@@ -92,12 +91,12 @@ struct Route {
 
 impl HttpConnector for Route {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let stays = url_host(request.uri()).is_some_and(stays_here);
-        if stays { self.direct.call(request) } else { self.proxied.call(request) }
+        let bypasses_proxy = url_host(request.uri()).is_some_and(bypasses_proxy);
+        if bypasses_proxy { self.direct.call(request) } else { self.proxied.call(request) }
     }
 }
 
-/// The host of an absolute URL, without brackets.
+/// The host of an absolute URL, without the brackets of an IPv6 address.
 fn url_host(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
@@ -107,8 +106,8 @@ fn url_host(url: &str) -> Option<&str> {
     }
 }
 
-/// Whether this host is this machine, or a link-local address, as the metadata services of clouds have.
-fn stays_here(host: &str) -> bool {
+/// Whether the host is this machine or a link-local address, which the metadata services of clouds use.
+fn bypasses_proxy(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     match name.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(IpAddr::V4(address)) => {
@@ -124,12 +123,12 @@ fn stays_here(host: &str) -> bool {
     }
 }
 
-/// Asks the cloud's metadata address, directly; once it did not answer, all of this process leaves it alone for a while.
+/// A client for the cloud's metadata address. If it does not answer, the whole process leaves it alone for a while.
 pub(crate) fn metadata_client() -> SharedHttpClient {
     SharedHttpClient::new(Metadata(build(&ProxyConfig::disabled())))
 }
 
-/// Since when the metadata address is known not to answer. Whoever asks holds it, so that others wait for what comes out.
+/// Since when the metadata address has not answered. Locked during a request, so that others wait for its result.
 static METADATA_ABSENT_SINCE: Mutex<Option<Instant>> = Mutex::const_new(None);
 
 #[derive(Debug)]
@@ -154,14 +153,17 @@ impl HttpConnector for MetadataConnector {
         HttpConnectorFuture::new(async move {
             let mut absent = METADATA_ABSENT_SINCE.lock().await;
             if absent.is_some_and(|since| since.elapsed() < METADATA_ABSENT_FOR) {
-                return Err(ConnectorError::other("the metadata address did not answer before".into(), None));
+                return Err(ConnectorError::other(
+                    "the metadata address did not answer recently".into(),
+                    None,
+                ));
             }
-            // Also for one that is dropped while it waits: its caller's time was over.
+            // Set first, in case this future is dropped because its caller ran out of time.
             *absent = Some(Instant::now());
-            let begins = request.method() == "PUT";
+            let is_token_request = request.method() == "PUT";
             let answer = connector.call(request).await;
-            // Who gets no token gets nothing else.
-            if answer.as_ref().is_ok_and(|answer| answer.status().is_success() || !begins) {
+            // Without a token, the address answers nothing else.
+            if answer.as_ref().is_ok_and(|answer| answer.status().is_success() || !is_token_request) {
                 *absent = None;
             }
             answer
@@ -169,15 +171,15 @@ impl HttpConnector for MetadataConnector {
     }
 }
 
-/// The certificates of the file that `AWS_CA_BUNDLE` names, as PEM; none when it is not set. They are trusted beside those
-/// of the system, by every bucket and by STS.
+/// The PEM certificates in the file that `AWS_CA_BUNDLE` names; `None` if it is not set. Buckets and STS trust them in
+/// addition to the system's.
 ///
 /// # Errors
-/// What is wrong with the file and what to do, in words. Without a good one nothing of it is trusted.
+/// What is wrong with the file and how to fix it.
 pub fn ca_bundle() -> Result<Option<Vec<u8>>, String> {
     let Some(path) = std::env::var_os(CA_BUNDLE).filter(|path| !path.is_empty()) else { return Ok(None) };
     let wrong = |what: &str| {
-        format!("{CA_BUNDLE}={}: {what}; name a file of PEM certificates, or unset it", path.display())
+        format!("{CA_BUNDLE}={}: {what}; set it to a file of PEM certificates, or unset it", path.display())
     };
     let unread = |error| wrong(&format!("cannot be read ({error})"));
     let about = std::fs::metadata(&path).map_err(unread)?;
@@ -190,10 +192,12 @@ pub fn ca_bundle() -> Result<Option<Vec<u8>>, String> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| wrong(&format!("is not PEM ({error})")))?;
-        roots.add(certificate).map_err(|error| wrong(&format!("holds no usable certificate ({error})")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| wrong(&format!("contains an unusable certificate ({error})")))?;
     }
     if roots.is_empty() {
-        return Err(wrong("holds no certificate"));
+        return Err(wrong("contains no certificate"));
     }
     Ok(Some(pem))
 }
@@ -203,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_other_machines_are_asked_through_a_proxy() {
+    fn only_requests_to_other_machines_use_the_proxy() {
         for (url, expected) in [
             ("http://127.0.0.1:9000/bucket/key", true),
             ("http://127.8.8.8", true),
@@ -222,7 +226,7 @@ mod tests {
             ("https://[2001:db8::1]/", false),
             ("", false),
         ] {
-            assert_eq!(url_host(url).is_some_and(stays_here), expected, "{url}");
+            assert_eq!(url_host(url).is_some_and(bypasses_proxy), expected, "{url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A request body made of pieces that are sent without a copy and can be sent again.
+//! A request body in pieces: sent without a copy, and again for a retry.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,44 +11,42 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use md5::Digest as _;
 
-/// The bytes of one part or one object, in pieces, with their CRC-64/NVME.
+/// The bytes of a part or an object, in pieces, with their checksum.
 #[derive(Debug, Clone)]
 pub struct Payload {
     pieces: Arc<[Bytes]>,
     bytes: u64,
     crc64: crate::Crc64,
-    /// Announced instead of its own.
+    /// Sent instead of the real MD5.
     md5: Option<&'static str>,
 }
 
 impl Payload {
-    /// Pieces in order, and the checksum of all of them together.
+    /// `crc64` is the checksum of all pieces together.
     pub fn new(pieces: Vec<Bytes>, crc64: crate::Crc64) -> Self {
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
         Self { pieces: pieces.into(), bytes, crc64, md5: None }
     }
 
-    /// Bytes in all.
+    /// Total bytes.
     pub fn len(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// The checksum of all of them.
     pub fn crc64(&self) -> crate::Crc64 {
         self.crc64
     }
 
-    /// A copy of the bytes, in one piece. For small ones.
+    /// Copies all bytes. For small payloads.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.pieces.concat()
     }
 
-    /// MD5 as `Content-MD5` writes it, for a store that knows no CRC-64/NVME. Costs 1.6 CPU s/GB.
+    /// The value of `Content-MD5`, for a store without CRC-64/NVME. Costs 1.6 CPU seconds per GB.
     pub(crate) fn md5_base64(&self) -> String {
         if let Some(announced) = self.md5 {
             return announced.to_owned();
@@ -58,7 +56,7 @@ impl Payload {
         STANDARD.encode(hasher.finalize())
     }
 
-    /// The same, announced with this MD5: only a probe lies.
+    /// Sends this MD5 instead of the real one. Only a probe does that.
     pub(crate) fn announcing_md5(self, md5: &'static str) -> Self {
         Self { md5: Some(md5), ..self }
     }
@@ -99,7 +97,7 @@ impl Body for Pieces {
         self.next >= self.pieces.len()
     }
 
-    // The exact hint becomes Content-Length: S3 takes no chunked bodies.
+    // The exact size becomes `Content-Length`: S3 does not accept chunked bodies.
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
     }

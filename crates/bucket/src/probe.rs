@@ -1,5 +1,5 @@
-//! What a store can do, found out by trying. Invariant: everything is written below `{prefix}.weighbridge/probe/`, and
-//! removed again; what a probe that died left there is removed by the next one.
+//! Finds out by trying what a store supports. Invariant: everything is written under `layout::probe_prefix` and removed
+//! again; the next probe removes what a killed one left behind.
 
 mod lifecycle;
 mod report;
@@ -15,88 +15,54 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::types::BucketVersioningStatus;
 use bytes::Bytes;
 
-pub(crate) use lifecycle::Rules;
+use lifecycle::Rules;
+use report::Support;
 pub use report::{Finding, Report, Weight};
 
-use crate::error::sort_head;
-use crate::write::bounded;
-use crate::{Bucket, Crc64, Crc64Hasher, Error, PartTag, Payload, Result};
+use crate::call::bounded;
+use crate::checks::Checks;
+use crate::error::classify_head;
+use crate::{Bucket, Crc64, Crc64Hasher, Error, PartTag, Payload, Result, layout};
 
-/// What a store checks of what it is sent, as far as we make use of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Checks {
-    /// CRC-64/NVME of every part, and of the whole object when it is published.
-    Whole,
-    /// CRC-64/NVME of every part; the size of the whole is asked for.
-    Parts,
-    /// It knows no CRC-64/NVME: `Content-MD5` of every part.
-    Md5,
-}
-
-/// In this order they are tried.
-const LEVELS: [Checks; 3] = [Checks::Whole, Checks::Parts, Checks::Md5];
-
-/// A whole examination takes no longer.
+/// Limit for a whole examination.
 const EXAMINATION_MAX: Duration = Duration::from_secs(10);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPTS_MAX: u32 = 2;
-/// What lies below the probe's prefix for longer was left by one that died. Milliseconds.
-const LEFT_BEHIND_MS: i64 = 2 * 60 * 1000;
-/// Below the bucket's prefix.
-const FOLDER: &str = ".weighbridge/probe/";
-/// As `Content-MD5` writes it.
+/// What is older than this was left behind by a killed probe. Milliseconds.
+const LEFTOVER_AGE_MS: i64 = 2 * 60 * 1000;
+/// As in `Content-MD5`.
 const MD5_OF_NOTHING: &str = "1B2M2Y8AsgTpgAmY7PhCfg==";
-const CONTENT: &[u8] = b"Weighbridge looks whether it can work here. This may be removed.\n";
-
-/// Whether an object or multipart upload of this key is a probe's, for a bucket's prefix.
-pub fn is_probe(prefix: &str, key: &str) -> bool {
-    key.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(FOLDER))
-}
-
-/// Whether something was done, or why that cannot be said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
-    Yes,
-    No,
-    Unknown(String),
-}
+const CONTENT: &[u8] = b"Weighbridge wrote this to test the store. It may be deleted.\n";
 
 impl Bucket {
-    /// Finds out what the store can do, within 10 s, and from then on makes use of exactly that.
+    /// Finds out what the store supports, within 10 s, and from then on uses exactly that.
     pub async fn examine(&self) -> Report {
-        let probing = self.probing();
-        let outcome = tokio::time::timeout(EXAMINATION_MAX, probing.look()).await;
+        let outcome = tokio::time::timeout(EXAMINATION_MAX, self.with_short_timeouts().probe_all()).await;
         let report = outcome.unwrap_or_else(|_| {
-            Report::of(
+            Report::new(
                 &self.config,
                 Err(Error::Unavailable(format!("no answer within {} s", EXAMINATION_MAX.as_secs()))),
             )
         });
         if let Some(checks) = report.checks {
-            // The first answer holds: uploads under way were begun with it.
+            // The first result stays: uploads in progress rely on it.
             let _ = self.checks.set(checks);
         }
         report
     }
 
-    /// Reads the bucket's lifecycle rules and nothing else, within this time. Nothing is written.
+    /// Reads the bucket's lifecycle rules and nothing else, within this time. Writes nothing.
     pub async fn examine_rules(&self, within: Duration) -> Report {
-        let mut report = Report::of(&self.config, Ok(()));
-        let rules = tokio::time::timeout(within, self.probing().rules()).await;
+        let mut report = Report::new(&self.config, Ok(()));
+        let rules = tokio::time::timeout(within, self.with_short_timeouts().rules()).await;
         match rules.unwrap_or_else(|_| Err(Error::Unavailable("no answer in time".into()))) {
             Ok(rules) => report.lifecycle = rules,
-            Err(error) => report = Report::of(&self.config, Err(error)),
+            Err(error) => report = Report::new(&self.config, Err(error)),
         }
         report
     }
 
-    /// What the store is taken to check: what S3 does, until it was seen.
-    pub(crate) fn checks(&self) -> Checks {
-        self.checks.get().copied().unwrap_or(Checks::Whole)
-    }
-
-    /// This bucket with less patience.
-    fn probing(&self) -> Self {
+    fn with_short_timeouts(&self) -> Self {
         let config = Client::config(&self.client)
             .to_builder()
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
@@ -105,62 +71,53 @@ impl Bucket {
         Self { client: Client::from_conf(config), ..self.clone() }
     }
 
-    /// The same store, taken to check this much.
-    fn taken_as(&self, checks: Checks) -> Self {
+    /// The same bucket, assumed to verify this much.
+    fn with_checks(&self, checks: Checks) -> Self {
         Self { checks: std::sync::Arc::new(checks.into()), ..self.clone() }
     }
 
-    async fn look(&self) -> Report {
+    async fn probe_all(&self) -> Report {
         if let Err(error) = self.reach().await {
-            return Report::of(&self.config, Err(error));
+            return Report::new(&self.config, Err(error));
         }
-        let mut report = Report::of(&self.config, Ok(()));
-        let folder = format!("{}{FOLDER}", self.prefix());
+        let mut report = Report::new(&self.config, Ok(()));
+        let folder = layout::probe_prefix(self.prefix());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        // Of its own, so that two that look at the same time do not meet.
+        // Unique, so that concurrent probes do not interfere.
         let key = format!("{folder}{:x}-{:x}", now.as_nanos(), std::process::id());
-        report.allow("s3:ListBucketMultipartUploads", self.clear(&folder).await);
+        report.record("s3:ListBucketMultipartUploads", self.remove_leftovers(&folder).await);
         (report.lifecycle, report.versioned) = tokio::join!(self.lifecycle(), self.versioned());
-        self.multipart(&format!("{key}-parts"), &mut report).await;
+        self.probe_multipart(&format!("{key}-parts"), &mut report).await;
         let checks = report.checks.unwrap_or(Checks::Whole);
-        self.taken_as(checks).object(&key, &mut report).await;
+        self.with_checks(checks).probe_object(&key, &mut report).await;
         report
     }
 
-    /// Whether the bucket answers at all. A wrong region is named with the right one.
+    /// Whether the bucket answers at all. For a wrong region, the error names the right one.
     async fn reach(&self) -> Result<()> {
         let request = self.client.head_bucket().bucket(self.name()).set_expected_bucket_owner(self.owner());
         let Err(error) = Box::pin(request.send()).await else { return Ok(()) };
         let region = error.raw_response().and_then(|response| response.headers().get("x-amz-bucket-region"));
         let elsewhere = region.filter(|region| *region != self.config.region).map(str::to_owned);
-        match (elsewhere, sort_head(&error)) {
+        match (elsewhere, classify_head(&error)) {
             (Some(region), _) => Err(Error::Refused(format!(
-                "it is in region {region}, not in {}: write `region = \"{region}\"`",
+                "the bucket is in region {region}, not in {}: set `region = \"{region}\"`",
                 self.config.region
             ))),
-            // The answer to a HEAD has no body; the one to a listing says why.
+            // The answer to a HEAD has no body; the answer to a listing has the reason.
             (None, Error::NotFound(_) | Error::Refused(_) | Error::Forbidden(_)) => {
-                self.list(FOLDER, None).await.map(drop)
+                self.list(&layout::probe_prefix(self.prefix()), None).await.map(drop)
             }
-            (None, sorted) => Err(sorted),
+            (None, error) => Err(error),
         }
     }
 
-    /// Removes what probes that died left.
-    async fn clear(&self, folder: &str) -> Result<()> {
+    async fn remove_leftovers(&self, folder: &str) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let old = i64::try_from(now.as_millis()).unwrap_or(i64::MAX) - LEFT_BEHIND_MS;
-        let request = self
-            .client
-            .list_multipart_uploads()
-            .bucket(self.name())
-            .prefix(folder)
-            .set_expected_bucket_owner(self.owner());
-        let uploads = bounded(Box::pin(request.send())).await?.uploads.unwrap_or_default();
-        for upload in uploads {
-            let begun = upload.initiated.and_then(|at| at.to_millis().ok()).unwrap_or_default();
-            if let (Some(key), Some(id), true) = (upload.key, upload.upload_id, begun < old) {
-                self.abort_multipart(&key, &id).await?;
+        let old = i64::try_from(now.as_millis()).unwrap_or(i64::MAX) - LEFTOVER_AGE_MS;
+        for upload in self.unfinished(folder).await? {
+            if upload.begun_at < old {
+                self.abort_multipart(&upload.key, &upload.id).await?;
             }
         }
         for object in self.list(folder, None).await?.objects {
@@ -171,50 +128,50 @@ impl Bucket {
         Ok(())
     }
 
-    /// Which way of sending parts the store checks best; sets `checks`, `parts` and `whole` of the report.
-    async fn multipart(&self, key: &str, report: &mut Report) {
+    /// Finds the strongest checks for parts; sets `checks`, `parts` and `whole` of the report.
+    async fn probe_multipart(&self, key: &str, report: &mut Report) {
         let mut works = None;
-        for level in LEVELS {
-            let tried = self.taken_as(level).try_multipart(key, level, report).await;
-            let proved = match tried {
-                Ok(proved) => proved,
-                // It does not know what this level asks for: the next one asks for less.
+        for level in Checks::ALL {
+            let tried = self.with_checks(level).try_multipart(key, level, report).await;
+            let verified = match tried {
+                Ok(verified) => verified,
+                // The store does not support this level: the next one needs less.
                 Err(Error::Refused(_) | Error::Damaged(_)) => continue,
                 Err(error) => {
-                    report.allow("s3:PutObject", Err(error));
+                    report.record("s3:PutObject", Err(error));
                     return;
                 }
             };
             if level == Checks::Whole {
-                report.whole = if proved.whole { Seen::Yes } else { Seen::No };
+                report.whole = if verified.whole { Support::Yes } else { Support::No };
             }
             works = works.or(Some(level));
-            if proved.whole || (proved.parts && level != Checks::Whole) {
+            if verified.whole || (verified.parts && level != Checks::Whole) {
                 report.checks = Some(level);
-                report.parts = if proved.parts { Seen::Yes } else { Seen::No };
+                report.parts = if verified.parts { Support::Yes } else { Support::No };
                 return;
             }
         }
         match works {
-            // Nothing is checked: then the most that it takes without complaint, and the size.
+            // Nothing is verified: use the strongest level that works, and compare the size.
             Some(level) => {
                 let level = if level == Checks::Whole { Checks::Parts } else { level };
-                (report.checks, report.parts) = (Some(level), Seen::No);
+                (report.checks, report.parts) = (Some(level), Support::No);
             }
-            None => report.parts = Seen::Unknown("no multipart upload could be completed".into()),
+            None => report.parts = Support::Unknown("no multipart upload could be completed".into()),
         }
     }
 
-    async fn try_multipart(&self, key: &str, level: Checks, report: &mut Report) -> Result<Proved> {
+    async fn try_multipart(&self, key: &str, level: Checks, report: &mut Report) -> Result<Verified> {
         let id = self.create_multipart(key, "text/plain", &Vec::new()).await?;
-        let proved = self.try_parts(key, &id, level).await;
-        // Completed or not: neither a half nor a whole one stays.
-        report.allow("s3:AbortMultipartUpload", self.abort_multipart(key, &id).await);
-        report.allow("s3:DeleteObject", self.delete(key).await);
-        proved
+        let verified = self.try_parts(key, &id, level).await;
+        // Leave nothing behind, completed or not.
+        report.record("s3:AbortMultipartUpload", self.abort_multipart(key, &id).await);
+        report.record("s3:DeleteObject", self.delete(key).await);
+        verified
     }
 
-    async fn try_parts(&self, key: &str, id: &str, level: Checks) -> Result<Proved> {
+    async fn try_parts(&self, key: &str, id: &str, level: Checks) -> Result<Verified> {
         let parts = refused(self.put_part(key, id, 1, &payload(false)).await.map(drop))?;
         let good = payload(true);
         let etag = self.put_part(key, id, 1, &good).await?;
@@ -223,63 +180,62 @@ impl Bucket {
         if level == Checks::Whole {
             let wrong = payload(false).crc64();
             if !refused(self.complete_multipart(key, id, &tags, size, wrong).await)? {
-                return Ok(Proved { parts, whole: false });
+                return Ok(Verified { parts, whole: false });
             }
         }
         match self.complete_multipart(key, id, &tags, size, good.crc64()).await {
-            // A store that drops the upload with a refused completion has refused it.
-            Ok(()) | Err(Error::NotFound(_)) => Ok(Proved { parts, whole: level == Checks::Whole }),
+            // A store may drop the upload when it refuses to complete it.
+            Ok(()) | Err(Error::NotFound(_)) => Ok(Verified { parts, whole: level == Checks::Whole }),
             Err(error) => Err(error),
         }
     }
 
-    /// What can be done with an object.
-    async fn object(&self, key: &str, report: &mut Report) {
+    async fn probe_object(&self, key: &str, report: &mut Report) {
         match refused(self.put(key, "text/plain", &Vec::new(), &payload(false)).await) {
             Ok(true) => {}
-            Ok(false) => report.parts = Seen::No,
-            Err(error) => return report.allow("s3:PutObject", Err(error)),
+            Ok(false) => report.parts = Support::No,
+            Err(error) => return report.record("s3:PutObject", Err(error)),
         }
         let stored = self.put(key, "text/plain", &Vec::new(), &payload(true)).await;
         let is_stored = stored.is_ok();
-        report.allow("s3:PutObject", stored);
+        report.record("s3:PutObject", stored);
         if is_stored {
-            report.allow("s3:GetObject", self.read(key, None).await.map(drop));
+            report.record("s3:GetObject", self.read(key, None).await.map(drop));
             report.conditional = self.conditional(key).await;
             report.tagging = self.tagging(key).await;
         }
-        report.allow("s3:DeleteObject", self.delete(key).await);
+        report.record("s3:DeleteObject", self.delete(key).await);
     }
 
-    /// Whether an object that is there is protected by `If-None-Match: *`.
-    async fn conditional(&self, key: &str) -> Seen {
+    /// Whether `If-None-Match: *` protects an existing object.
+    async fn conditional(&self, key: &str) -> Support {
         let request = self.put_request(key, "text/plain", &Vec::new(), &payload(true)).if_none_match("*");
-        match bounded(Box::pin(request.customize().disable_payload_signing().send())).await {
-            Ok(_) | Err(Error::Refused(_)) => Seen::No,
-            Err(Error::Changed) => Seen::Yes,
-            Err(error) => Seen::Unknown(error.to_string()),
+        match bounded(request.customize().disable_payload_signing().send()).await {
+            Ok(_) | Err(Error::Refused(_)) => Support::No,
+            Err(Error::Changed) => Support::Yes,
+            Err(error) => Support::Unknown(error.to_string()),
         }
     }
 
-    async fn tagging(&self, key: &str) -> Seen {
+    async fn tagging(&self, key: &str) -> Support {
         let request = self
             .client
             .get_object_tagging()
             .bucket(self.name())
             .key(key)
             .set_expected_bucket_owner(self.owner());
-        served(Box::pin(request.send())).await.map_or_else(|seen| seen, |_| Seen::Yes)
+        supported(request.send()).await.map_or_else(|support| support, |_| Support::Yes)
     }
 
-    async fn versioned(&self) -> Seen {
+    async fn versioned(&self) -> Support {
         let request =
             self.client.get_bucket_versioning().bucket(self.name()).set_expected_bucket_owner(self.owner());
-        served(Box::pin(request.send())).await.map_or_else(
-            |seen| seen,
+        supported(request.send()).await.map_or_else(
+            |support| support,
             |answer| match answer.status {
-                // Suspended: nothing new is kept, which is what matters.
-                Some(BucketVersioningStatus::Enabled) => Seen::Yes,
-                _ => Seen::No,
+                // If suspended, no new versions are kept, which is what matters.
+                Some(BucketVersioningStatus::Enabled) => Support::Yes,
+                _ => Support::No,
             },
         )
     }
@@ -288,30 +244,30 @@ impl Bucket {
         self.rules().await.unwrap_or_else(|error| Rules::Unreadable(error.to_string()))
     }
 
-    /// The rules, as far as they can be seen; an error where the bucket cannot be asked.
+    /// The rules as far as we may see them; an error if the bucket does not answer.
     async fn rules(&self) -> Result<Rules> {
         let request = self
             .client
             .get_bucket_lifecycle_configuration()
             .bucket(self.name())
             .set_expected_bucket_owner(self.owner());
-        match bounded(Box::pin(request.send())).await {
+        match bounded(request.send()).await {
             Ok(answer) => Ok(Rules::read(answer.rules.as_deref().unwrap_or_default(), self.prefix())),
             Err(Error::NotFound(_)) => Ok(Rules::read(&[], self.prefix())),
-            Err(Error::Refused(said)) => Ok(Rules::NotServed(said)),
-            Err(Error::Forbidden(said)) => Ok(Rules::Unreadable(said)),
+            Err(Error::Refused(_)) => Ok(Rules::Unsupported),
+            Err(Error::Forbidden(reason)) => Ok(Rules::Unreadable(reason)),
             Err(error) => Err(error),
         }
     }
 }
 
-/// What a level was seen to check.
-struct Proved {
+/// What the store was seen to verify.
+struct Verified {
     parts: bool,
     whole: bool,
 }
 
-/// The probe's content, announced with its own checksum or with another's.
+/// The probe's content, with the right checksum or a wrong one.
 fn payload(honest: bool) -> Payload {
     let mut hasher = Crc64Hasher::new();
     hasher.update(CONTENT);
@@ -320,7 +276,7 @@ fn payload(honest: bool) -> Payload {
     if honest { payload } else { payload.announcing_md5(MD5_OF_NOTHING) }
 }
 
-/// Whether the store refused what it had to; other errors stay errors.
+/// Whether the store refused, as it should; other errors stay errors.
 fn refused(outcome: Result<()>) -> Result<bool> {
     match outcome {
         Ok(()) => Ok(false),
@@ -329,15 +285,15 @@ fn refused(outcome: Result<()>) -> Result<bool> {
     }
 }
 
-/// The answer, or what the lack of one says about the store.
-async fn served<T, E>(
-    call: impl Future<Output = std::result::Result<T, aws_sdk_s3::error::SdkError<E>>>,
-) -> std::result::Result<T, Seen>
+/// The answer, or what its error says about the store.
+async fn supported<T, E>(
+    call: impl Future<Output = std::result::Result<T, aws_sdk_s3::error::SdkError<E>>> + Send,
+) -> std::result::Result<T, Support>
 where
     E: aws_sdk_s3::error::ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     bounded(call).await.map_err(|error| match error {
-        Error::Refused(_) | Error::NotFound(_) => Seen::No,
-        error => Seen::Unknown(error.to_string()),
+        Error::Refused(_) | Error::NotFound(_) => Support::No,
+        error => Support::Unknown(error.to_string()),
     })
 }

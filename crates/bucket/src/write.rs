@@ -1,36 +1,29 @@
-//! Everything that changes a bucket. Each call is bounded by [`Bucket::CALL_TIMEOUT`] and may be repeated.
+//! Writes and deletes. Every call may be repeated.
 
-use std::future::Future;
-
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 
-use crate::error::{sort, tagged};
-use crate::probe::Checks;
+use crate::call::bounded;
+use crate::checks::Checks;
+use crate::error::require_etag;
 use crate::{Bucket, Crc64, Error, Payload, Result};
 
-/// What is written with an object, so that a bucket explains itself. Keys and values are ASCII: callers encode.
+/// User metadata of an object. Keys and values must be ASCII: callers encode them.
 pub type Metadata = Vec<(&'static str, String)>;
 
-/// A stored part, as the store must be told at the end.
+/// A stored part, as listed when the multipart upload is completed.
 #[derive(Debug, Clone)]
 pub struct PartTag {
-    /// Its number, from 1.
+    /// From 1.
     pub number: i64,
-    /// The store's tag for it.
     pub etag: String,
-    /// Its checksum.
     pub crc64: Crc64,
 }
 
 impl Bucket {
-    /// Puts a whole object.
-    ///
-    /// # Errors
-    /// As [`Error`]; the store verifies the checksum.
+    /// Puts a whole object. The store verifies the checksum.
     pub async fn put(
         &self,
         key: &str,
@@ -39,8 +32,8 @@ impl Bucket {
         payload: &Payload,
     ) -> Result<()> {
         let request = self.put_request(key, content_type, metadata, payload);
-        let answer = Box::pin(request.customize().disable_payload_signing().send());
-        tagged(bounded(answer).await?.e_tag).map(drop)
+        let answer = bounded(request.customize().disable_payload_signing().send());
+        require_etag(answer.await?.e_tag).map(drop)
     }
 
     pub(crate) fn put_request(
@@ -69,16 +62,16 @@ impl Bucket {
             request = request
                 .server_side_encryption(ServerSideEncryption::AwsKms)
                 .ssekms_key_id(key)
-                // Else S3 asks KMS for every object and part.
+                // Otherwise S3 calls KMS for every object and part.
                 .bucket_key_enabled(true);
         }
         request
     }
 
-    /// Opens a multipart upload whose whole-object checksum the store will verify, if it can. Returns its id.
+    /// Starts a multipart upload and returns its ID. If it can, the store will verify the checksum of the whole object.
     ///
     /// # Errors
-    /// As [`Error`]. After a lost answer one may exist that nobody knows: see [`Bucket::multiparts`].
+    /// If the answer is lost, the multipart upload may exist nonetheless: see [`Bucket::multiparts`].
     pub async fn create_multipart(
         &self,
         key: &str,
@@ -106,14 +99,13 @@ impl Bucket {
                 .ssekms_key_id(key)
                 .bucket_key_enabled(true);
         }
-        let answer = bounded(Box::pin(request.send())).await?;
-        answer.upload_id.ok_or_else(|| Error::Unavailable("no id for the multipart upload was given".into()))
+        let answer = bounded(request.send()).await?;
+        answer
+            .upload_id
+            .ok_or_else(|| Error::Unavailable("the answer has no ID for the multipart upload".into()))
     }
 
-    /// Stores one part. Returns the store's tag for it.
-    ///
-    /// # Errors
-    /// As [`Error`]; the store verifies the checksum.
+    /// Stores a part and returns its ETag. The store verifies the checksum.
     pub async fn put_part(
         &self,
         key: &str,
@@ -135,15 +127,15 @@ impl Bucket {
             Checks::Whole | Checks::Parts => request.checksum_crc64_nvme(payload.crc64().to_base64()),
             Checks::Md5 => request.content_md5(payload.md5_base64()),
         };
-        let answer = Box::pin(request.customize().disable_payload_signing().send());
-        tagged(bounded(answer).await?.e_tag)
+        let answer = bounded(request.customize().disable_payload_signing().send());
+        require_etag(answer.await?.e_tag)
     }
 
-    /// Publishes the object made of these parts, asserting size and checksum of the whole. A store that does not check
-    /// the whole has checked each part, and is asked for the size afterwards.
+    /// Completes a multipart upload, asserting size and checksum of the whole object. If the store cannot verify the whole,
+    /// it has verified each part, and the size is compared afterwards.
     ///
     /// # Errors
-    /// As [`Error`]; [`Error::NotFound`] also when a repeated call comes after one whose answer was lost.
+    /// [`Error::NotFound`] also if an earlier call succeeded and its answer was lost.
     pub async fn complete_multipart(
         &self,
         key: &str,
@@ -173,23 +165,20 @@ impl Bucket {
                 .checksum_crc64_nvme(crc64.to_base64())
                 .mpu_object_size(size);
         }
-        tagged(bounded(Box::pin(request.send())).await?.e_tag)?;
+        require_etag(bounded(request.send()).await?.e_tag)?;
         if whole {
             return Ok(());
         }
         match self.head(key).await? {
             Some(found) if found.size == size => Ok(()),
             Some(found) => {
-                Err(Error::Damaged(format!("{size} bytes were sent, the object has {}", found.size)))
+                Err(Error::Damaged(format!("{size} bytes were sent, but the object has {}", found.size)))
             }
-            None => Err(Error::Unavailable("the object is not there yet".into())),
+            None => Err(Error::Unavailable("the object does not exist yet".into())),
         }
     }
 
-    /// Drops a multipart upload and its parts; one that is gone already is fine.
-    ///
-    /// # Errors
-    /// As [`Error`].
+    /// Aborts a multipart upload and deletes its parts. Succeeds if it does not exist.
     pub async fn abort_multipart(&self, key: &str, multipart_id: &str) -> Result<()> {
         let request = self
             .client
@@ -198,44 +187,20 @@ impl Bucket {
             .key(key)
             .upload_id(multipart_id)
             .set_expected_bucket_owner(self.owner());
-        match bounded(Box::pin(request.send())).await {
+        match bounded(request.send()).await {
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
-    /// Deletes an object; one that is gone already is fine.
-    ///
-    /// # Errors
-    /// As [`Error`].
+    /// Deletes an object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> Result<()> {
         let request =
             self.client.delete_object().bucket(self.name()).key(key).set_expected_bucket_owner(self.owner());
-        match bounded(Box::pin(request.send())).await {
+        match bounded(request.send()).await {
             Ok(_) | Err(Error::NotFound(_)) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Waits for an answer within [`Bucket::CALL_TIMEOUT`] and sorts what is not one.
-pub(crate) async fn bounded<T, E>(
-    call: impl Future<Output = std::result::Result<T, SdkError<E>>>,
-) -> Result<T>
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    bounded_by(sort, call).await
-}
-
-/// The same with another way to sort.
-pub(crate) async fn bounded_by<T, E>(
-    sort: impl FnOnce(&SdkError<E>) -> Error,
-    call: impl Future<Output = std::result::Result<T, SdkError<E>>>,
-) -> Result<T> {
-    match tokio::time::timeout(Bucket::CALL_TIMEOUT, call).await {
-        Ok(answer) => answer.map_err(|error| sort(&error)),
-        Err(_) => Err(Error::Unavailable("no answer in time".into())),
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
 /// Writes the receipt until the ledger says the same before and after.
 async fn put(shared: &Shared, mut upload: Upload) -> Result<(), JobError> {
     let bucket = shared.bucket_of(&upload).map_err(JobError::Bucket)?;
-    let key = format!("{}.receipt.json", upload.object_key);
+    let key = bucket::layout::receipt_key(&upload.object_key);
     for _ in 0..ROUNDS_MAX {
         if !shared.ledger.attempt_receipt(&upload.id, now_ms() + ATTEMPT_MS).await? {
             // Removed in the meantime: the sweep may have been here before our last round.

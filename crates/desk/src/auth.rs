@@ -1,6 +1,6 @@
 //! The `Authorization` header: fixed for an API token, renewed in time for OAuth.
 //!
-//! Invariant: at most one renewal is under way; whoever waited for it shares its outcome, good or bad.
+//! Invariant: at most one renewal runs at a time; callers that waited for it share its result, good or bad.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,16 +14,16 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::{Credentials, Error, client, observe};
+use crate::{Credentials, Error, http};
 
-/// What this crate's calls need: tickets and uploads are written, users and organizations only read.
+/// Tickets and uploads are written; users and organizations are only read.
 const SCOPE: &str = "read write";
-/// What Zendesk gives new clients; used if an answer does not say.
+/// Zendesk's default for new clients, used if the answer has no `expires_in`.
 const DEFAULT_LIFE: Duration = Duration::from_secs(30 * 60);
-/// The longest Zendesk lets one live; more is not believed.
-const MAX_LIFE: Duration = Duration::from_secs(2 * 24 * 3600);
-/// After a renewal that failed while the old token is good: how long to go on with that before trying again.
-const PAUSE: Duration = Duration::from_secs(10);
+/// Zendesk's maximum; a longer `expires_in` is cut to this.
+const LIFE_MAX: Duration = Duration::from_secs(2 * 24 * 3600);
+/// After a failed renewal, how long a token that is still valid is used before the next attempt.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(10);
 
 pub(crate) enum Auth {
     Fixed(HeaderValue),
@@ -35,35 +35,35 @@ pub(crate) struct Oauth {
     client_id: String,
     client_secret: String,
     state: Mutex<State>,
-    /// Counts failed renewals, so that a caller can tell whether one failed while it waited.
+    /// Lets a caller see whether a renewal failed while it waited.
     failures: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     token: Option<Token>,
-    /// How often a token was fetched; tells an old token from its successor.
+    /// Number of tokens fetched; tells an old token from its successor.
     generation: u64,
-    /// The last failed renewal was a refusal, not an outage.
+    /// Whether the last failed renewal was a refusal rather than an outage.
     refused: bool,
 }
 
 #[derive(Clone)]
 struct Token {
     header: HeaderValue,
-    /// At 80 % of its life.
+    /// At 80% of its lifetime.
     renew_at: Instant,
     expires_at: Instant,
 }
 
-/// A header, and which token it holds.
+/// A header, and the generation of the token in it.
 pub(crate) struct Authorization {
     pub header: HeaderValue,
     generation: u64,
 }
 
 #[derive(Deserialize)]
-struct Grant {
+struct TokenAnswer {
     access_token: String,
     expires_in: Option<u64>,
 }
@@ -76,37 +76,36 @@ impl Auth {
                 Ok(Self::Fixed(secret(&format!("Basic {value}"))?))
             }
             Credentials::Oauth { client_id, client_secret } => {
-                let url = client::join(base, &["oauth", "tokens"])?;
+                let url = http::join(base, &["oauth", "tokens"])?;
                 let (state, failures) = (Mutex::default(), AtomicU64::new(0));
                 Ok(Self::Oauth(Box::new(Oauth { url, client_id, client_secret, state, failures })))
             }
         }
     }
 
-    /// The header to send now.
-    pub(crate) async fn header(&self, http: &reqwest::Client) -> Result<Authorization, Error> {
+    pub(crate) async fn header(&self, client: &reqwest::Client) -> Result<Authorization, Error> {
         match self {
             Self::Fixed(header) => Ok(Authorization { header: header.clone(), generation: 0 }),
-            Self::Oauth(oauth) => oauth.obtain(http, None).await,
+            Self::Oauth(oauth) => oauth.obtain(client, None).await,
         }
     }
 
-    /// A header other than the one just refused; `None` if there is none to be had.
+    /// A header with a newer token than the refused one; `None` for a fixed header.
     pub(crate) async fn renew(
         &self,
-        http: &reqwest::Client,
+        client: &reqwest::Client,
         refused: &Authorization,
     ) -> Result<Option<Authorization>, Error> {
         match self {
             Self::Fixed(_) => Ok(None),
-            Self::Oauth(oauth) => oauth.obtain(http, Some(refused.generation)).await.map(Some),
+            Self::Oauth(oauth) => oauth.obtain(client, Some(refused.generation)).await.map(Some),
         }
     }
 }
 
 impl Oauth {
-    /// The token at hand while it is young and not the one `refused`, else a new one.
-    async fn obtain(&self, http: &reqwest::Client, refused: Option<u64>) -> Result<Authorization, Error> {
+    /// The current token if it is not due for renewal and not the refused one, else a new one.
+    async fn obtain(&self, client: &reqwest::Client, refused: Option<u64>) -> Result<Authorization, Error> {
         let failures = self.failures.load(Ordering::Relaxed);
         let mut state = self.state.lock().await;
         let now = Instant::now();
@@ -116,7 +115,7 @@ impl Oauth {
             return Ok(Authorization { header: token.header, generation: state.generation });
         }
         let fetched = if self.failures.load(Ordering::Relaxed) == failures {
-            self.fetch(http).await.inspect_err(|error| {
+            self.fetch(client).await.inspect_err(|error| {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 state.refused = matches!(error, Error::Unauthorized);
             })
@@ -130,43 +129,43 @@ impl Oauth {
                 state.generation += 1;
                 token
             }
-            // Good for a while yet: an outage of the token endpoint need not be ours.
-            (Err(_), Some(token)) => Token { renew_at: Instant::now() + PAUSE, ..token },
+            // The old token is still valid, so an outage of the token endpoint does no harm yet.
+            (Err(_), Some(token)) => Token { renew_at: Instant::now() + RENEWAL_PAUSE, ..token },
             (Err(error), None) => return Err(error),
         };
         state.token = Some(token.clone());
         Ok(Authorization { header: token.header, generation: state.generation })
     }
 
-    async fn fetch(&self, http: &reqwest::Client) -> Result<Token, Error> {
+    async fn fetch(&self, client: &reqwest::Client) -> Result<Token, Error> {
         let grant = json!({"grant_type": "client_credentials", "client_id": self.client_id,
             "client_secret": self.client_secret, "scope": SCOPE});
-        // Its life counts from before the call: rather a little too short than too long.
+        // The lifetime is counted from before the call, to err on the short side.
         let asked_at = Instant::now();
-        let answer = observe::send(http.post(self.url.clone()).json(&grant)).await?;
-        let grant: Grant = match answer.error() {
+        let answer = http::send(client.post(self.url.clone()).json(&grant)).await?;
+        let answer: TokenAnswer = match answer.error() {
             None => answer.parse()?,
             Some(error) if error.is_transient() => return Err(error),
             Some(_) => return Err(Error::Unauthorized),
         };
-        tracing::debug!(expires_in_s = grant.expires_in, "desk access token renewed");
-        Token::new(&grant, asked_at)
+        tracing::debug!(expires_in_s = answer.expires_in, "desk access token renewed");
+        Token::new(&answer, asked_at)
     }
 }
 
 impl Token {
-    fn new(grant: &Grant, asked_at: Instant) -> Result<Self, Error> {
-        let life = grant.expires_in.filter(|seconds| *seconds > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
-        let life = life.min(MAX_LIFE);
+    fn new(answer: &TokenAnswer, asked_at: Instant) -> Result<Self, Error> {
+        let life = answer.expires_in.filter(|seconds| *seconds > 0).map_or(DEFAULT_LIFE, Duration::from_secs);
+        let life = life.min(LIFE_MAX);
         Ok(Self {
-            header: secret(&format!("Bearer {}", grant.access_token))?,
+            header: secret(&format!("Bearer {}", answer.access_token))?,
             renew_at: asked_at + life.mul_f64(0.8),
             expires_at: asked_at + life,
         })
     }
 }
 
-/// A header value that `Debug` and HTTP/2 tables do not keep.
+/// A header value that is kept out of `Debug` output and HTTP/2 compression tables.
 fn secret(value: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::from_str(value).map_err(|_| Error::Unauthorized)?;
     value.set_sensitive(true);
@@ -178,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_renewed_at_four_fifths_of_its_life() {
+    fn a_token_is_renewed_at_80_percent_of_its_lifetime() {
         let asked_at = Instant::now();
         for (expires_in, renew_s, expires_s) in [
             (Some(1800), 1440, 1800),
@@ -186,7 +185,8 @@ mod tests {
             (Some(0), 1440, 1800),
             (Some(u64::MAX), 138_240, 172_800),
         ] {
-            let token = Token::new(&Grant { access_token: "t".to_owned(), expires_in }, asked_at).unwrap();
+            let token =
+                Token::new(&TokenAnswer { access_token: "t".to_owned(), expires_in }, asked_at).unwrap();
             assert_eq!(token.renew_at - asked_at, Duration::from_secs(renew_s), "{expires_in:?}");
             assert_eq!(token.expires_at - asked_at, Duration::from_secs(expires_s), "{expires_in:?}");
             assert!(token.header.is_sensitive());

@@ -1,57 +1,51 @@
-//! What went wrong, named by what the caller should do now.
+//! Errors, named by what the caller should do.
 
 use std::time::Duration;
 
-/// Any underlying failure.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a call to the desk did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such ticket, organization or user, or it was deleted. Final.
+    /// The ticket, organization or user does not exist or was deleted. Final.
     #[error("not found on the desk")]
     NotFound,
-    /// The ticket is closed and takes no update any more. Final.
+    /// The ticket is closed and can no longer be updated. Final.
     #[error("the ticket is closed")]
     Closed,
-    /// The ticket changed since its stamp was read: read it again, look for what should be written, then write.
-    #[error("the ticket changed meanwhile")]
+    /// The ticket changed since its stamp was read: read it again, look for the comment, then write it.
+    #[error("the ticket has changed in the meantime")]
     Conflict,
-    /// The file is larger than the desk takes. Final for this file.
-    #[error("the file is larger than the desk takes")]
+    /// The file is larger than the desk accepts. Final for this file.
+    #[error("the file is larger than the desk accepts")]
     TooLarge,
-    /// The desk will not do this, however often it is asked.
+    /// The desk refuses the request; a retry gets the same answer.
     #[error("the desk refused: {detail}")]
     Refused {
         /// The desk's own words, shortened.
         detail: String,
     },
-    /// Too many calls: wait this long.
+    /// Too many calls: wait.
     #[error("the desk asks to wait {} s", retry_after.as_secs())]
-    RateLimited {
-        /// How long to wait.
-        retry_after: Duration,
-    },
-    /// The credentials are wrong or lack a right, even after a renewal. An operator must act; then the same call succeeds.
+    RateLimited { retry_after: Duration },
+    /// The credentials are wrong or lack a permission, even with a new token. An operator must fix them; then retry.
     #[error("the desk does not accept our credentials")]
     Unauthorized,
-    /// The desk cannot be reached, failed, or was not understood. The call may have had its effect. Try again later.
+    /// The desk cannot be reached, failed, or sent an answer we cannot parse. The call may have had its effect. Retry later.
     #[error("the desk is unavailable")]
     Unavailable {
-        /// How long the desk asked to wait, if it did.
+        /// The wait that the desk asked for.
         retry_after: Option<Duration>,
-        /// What happened.
         source: BoxError,
     },
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anybody acting.
+    /// Whether a retry may succeed without anyone doing anything.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. })
     }
 
-    /// How long the desk asked to wait.
+    /// The wait that the desk asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } => Some(*retry_after),
@@ -69,7 +63,7 @@ impl Error {
     }
 }
 
-/// The address is left out: a file's name stands in it.
+/// Drops the URL, because it can contain a file name.
 impl From<reqwest::Error> for Error {
     fn from(error: reqwest::Error) -> Self {
         Self::unavailable(error.without_url())

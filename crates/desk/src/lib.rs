@@ -1,7 +1,7 @@
-//! The support organisation's desk, as a client sees it: tickets, comments, uploads, organizations.
+//! A client for the support organisation's desk: tickets, comments, attachments, organizations.
 //!
-//! Invariants: the only crate that knows Zendesk's API; the `Authorization` header goes to the desk's own host and no other;
-//! every call has a timeout, every answer a size limit; nothing is retried here except once after a 401.
+//! Invariants: this is the only crate that knows Zendesk's API; the `Authorization` header goes to the desk's own host
+//! only; every call has a timeout and every answer a size limit; nothing is retried, except once after a 401.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), desk::Error> {
@@ -14,20 +14,23 @@
 //! # Ok(()) }
 //! ```
 
+mod attachments;
 mod auth;
 mod client;
+mod comments;
 mod config;
 mod error;
-mod observe;
+mod escape;
+mod http;
 mod people;
-mod text;
 mod tickets;
-mod uploads;
 
-pub use client::{Desk, is_loopback};
+pub use attachments::UploadToken;
+pub use client::Desk;
+pub use comments::{Attachment, Comment, NewComment};
 pub use config::{ATTACHMENT_BYTES_MAX, Config, Credentials};
 pub use error::{BoxError, Error};
+pub use escape::escape;
+pub use http::is_loopback;
 pub use people::{Organization, User};
-pub use text::{escape, ticket_number};
-pub use tickets::{Attachment, Comment, NewComment, NewTicket, Requester, Status, Ticket};
-pub use uploads::UploadToken;
+pub use tickets::{NewTicket, Requester, Status, Ticket, ticket_number};

@@ -1,63 +1,51 @@
-//! Who we are, who a contact is, and what support staff wrote down about an organization.
+//! Users and organizations of the desk.
 
 use std::collections::BTreeMap;
 
 use reqwest::Method;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
+use crate::http::null_as_empty;
 use crate::{Desk, Error};
 
-/// An organization, with what only support staff may read.
+/// An organization, with the notes that only support staff may read.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Organization {
-    /// Its id.
     pub id: u64,
-    /// Its name.
     pub name: String,
-    /// Free text of support staff; empty if there is none.
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub notes: String,
-    /// More of it.
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub details: String,
     /// Custom fields by key, such as `account_type`.
     #[serde(default, rename = "organization_fields")]
     pub fields: BTreeMap<String, Value>,
 }
 
-/// A user of the desk.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct User {
-    /// Their id.
     pub id: u64,
-    /// Their name.
     pub name: String,
-    /// Their address.
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub email: String,
-    /// Their default organization.
+    /// The default organization.
     pub organization_id: Option<u64>,
-    /// Locked out by support staff.
+    /// Suspended by support staff.
     #[serde(default)]
     pub suspended: bool,
 }
 
-/// `null` is the empty text.
-pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 impl Desk {
-    /// The id of the user our credentials belong to: the author of what we write. Asked for once.
+    /// The ID of the user our credentials belong to, who is the author of our comments. Cached.
     pub async fn me(&self) -> Result<u64, Error> {
         self.shared.me.get_or_try_init(|| self.ask_me()).await.copied()
     }
 
-    /// The same, asked anew: proof that the desk answers at this moment.
+    /// Like [`Desk::me`], but always asks the desk. Proves that it is up.
     ///
     /// # Errors
-    /// Never [`Error::NotFound`]: then no desk answers.
+    /// Never [`Error::NotFound`]: that would mean that no desk is at this address.
     pub async fn ask_me(&self) -> Result<u64, Error> {
         #[derive(Deserialize)]
         struct Answer {
@@ -69,15 +57,13 @@ impl Desk {
         }
         let answer = self.call::<Answer>(self.request(Method::GET, &["users", "me"])?).await;
         let answer = answer.map_err(|error| match error {
-            // Whoever asks who we are has named nothing that could be missing.
             Error::NotFound => Error::unavailable("no desk answers at this address"),
             error => error,
         })?;
-        // Zendesk answers an anonymous caller with a user that has no id.
+        // Zendesk gives an anonymous caller a user without an ID.
         answer.user.id.ok_or(Error::Unauthorized)
     }
 
-    /// An organization with its notes.
     pub async fn organization(&self, id: u64) -> Result<Organization, Error> {
         #[derive(Deserialize)]
         struct Answer {
@@ -87,7 +73,7 @@ impl Desk {
         Ok(self.call::<Answer>(request).await?.organization)
     }
 
-    /// The users with exactly this address, whatever its case. None for what cannot be an address, without a call.
+    /// The users with exactly this e-mail address, ignoring case. Empty without a call if it cannot be an address.
     pub async fn users_by_email(&self, email: &str) -> Result<Vec<User>, Error> {
         #[derive(Deserialize)]
         struct Answer {
@@ -100,7 +86,7 @@ impl Desk {
         let request = self.request(Method::GET, &["users", "search"])?;
         let request = request.query(&[("query", format!("email:\"{email}\""))]);
         let mut users = self.call::<Answer>(request).await?.users;
-        // The desk's match is not exact.
+        // The desk also finds partial matches.
         users.retain(|user| user.email.to_lowercase() == email.to_lowercase());
         Ok(users)
     }

@@ -62,7 +62,7 @@ fn config_check_names_file_line_key_and_mend() {
     // There are no credentials here.
     let concluded = "The configuration has no mistakes, but not every bucket could be asked from here.\n";
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), concluded));
-    let warning = "line 12: support_uploader: warning: there are no AWS credentials here";
+    let warning = "line 12: support_uploader: warning: no AWS credentials found";
     assert!(stderr(&output).contains(warning) && stderr(&output).lines().count() == 1, "{output:?}");
     let shown = path.display();
     for (from, to, line, key, mend) in [

@@ -9,15 +9,14 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+use bucket::layout::{self, FileKey};
 use bucket::{Bucket, Buckets, Object, SUPPORT_UPLOADER};
 use futures_util::StreamExt as _;
 use ledger::{Adopted, Ledger, Partner, State};
 
 pub use owners::TicketOwners;
-use receipt::{Rejection, UploadKey, read};
+use receipt::{Rejection, file_key, read};
 
-/// The end of a receipt's key; the rest is the key of its object.
-const SUFFIX: &str = ".receipt.json";
 /// A receipt has less than 2 KB with the longest name.
 const RECEIPT_BYTES_MAX: i64 = 64 * 1024;
 /// An upload's folder has one file and its receipt. Larger folders are not ours, and are looked at in pieces.
@@ -111,7 +110,7 @@ impl Rebuild<'_> {
     /// Objects are listed by key, so those of one upload are together.
     async fn bucket(&mut self, scan: &Scan<'_>, totals: &mut Totals) -> Result<(), ScanError> {
         let others = self.buckets.prefixes_inside(scan.name);
-        let pieces = format!("{}.weighbridge/", scan.bucket.prefix());
+        let pieces = layout::hidden_prefix(scan.bucket.prefix());
         let mut objects: Vec<Object> = Vec::new();
         let (mut next, mut unverified) = (None, 0);
         loop {
@@ -148,13 +147,13 @@ impl Rebuild<'_> {
     ) -> Result<(), ScanError> {
         let keys: HashSet<&str> = objects.iter().map(|object| object.key.as_str()).collect();
         for object in &objects {
-            let place = UploadKey::of(scan.bucket.prefix(), &object.key);
-            let of = object.key.strip_suffix(SUFFIX).filter(|of| keys.contains(of));
-            if let Some(of) = of.and_then(|of| UploadKey::of(scan.bucket.prefix(), of)) {
+            let place = file_key(scan.bucket.prefix(), &object.key);
+            let of = layout::receipt_subject(&object.key).filter(|of| keys.contains(of));
+            if let Some(of) = of.and_then(|of| file_key(scan.bucket.prefix(), of)) {
                 Box::pin(self.judge(scan, &of, object, totals)).await?;
                 continue;
             }
-            if keys.contains(format!("{}{SUFFIX}", object.key).as_str()) && place.is_some() {
+            if keys.contains(layout::receipt_key(&object.key).as_str()) && place.is_some() {
                 continue;
             }
             if let Some(place) = &place
@@ -180,8 +179,8 @@ impl Rebuild<'_> {
     }
 
     /// Whether the ledger has this upload as complete or removed.
-    async fn is_known(&self, scan: &Scan<'_>, place: &UploadKey<'_>) -> ledger::Result<bool> {
-        match self.ledger.upload(place.id).await {
+    async fn is_known(&self, scan: &Scan<'_>, place: &FileKey<'_>) -> ledger::Result<bool> {
+        match self.ledger.upload(place.upload_id).await {
             Ok(upload) => Ok(upload.bucket == scan.name
                 && upload.object_key == place.key
                 && matches!(upload.state, State::Complete | State::Removed)),
@@ -194,10 +193,10 @@ impl Rebuild<'_> {
     async fn is_bare_receipt(
         &self,
         scan: &Scan<'_>,
-        place: Option<&UploadKey<'_>>,
+        place: Option<&FileKey<'_>>,
         object: &Object,
     ) -> Result<bool, ScanError> {
-        let of = object.key.strip_suffix(SUFFIX).and_then(|of| UploadKey::of(scan.bucket.prefix(), of));
+        let of = layout::receipt_subject(&object.key).and_then(|of| file_key(scan.bucket.prefix(), of));
         let (Some(_), Some(of)) = (place, of) else { return Ok(false) };
         let Some(text) = text(scan.bucket, object).await? else { return Ok(false) };
         Ok(receipt::is_of(&text, &of))
@@ -206,7 +205,7 @@ impl Rebuild<'_> {
     async fn judge(
         &mut self,
         scan: &Scan<'_>,
-        place: &UploadKey<'_>,
+        place: &FileKey<'_>,
         receipt: &Object,
         totals: &mut Totals,
     ) -> Result<(), ScanError> {
@@ -245,7 +244,7 @@ impl Rebuild<'_> {
     async fn upload(
         &self,
         scan: &Scan<'_>,
-        place: &UploadKey<'_>,
+        place: &FileKey<'_>,
         receipt: &Object,
     ) -> Result<Result<Adopted, Rejection>, ScanError> {
         let Some(text) = text(scan.bucket, receipt).await? else { return Ok(Err(Rejection::no_receipt())) };

@@ -1,29 +1,15 @@
 //! Reads a receipt and compares it with its object. Pure.
 //! Invariant: every text is validated before it is used: anyone who can write into a bucket can write a receipt.
 
+use bucket::layout::FileKey;
 use bucket::{Found, SUPPORT_UPLOADER};
 use ledger::{Adopted, Delivery, Destination, is_id, parse_rfc3339};
 use serde_json::Value;
 
-/// The key of an upload's object: `{prefix}{ticket}/{upload id}/{name}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct UploadKey<'a> {
-    pub(crate) key: &'a str,
-    pub(crate) ticket: &'a str,
-    pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
-}
-
-impl<'a> UploadKey<'a> {
-    pub(crate) fn of(prefix: &str, key: &'a str) -> Option<Self> {
-        let mut parts = key.strip_prefix(prefix)?.split('/');
-        let (ticket, id, name) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_one = parts.next().is_none()
-            && desk::ticket_number(ticket).is_some_and(|number| number == ticket)
-            && is_id(id)
-            && !name.is_empty();
-        is_one.then_some(Self { key, ticket, id, name })
-    }
+/// Parses the key of a file whose ticket is one.
+pub(crate) fn file_key<'a>(prefix: &str, key: &'a str) -> Option<FileKey<'a>> {
+    let file = FileKey::parse(prefix, key)?;
+    desk::ticket_number(file.ticket).is_some_and(|number| number == file.ticket).then_some(file)
 }
 
 /// Why a receipt is not believed.
@@ -77,18 +63,18 @@ impl Rejection {
 }
 
 /// Whether a text is a receipt of the upload with that key.
-pub(crate) fn is_of(text: &[u8], place: &UploadKey<'_>) -> bool {
+pub(crate) fn is_of(text: &[u8], place: &FileKey<'_>) -> bool {
     serde_json::from_slice(text).is_ok_and(|receipt| is_receipt_of(&receipt, place))
 }
 
-fn is_receipt_of(receipt: &Value, place: &UploadKey<'_>) -> bool {
-    receipt["id"] == place.id && receipt["name"] == place.name && receipt["ticket"] == place.ticket
+fn is_receipt_of(receipt: &Value, place: &FileKey<'_>) -> bool {
+    receipt["id"] == place.upload_id && receipt["name"] == place.name && receipt["ticket"] == place.ticket
 }
 
 /// The upload that receipt and object describe together. `bucket` is the configured name of their bucket.
 pub(crate) fn read(
     text: &[u8],
-    place: &UploadKey<'_>,
+    place: &FileKey<'_>,
     bucket: &str,
     found: &Found,
 ) -> Result<Adopted, Rejection> {
@@ -106,7 +92,7 @@ pub(crate) fn read(
     }
     let recorded = |name: &str| found.metadata.get(name).map(String::as_str);
     if recorded("sha256").is_some_and(|digest| digest != sha256)
-        || recorded("upload-id").is_some_and(|id| id != place.id)
+        || recorded("upload-id").is_some_and(|id| id != place.upload_id)
     {
         let detail = "the object was not written for this receipt: have the file sent again";
         return Err(Rejection::new("other-object", detail));
@@ -119,7 +105,7 @@ pub(crate) fn read(
     let link = recorded("uploader").and_then(|by| by.strip_prefix("link:")).filter(|id| is_id(id));
     let content_type = found.content_type.as_deref().filter(|text| is_media_type(text));
     Ok(Adopted {
-        id: place.id.to_owned(),
+        id: place.upload_id.to_owned(),
         link_id: link.map(str::to_owned),
         partner_id: partner.to_owned(),
         ticket: place.ticket.to_owned(),

@@ -6,7 +6,7 @@ use bucket::Found;
 use ledger::{Delivery, Destination, parse_rfc3339};
 use serde_json::{Value, json};
 
-use crate::receipt::{UploadKey, is_of, read};
+use crate::receipt::{file_key, is_of, read};
 use crate::*;
 
 const ID: &str = "01KAP7N3V8Q2ZD4T6W9XYMC5RB";
@@ -38,7 +38,7 @@ fn key() -> String {
 
 fn judged(receipt: &Value, found: &Found, bucket: &str) -> Result<Adopted, &'static str> {
     let key = key();
-    let place = UploadKey::of("in/", &key).unwrap();
+    let place = file_key("in/", &key).unwrap();
     read(receipt.to_string().as_bytes(), &place, bucket, found).map_err(|rejection| {
         assert!(!rejection.is_temporary && rejection.detail.len() > 20, "{rejection:?}");
         rejection.what
@@ -104,9 +104,7 @@ fn invalid_optional_fields_are_dropped() {
 fn keys_of_uploads() {
     let key = key();
     assert!(
-        UploadKey::of("in/", &key).is_some()
-            && UploadKey::of("", &key).is_none()
-            && UploadKey::of("x/", &key).is_none()
+        file_key("in/", &key).is_some() && file_key("", &key).is_none() && file_key("x/", &key).is_none()
     );
     for key in [
         format!("in/2001/{ID}/"),
@@ -116,9 +114,9 @@ fn keys_of_uploads() {
         "in/2001/short/a".to_owned(),
         "in/a".to_owned(),
     ] {
-        assert_eq!(UploadKey::of("in/", &key), None, "{key}");
+        assert_eq!(file_key("in/", &key), None, "{key}");
     }
-    let place = UploadKey::of("in/", &key).unwrap();
+    let place = file_key("in/", &key).unwrap();
     assert!(is_of(receipt().to_string().as_bytes(), &place) && !is_of(b"{}", &place) && !is_of(b"[", &place));
     assert_eq!(folder_of(&key), format!("in/2001/{ID}"));
 }

@@ -38,7 +38,7 @@ impl Uploads {
 
     async fn clear_bucket(&self, upload: &Upload) -> Result<()> {
         let (bucket, key) = (self.bucket(upload)?, &upload.object_key);
-        let receipt_key = format!("{key}.receipt.json");
+        let receipt_key = bucket::layout::receipt_key(key);
         // A cancelled upload never gets a receipt.
         if upload.state == State::Cancelled && bucket.is_listed(&receipt_key).await? {
             let why =

@@ -56,7 +56,7 @@ impl Uploads {
         let id = ledger::new_id();
         let (bucket_name, bucket) = self.0.buckets.of_partner(&new.link.partner_id);
         let row = NewUpload {
-            object_key: format!("{}{}/{id}/{}", bucket.prefix(), new.ticket, new.name),
+            object_key: bucket::layout::file_key(bucket.prefix(), new.ticket, &id, new.name),
             id,
             link_id: new.link.id.clone(),
             partner_id: new.link.partner_id.clone(),

@@ -1,35 +1,38 @@
-//! The command line, as clap types. What was typed is checked here; nothing is done here.
-//! No option takes a secret: command lines are visible to every process of the machine.
+//! The command line, as clap types. Values are checked here.
+//! Invariant: no option takes a secret, because every process on the machine can read command lines.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::s3::Location;
+use crate::s3::location::Location;
 
 const AFTER_HELP: &str = "\
 Settings:
   WEIGHBRIDGE_URL, WEIGHBRIDGE_TOKEN, or `url` and `token` in $XDG_CONFIG_HOME/weighbridge/wb.toml
-  (default ~/.config/weighbridge/wb.toml); the environment wins. HTTPS_PROXY and the like count, but never for this machine.
+  (default ~/.config/weighbridge/wb.toml). The environment wins. HTTPS_PROXY and similar are used, except for this machine.
 
 Without the gateway: --s3 s3://BUCKET/PREFIX
-  ls, get and verify read the bucket itself, as the usual AWS settings say (AWS_PROFILE, AWS_ENDPOINT_URL_S3, AWS_REGION,
-  ~/.aws/config, …), also objects that the gateway did not put there. PREFIX is the gateway's own, if it has one.
-  Files are named by KEY as `ls` shows it, by ID (looked for in the whole listing), by TICKET/ID or by TICKET.
+  ls, get and verify read the bucket directly, with the usual AWS settings (AWS_PROFILE, AWS_ENDPOINT_URL_S3, AWS_REGION,
+  ~/.aws/config, …). They also see objects that others have put there. PREFIX is the gateway's own, if it has one.
+  Name files by KEY as printed by `ls`, by ID (which reads the whole listing), by TICKET/ID or by TICKET.
 
 Exit status:
   0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 integrity mismatch.
-  Of several files a mismatch counts most, then the first failure.";
+  With several files, a mismatch wins, then the first failure counts.";
 
 /// List, download and verify files that partners have sent.
 #[derive(Debug, Parser)]
 #[command(name = "wb", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
-    /// Print one JSON object a line instead of text
+    /// Print one JSON object per line instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// No progress bars and no remarks; errors are still shown
+    /// Print no progress bars and no messages, only errors
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     /// Address of the gateway
@@ -43,7 +46,7 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// Where files are written to, if that is what was asked.
+    /// The folder to download to, for `wb get`.
     pub(crate) fn download_folder(&self) -> Option<&Path> {
         match &self.command {
             Command::Get(get) if !get.is_to_stdout() => Some(&get.output),
@@ -52,30 +55,30 @@ impl Cli {
     }
 }
 
-/// One variant a file in `commands/`.
+/// Each variant has a file in `commands/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List uploads, newest as the gateway orders them
+    /// List uploads, newest first
     Ls(Ls),
-    /// Download uploads, verified against their receipts; goes on where an interrupted run has stopped
+    /// Download uploads and verify them; resumes an interrupted download
     Get(Get),
     /// Create or revoke an upload link
     #[command(subcommand)]
     Link(Link),
-    /// List partners, or show one with the organisation's notes
+    /// List partners, or show one with its notes
     Partner(Partner),
     /// Remove uploads
     Rm(Rm),
-    /// Compare local files, or what is stored, with the receipt
+    /// Verify local or stored files against their receipts
     Verify(Verify),
     /// Print a completion script
     Completions {
-        /// For this shell
+        /// The shell
         shell: clap_complete::Shell,
     },
     /// Write the manual pages
     Man {
-        /// Folder to write to, created if missing
+        /// Folder to write to; created if missing
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
@@ -96,12 +99,12 @@ pub(crate) struct Ls {
     /// Not after: as `--since`
     #[arg(long, value_name = "WHEN", value_parser = when)]
     pub(crate) until: Option<Timestamp>,
-    /// Only this state, e.g. `open`, `pending`, `done`, `undeliverable`; with --s3 also `unverified`. Of what is not
-    /// complete, SIZE is the bytes that have come / all there will be
+    /// Only this state, such as `open`, `pending`, `done`, `undeliverable`; with --s3 also `unverified`. The SIZE of an
+    /// incomplete upload is received / total
     #[arg(long)]
     pub(crate) state: Option<String>,
-    /// Also the SHA-256. With --s3 the receipts are read for this, and for --ticket, --partner and --state; without, a
-    /// listing shows only what the keys say
+    /// Also print the SHA-256. With --s3, this option, --ticket, --partner and --state read the receipts; a listing without
+    /// them shows only what is in the keys
     #[arg(long, short)]
     pub(crate) long: bool,
 }
@@ -109,16 +112,16 @@ pub(crate) struct Ls {
 /// `wb get`
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Upload ids, or ticket numbers (digits only) for all files of a ticket; with --s3 also keys
+    /// Upload IDs, or ticket numbers (digits only) for all files of a ticket; with --s3 also keys
     #[arg(required = true, value_name = "ID|TICKET|KEY", value_parser = given())]
     pub(crate) what: Vec<String>,
-    /// Folder to write to, created if missing; `-` is standard output, for one file
+    /// Folder to write to, created if missing; `-` for standard output, with one file
     #[arg(long, short, value_name = "DIR", default_value = ".")]
     pub(crate) output: PathBuf,
-    /// Replace files of the same name instead of writing `name (2)`
+    /// Replace existing files instead of writing `name (2)`
     #[arg(long)]
     pub(crate) force: bool,
-    /// Fail with status 5 where nothing vouches for the bytes: no receipt, no digest or CRC-64/NVME of the object
+    /// Fail with status 5 if a file cannot be verified: it has no receipt, digest or CRC-64/NVME
     #[arg(long)]
     pub(crate) require_verified: bool,
     #[command(flatten)]
@@ -132,13 +135,12 @@ impl Get {
     }
 }
 
-/// How bytes are fetched.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Transfer {
-    /// Ranges of 16 MiB in flight for each file; each holds its bytes in memory
+    /// Ranges of 16 MiB to download at a time for each file; each is held in memory
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32))]
     pub(crate) parallel: u8,
-    /// Fetch through the gateway, where the bucket cannot be reached from here
+    /// Download through the gateway, if the bucket cannot be reached from here
     #[arg(long)]
     pub(crate) via_gateway: bool,
 }
@@ -148,9 +150,9 @@ pub(crate) struct Transfer {
 pub(crate) enum Link {
     /// Create an upload link and print its URL
     Create(LinkCreate),
-    /// Revoke upload links at once
+    /// Revoke upload links immediately
     Revoke {
-        /// Ids of the links
+        /// IDs of the links
         #[arg(required = true, value_name = "ID", value_parser = given())]
         ids: Vec<String>,
     },
@@ -159,33 +161,32 @@ pub(crate) enum Link {
 /// `wb link create`
 #[derive(Debug, Args)]
 pub(crate) struct LinkCreate {
-    /// The partner who will send
+    /// The partner to create the link for
     #[arg(long, value_name = "P", value_parser = given())]
     pub(crate) partner: String,
     /// Bind the link to this ticket
     #[arg(long, value_name = "T", value_parser = given())]
     pub(crate) ticket: Option<String>,
-    /// What the link allows; `upload` is always among it
+    /// What the link allows; always includes `upload`
     #[arg(long, value_enum, value_delimiter = ',', default_value = "upload")]
     pub(crate) rights: Vec<Right>,
-    /// Life of the link, e.g. `48h`, `7d`; the gateway's default otherwise
+    /// Lifetime of the link, such as `48h` or `7d`; the default is the gateway's
     #[arg(long, value_name = "AGE", value_parser = age_s)]
     pub(crate) expires: Option<u64>,
     /// Largest file, in bytes or as `20GB`, `512MiB`
     #[arg(long, value_name = "N", value_parser = bytes)]
     pub(crate) max_bytes: Option<u64>,
-    /// Most uploads open at a time
+    /// Limit for open uploads
     #[arg(long, value_name = "N")]
     pub(crate) max_open: Option<u64>,
-    /// Most bytes of uploads that are not complete, together, in bytes or as `2TB`
+    /// Limit for the total size of incomplete uploads, in bytes or as `2TB`
     #[arg(long, value_name = "N", value_parser = bytes)]
     pub(crate) max_unfinished_bytes: Option<u64>,
-    /// Most requests in a minute
+    /// Limit for requests per minute
     #[arg(long, value_name = "N")]
     pub(crate) max_requests_per_minute: Option<u64>,
 }
 
-/// What a link allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Right {
     Upload,
@@ -196,7 +197,7 @@ pub(crate) enum Right {
 }
 
 impl Right {
-    /// The word of the API.
+    /// The name in the API.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Upload => "upload",
@@ -214,7 +215,7 @@ pub(crate) struct Partner {
     /// Show this partner instead of the list
     #[arg(value_parser = given())]
     pub(crate) id: Option<String>,
-    /// List everything in the partner's bucket
+    /// List all objects in the partner's bucket
     #[arg(long, requires = "id")]
     pub(crate) objects: bool,
 }
@@ -222,10 +223,10 @@ pub(crate) struct Partner {
 /// `wb rm`
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
-    /// Ids of the uploads
+    /// IDs of the uploads
     #[arg(required = true, value_name = "ID", value_parser = given())]
     pub(crate) ids: Vec<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -233,32 +234,32 @@ pub(crate) struct Rm {
 /// `wb verify`
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Local files; or ids of uploads, whose stored bytes are then fetched and compared but not kept. With --s3 the
-    /// stored bytes of ids, tickets or keys; local files only with --id or --receipt
+    /// Local files, or IDs of uploads, which are downloaded and verified but not kept. With --s3, stored files by ID, ticket or
+    /// key, and local files only with --id or --receipt
     #[arg(required = true, value_name = "FILE|ID|KEY", value_parser = given())]
     pub(crate) what: Vec<String>,
-    /// Compare the file with this upload; otherwise its receipt is looked for by digest, then by name
+    /// Compare the file with this upload. By default, its receipt is searched by digest, then by name
     #[arg(long, value_name = "ID", value_parser = given())]
     pub(crate) id: Option<String>,
-    /// Compare the file with a saved receipt, its JSON or the text that `curl -o receipt.txt` saved; needs no gateway
+    /// Compare the file with a saved receipt, as JSON or as the text from `curl -o receipt.txt`; needs no gateway
     #[arg(long, value_name = "FILE", conflicts_with = "id")]
     pub(crate) receipt: Option<PathBuf>,
-    /// Look for receipts on this ticket only
+    /// Search receipts of this ticket only
     #[arg(long, value_name = "T", value_parser = given())]
     pub(crate) ticket: Option<String>,
-    /// Look for receipts of this partner only
+    /// Search receipts of this partner only
     #[arg(long, value_name = "P", value_parser = given())]
     pub(crate) partner: Option<String>,
     #[command(flatten)]
     pub(crate) transfer: Transfer,
 }
 
-/// A text that is not empty: `wb get "$ID"` with nothing in `ID` must not mean something else.
+/// A value that is not empty: `wb get "$ID"` must fail if `ID` is empty.
 fn given() -> NonEmptyStringValueParser {
     NonEmptyStringValueParser::new()
 }
 
-/// A point in time: RFC 3339, a date (midnight UTC), or an age counted back from now.
+/// A time: RFC 3339, a date (midnight UTC), or an age.
 fn when(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
@@ -271,7 +272,7 @@ fn when(text: &str) -> Result<Timestamp, String> {
     Timestamp::now().checked_sub(SignedDuration::from_secs(age)).map_err(|_| "too long ago".to_owned())
 }
 
-/// A whole number with a unit out of `s`, `m`, `h`, `d`, `w`, as seconds.
+/// A whole number with a unit (`s`, `m`, `h`, `d` or `w`), in seconds.
 fn age_s(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 5] = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400), ("w", 604_800)];
     let wrong = || "expected a number and a unit, such as `30m`, `48h` or `7d`".to_owned();
@@ -315,12 +316,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn clap_accepts_the_command_line() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn ages_and_sizes() {
+    fn ages_and_sizes_are_parsed() {
         let seconds = [("30s", 30), ("5m", 300), ("48h", 172_800), ("7d", 604_800), ("2w", 1_209_600)];
         for (text, expected) in seconds {
             assert_eq!(age_s(text), Ok(expected), "{text}");
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn points_in_time() {
+    fn times_are_parsed() {
         assert_eq!(when("2026-11-22").unwrap().to_string(), "2026-11-22T00:00:00Z");
         assert_eq!(when("2026-11-22T10:00:00+02:00").unwrap().to_string(), "2026-11-22T08:00:00Z");
         assert!(when("1h").unwrap() < Timestamp::now());

@@ -1,5 +1,7 @@
-//! One file a command; `s3` holds those that can do without a gateway. A command returns the status it ends with; what it returns as an error is still to be shown.
+//! One file per command; `s3` has those that work without a gateway. A command returns its exit status, or an error that
+//! is not printed yet.
 
+mod download_to_disk;
 mod generate;
 mod get;
 mod link;
@@ -7,25 +9,21 @@ mod ls;
 mod partner;
 mod rm;
 mod s3;
-mod save;
 mod verify;
 
 use std::sync::Arc;
 
-use crate::{
-    api::Api,
-    cli::{Cli, Command},
-    config,
-    failure::{Status, status_of},
-    output::Output,
-};
+use crate::cli::{Cli, Command};
+use crate::config;
+use crate::exit::Status;
+use crate::gateway::client::Gateway;
+use crate::output::Output;
 
-/// Does what was asked.
 pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
     if let Some(location) = cli.s3 {
         return s3::run(location, cli.command, output).await;
     }
-    let connect = || Ok(Arc::new(Api::new(&config::load(cli.url.as_deref(), output)?)?));
+    let connect = || Ok(Arc::new(Gateway::new(&config::load(cli.url.as_deref(), output)?)?));
     match cli.command {
         Command::Ls(arguments) => ls::run(&*connect()?, arguments, output).await,
         Command::Get(arguments) => get::run(&connect()?, arguments, output).await,
@@ -36,27 +34,4 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::manual(&folder, output),
     }
-}
-
-/// Shows why one of several pieces of work failed and adds its status, so that the others go on.
-///
-/// # Errors
-/// When the reader of the output went away: nothing goes on then.
-fn note_failure(total: &mut Status, outcome: anyhow::Result<()>, output: &Output) -> anyhow::Result<()> {
-    let Err(error) = outcome else {
-        return Ok(());
-    };
-    match status_of(&error) {
-        Status::Done => Err(error),
-        status => {
-            output.error(&format!("{error:#}"));
-            *total = total.and(status);
-            Ok(())
-        }
-    }
-}
-
-/// A field that may be missing, for a table.
-fn cell(value: Option<&str>) -> String {
-    value.filter(|value| !value.is_empty()).unwrap_or("-").to_owned()
 }

@@ -1,14 +1,14 @@
-//! Where the gateway is and who we are: environment first, then the config file.
-//! The token never comes from the command line and never goes into a message.
+//! The gateway's address and the staff token: from the environment, else from the configuration file.
+//! Invariant: the token is never on the command line or in a message.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use url::Url;
 
-use crate::{failure::usage, output::Output};
+use crate::exit::usage;
+use crate::output::Output;
 
-/// What is needed to speak to a gateway.
 pub(crate) struct Settings {
     pub(crate) url: Url,
     pub(crate) token: String,
@@ -21,52 +21,55 @@ struct File {
     token: Option<String>,
 }
 
-/// Reads the settings; `url` is what `--url` or `WEIGHBRIDGE_URL` said.
+/// Reads the settings. `url` is the value of `--url` or `WEIGHBRIDGE_URL`.
 ///
 /// # Errors
-/// Status 2, saying what to set, when something is missing or malformed.
+/// Status 2 if a setting is missing or malformed.
 pub(crate) fn load(url: Option<&str>, output: &Output) -> anyhow::Result<Settings> {
     let path = path();
     let file = match &path {
         Some(path) => read(path, output)?,
         None => File::default(),
     };
-    let place = path.map_or_else(|| "the config file".to_owned(), |path| format!("`{}`", path.display()));
+    let place =
+        path.map_or_else(|| "the configuration file".to_owned(), |path| format!("`{}`", path.display()));
     let url = url.filter(|url| !url.is_empty()).map(str::to_owned).or(file.url).ok_or_else(|| {
-        usage(format!("the gateway's address is missing: set WEIGHBRIDGE_URL, or `url` in {place}"))
+        usage(format!("the gateway's address is not set: set WEIGHBRIDGE_URL, or `url` in {place}"))
     })?;
     let token = std::env::var("WEIGHBRIDGE_TOKEN").ok().filter(|token| !token.is_empty()).or(file.token);
     let token = token.ok_or_else(|| {
-        usage(format!("the staff token is missing: set WEIGHBRIDGE_TOKEN, or `token` in {place}"))
+        usage(format!("the staff token is not set: set WEIGHBRIDGE_TOKEN, or `token` in {place}"))
     })?;
     let url = gateway_url(&url)?;
     if url.scheme() == "http" && !is_loopback(&url) {
-        output.warn("the gateway's address is not https: the token crosses the network in clear text");
+        output.warn("the gateway's address does not use https, so the token is sent in clear text");
     }
     Ok(Settings { url, token: token.trim().to_owned() })
 }
 
 fn gateway_url(text: &str) -> anyhow::Result<Url> {
-    // The text itself is not repeated: people put passwords into addresses.
-    let mend = "write for example `https://files.example.com` or `http://127.0.0.1:8080`";
+    // The address is not repeated, because it may contain a password.
+    let example = "write it like `https://files.example.com` or `http://127.0.0.1:8080`";
     if !["http://", "https://"].iter().any(|scheme| starts_with(text, scheme)) {
-        let what = "the gateway's address begins neither with https:// nor with http://";
-        return Err(usage(format!("{what}: {mend}")));
+        let what = "the gateway's address must begin with https:// or http://";
+        return Err(usage(format!("{what}: {example}")));
     }
     let url = Url::parse(text)
-        .map_err(|error| usage(format!("the gateway's address is not usable: {error}; {mend}")))?;
+        .map_err(|error| usage(format!("the gateway's address is not valid: {error}; {example}")))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(usage("the gateway's address must not carry a user or password: use WEIGHBRIDGE_TOKEN"));
+        return Err(usage(
+            "the gateway's address must not contain a user or password: use WEIGHBRIDGE_TOKEN",
+        ));
     }
     Ok(url)
 }
 
-/// Without regard to case.
+/// Ignores case.
 fn starts_with(text: &str, scheme: &str) -> bool {
     text.trim_start().get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
 }
 
-/// Whether an address is of this machine.
+/// Whether the address is this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => {
@@ -92,17 +95,17 @@ fn read(path: &Path, output: &Output) -> anyhow::Result<File> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
-        Err(error) => return Err(usage(format!("read `{}`: {error}", path.display()))),
+        Err(error) => return Err(usage(format!("cannot read `{}`: {error}", path.display()))),
     };
     let file = toml::from_str::<File>(&text).map_err(|error| malformed(path, &text, &error))?;
     if file.token.is_some() && readable_by_others(path) {
         let path = path.display();
-        output.warn(&format!("`{path}` holds a token and others can read it: run `chmod 600 {path}`"));
+        output.warn(&format!("`{path}` contains a token and is readable by others: run `chmod 600 {path}`"));
     }
     Ok(file)
 }
 
-/// Says where and what, but never shows a value: it may be the token.
+/// Reports the line and the problem, but never a value, which may be the token.
 fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> anyhow::Error {
     let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
     let what = match error.message() {
@@ -128,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistake_is_named_by_line_and_the_token_is_not_shown() {
+    fn errors_have_the_line_but_not_the_token() {
         for (line, expected) in [
             ("token = 53217", "expected text in quotes"),
             ("token = [53217]", "expected text in quotes"),
@@ -151,7 +154,7 @@ mod tests {
             ["", "host", "127.0.0.1:8080", "localhost:8080", "h.example:443/base", "ftp://host", "http://"]
         {
             let said = gateway_url(wrong).unwrap_err().to_string();
-            assert!(said.contains("write for example `https://"), "{wrong}: {said}");
+            assert!(said.contains("write it like `https://"), "{wrong}: {said}");
         }
         for wrong in ["https://user:pass@host", "https://user@host"] {
             assert!(gateway_url(wrong).is_err(), "{wrong}");

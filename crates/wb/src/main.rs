@@ -1,23 +1,26 @@
-//! `wb`: lists, downloads and verifies what partners have sent, for support staff.
-//! Glue only: the command line is in `cli`, each command in `commands`, HTTP in `api`,
-//! and nothing but `output` writes to the terminal.
+//! `wb`: lists, downloads and verifies files that partners have sent, for support staff.
+//! The command line is in `cli`, each command in `commands`, HTTP in `gateway`, S3 in `s3`, the terminal in `output`.
 
-mod api;
+mod checksum;
 mod cli;
 mod commands;
 mod config;
 mod download;
-mod failure;
+mod exit;
+mod gateway;
+mod item;
 mod names;
 mod output;
-mod receipt;
+mod retry;
 mod s3;
-mod trouble;
+mod saved_receipts;
+mod source;
 
-use std::{path::Path, process::ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 
 use clap::Parser;
-use failure::Status;
+use exit::Status;
 use output::Output;
 
 fn main() -> ExitCode {
@@ -25,7 +28,7 @@ fn main() -> ExitCode {
     let output = Output::new(cli.json, cli.quiet);
     let outcome = run(cli, &output);
     let status = outcome.unwrap_or_else(|error| {
-        let status = failure::status_of(&error);
+        let status = exit::status_of(&error);
         if status != Status::Done {
             output.error(&format!("{error:#}"));
         }
@@ -40,18 +43,18 @@ fn run(cli: cli::Cli, output: &Output) -> anyhow::Result<Status> {
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = Box::pin(commands::run(cli, output)) => outcome,
-            // Dropping the command's future removes what nothing can go on from.
+            // Dropping the command's future removes partial files that cannot be resumed.
             _ = tokio::signal::ctrl_c() => Err(interrupted(folder.as_deref())),
         }
     });
-    // A thread that waits for an answer on standard input, or for a full pipe, must not keep us here.
+    // Do not wait for a thread that is blocked on standard input or on a full pipe.
     runtime.shutdown_background();
     outcome
 }
 
 fn interrupted(folder: Option<&Path>) -> anyhow::Error {
-    failure::failed(match folder.filter(|folder| download::keeps_unfinished(folder)) {
-        Some(_) => "interrupted; what has arrived is kept, the same command goes on from there",
+    exit::failed(match folder.filter(|folder| download::part_file::has_partial_files(folder)) {
+        Some(_) => "interrupted; partial files are kept. Run the same command to resume",
         None => "interrupted",
     })
 }

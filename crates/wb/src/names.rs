@@ -1,17 +1,17 @@
-//! Names that came from outside, made safe for a folder and for a terminal.
-//! A local name is one path component, at most 255 bytes, and never hidden, reserved or an option.
+//! Makes names from outside safe for a folder and for a terminal.
+//! Invariant: a local name is one path component of at most 255 bytes, and never hidden, reserved or an option.
 
-/// The longest file name common file systems take, in bytes.
+/// The limit of common file systems, in bytes.
 const NAME_BYTES_MAX: usize = 255;
-/// Longer "extensions" are part of the name; keeps room for the rest when a name is cut.
+/// A longer "extension" counts as part of the stem, so that a name can be cut.
 const EXTENSION_BYTES_MAX: usize = 32;
 
-/// The name under which an upload is kept locally.
+/// The local file name for an upload.
 pub(crate) fn local_name(name: &str, id: &str) -> String {
     let plain: String =
         name.chars().filter(|c| !is_deceptive(*c)).map(|c| if is_separator(c) { '_' } else { c }).collect();
     let plain = plain.trim_start_matches(|c: char| c == '.' || c == '-' || c.is_whitespace());
-    // Windows drops trailing dots and blanks, so two names would become one.
+    // Windows drops trailing dots and spaces, so two names would become one.
     let plain = plain.trim_end_matches(|c: char| c == '.' || c.is_whitespace());
     let plain = match plain {
         "" => format!("upload-{}", plain_id(id)),
@@ -21,7 +21,7 @@ pub(crate) fn local_name(name: &str, id: &str) -> String {
     numbered(&plain, 1)
 }
 
-/// The `number`th local name for the same file: `name (2).ext`; 1 is the name itself. Cut to fit.
+/// The local name with a number, such as `name (2).ext`, cut to fit. Number 1 is the name itself.
 pub(crate) fn numbered(name: &str, number: u32) -> String {
     let suffix = if number == 1 { String::new() } else { format!(" ({number})") };
     let (stem, extension) = split_extension(name);
@@ -30,12 +30,12 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
     format!("{stem}{suffix}{extension}")
 }
 
-/// An upload id as part of a file name: ids are letters and digits, but an answer is not a promise.
+/// An upload ID as part of a file name. IDs are letters and digits, but the server's answer is not trusted.
 pub(crate) fn plain_id(id: &str) -> String {
     id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).take(64).collect()
 }
 
-/// Text for a terminal: control characters, line breaks and direction overrides are spelled out.
+/// Text for a terminal: escapes control characters, line breaks and direction overrides.
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -44,7 +44,7 @@ pub(crate) fn printable(text: &str) -> String {
     safe
 }
 
-/// Control characters, and those that reorder or hide what is shown (UAX #9, UTR #36).
+/// Control characters, and characters that reorder or hide text (UAX #9, UTR #36).
 pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -55,7 +55,7 @@ fn is_separator(c: char) -> bool {
     matches!(c, '/' | '\\') || (cfg!(windows) && matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*'))
 }
 
-/// Device names, with any extension and in any case ("Naming Files, Paths, and Namespaces", Win32 documentation).
+/// Windows device names, with any extension and in any case ("Naming Files, Paths, and Namespaces", Win32 documentation).
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end().to_ascii_uppercase();
     match stem.as_str() {
@@ -66,7 +66,7 @@ fn is_reserved(name: &str) -> bool {
     }
 }
 
-/// Stem and extension with its dot; `.tar.gz` counts as one.
+/// Stem and extension, with its dot. `.tar.gz` is one extension.
 fn split_extension(name: &str) -> (&str, &str) {
     let Some(dot) = name.rfind('.').filter(|dot| *dot > 0 && name.len() - dot <= EXTENSION_BYTES_MAX) else {
         return (name, "");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_and_keep_their_extension() {
+    fn long_names_keep_their_extension() {
         for name in ["ü".repeat(300) + ".tar.gz", "x".repeat(300), format!("a.{}", "e".repeat(300))] {
             for number in [1, 2, 4_000_000_000] {
                 let cut = numbered(&local_name(&name, "1"), number);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn terminals_see_no_control_characters() {
+    fn control_characters_are_escaped() {
         assert_eq!(printable("a\u{1b}]0;x\u{7}b\nc"), "a\\u{1b}]0;x\\u{7}b\\nc");
         assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(printable("Grüße 日本"), "Grüße 日本");

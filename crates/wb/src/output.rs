@@ -1,18 +1,16 @@
-//! The only door to standard output and standard error: data goes to the first, remarks and progress to the second.
-//! A reader that went away is success. Nothing shown holds a character that steers a terminal.
+//! Standard output for data, standard error for messages and progress; nothing else writes to either.
+//! Invariant: nothing printed contains a character that controls a terminal. A reader that is gone is no error.
 
 use std::io::{self, IsTerminal, Write};
 
+use api::Receipt;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::{
-    failure::{Status, failure},
-    names::{is_deceptive, printable},
-};
+use crate::exit::{Status, failure, status_of};
+use crate::names::{is_deceptive, printable};
 
-/// How to talk to the person, or to the next program.
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
@@ -20,59 +18,59 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Progress is shown only to a person who watches.
+    /// Progress is shown only on a terminal.
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
         let watched = !json && !quiet && io::stderr().is_terminal();
         let target = if watched { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         Self { json, quiet, bars: MultiProgress::with_draw_target(target) }
     }
 
-    /// Whether data is printed as JSON lines.
+    /// Whether data is printed as one JSON object per line.
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// One line of data.
+    /// Prints a line of data.
     pub(crate) fn line(&self, text: &str) -> anyhow::Result<()> {
         self.bars.suspend(|| data(format!("{}\n", printable(text)).as_bytes()))
     }
 
-    /// One object of data, on a line of its own.
+    /// Prints a JSON object on one line.
     pub(crate) fn object(&self, object: &impl Serialize) -> anyhow::Result<()> {
         let text = escape_json(&serde_json::to_string(object)?);
         self.bars.suspend(|| data(format!("{text}\n").as_bytes()))
     }
 
-    /// Rows under headings, aligned, without wrapping: lines stay whole for `grep`.
+    /// Prints aligned columns, without wrapping, so that each row stays on one line for `grep`.
     pub(crate) fn table(&self, headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
         Rows::new(headings).print(rows)
     }
 
-    /// A remark for the person.
+    /// Prints a message.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            self.remark(text);
+            self.message(text);
         }
     }
 
-    /// Something to mend, though the work goes on.
+    /// Prints a warning.
     pub(crate) fn warn(&self, text: &str) {
         if !self.quiet {
-            self.remark(&format!("warning: {text}"));
+            self.message(&format!("warning: {text}"));
         }
     }
 
-    /// Why it did not work.
+    /// Prints an error, even with `--quiet`.
     pub(crate) fn error(&self, text: &str) {
-        self.remark(&format!("error: {text}"));
+        self.message(&format!("error: {text}"));
     }
 
-    fn remark(&self, text: &str) {
-        // Nobody is left to be told when standard error is gone.
+    fn message(&self, text: &str) {
+        // If standard error is gone, there is nobody left to tell.
         let _ = self.bars.suspend(|| writeln!(io::stderr(), "{}", printable(text)));
     }
 
-    /// A progress bar for a file of `size_bytes`; invisible when nobody watches.
+    /// A progress bar; hidden if standard error is not a terminal.
     pub(crate) fn bar(&self, name: &str, size_bytes: u64) -> ProgressBar {
         let template =
             "{msg:30!} {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
@@ -82,7 +80,7 @@ impl Output {
         bar
     }
 
-    /// Asks, and takes only `y` or `yes` for consent; the end of input is a no.
+    /// Asks a yes-or-no question. Only `y` and `yes` mean yes; the end of input means no.
     pub(crate) fn ask(&self, question: &str) -> anyhow::Result<bool> {
         let mut stderr = io::stderr();
         write!(stderr, "{} [y/N] ", printable(question))?;
@@ -91,9 +89,25 @@ impl Output {
         io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
+
+    /// Prints the error of one of several operations and adds its status to `total`, so that the others continue.
+    ///
+    /// # Errors
+    /// If the reader of the output is gone, because then the others are useless.
+    pub(crate) fn note_failure(&self, total: &mut Status, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        let Err(error) = outcome else { return Ok(()) };
+        match status_of(&error) {
+            Status::Done => Err(error),
+            status => {
+                self.error(&format!("{error:#}"));
+                *total = total.and(status);
+                Ok(())
+            }
+        }
+    }
 }
 
-/// A table that is printed in pieces, for lists of any length. Columns grow where a later row needs it.
+/// A table that is printed page by page. A column grows when a later page needs it.
 pub(crate) struct Rows {
     headings: Vec<String>,
     widths: Vec<u16>,
@@ -105,7 +119,7 @@ impl Rows {
         Self { widths: vec![0; headings.len()], headings }
     }
 
-    /// The next rows; the headings go before the first.
+    /// Prints the next rows, and the headings before the first.
     pub(crate) fn print(&mut self, rows: &[Vec<String>]) -> anyhow::Result<()> {
         if rows.is_empty() {
             return Ok(());
@@ -129,7 +143,7 @@ impl Rows {
     }
 }
 
-/// JSON escapes for what JSON itself lets through: such characters stand in strings only.
+/// Escapes deceptive characters that JSON allows. They can only be inside strings.
 fn escape_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -138,22 +152,39 @@ fn escape_json(text: &str) -> String {
     safe
 }
 
-/// Writes to standard output, and notices when nobody reads.
+/// Writes to standard output.
 ///
 /// # Errors
-/// A closed pipe is an error with status 0, so that the work ends there and then.
+/// A closed pipe is an error with status 0, so that the program ends at once.
 pub(crate) fn data(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => failure(Status::Done, "the reader of the output went away"),
-        _ => anyhow::Error::new(error).context("write to standard output"),
+        io::ErrorKind::BrokenPipe => failure(Status::Done, "the reader of the output is gone"),
+        _ => anyhow::Error::new(error).context("cannot write to standard output"),
     })
 }
 
-/// A size for a person, in decimal units: 20,000,000 bytes are 20 MB.
+/// A size in decimal units: 20,000,000 bytes are 20 MB.
 pub(crate) fn size(bytes: u64) -> String {
     DecimalBytes(bytes).to_string()
+}
+
+/// The size of an upload; if it is not complete, the bytes received so far and the expected size.
+pub(crate) fn upload_size(receipt: &Receipt) -> String {
+    match (receipt.size, &receipt.progress) {
+        (Some(bytes), _) => size(bytes),
+        (None, Some(progress)) => {
+            let length = progress.length.map_or_else(|| "?".to_owned(), size);
+            format!("{} / {length}", size(progress.offset))
+        }
+        (None, None) => "-".to_owned(),
+    }
+}
+
+/// A table cell, `-` if there is no value.
+pub(crate) fn cell(value: Option<&str>) -> String {
+    value.filter(|value| !value.is_empty()).unwrap_or("-").to_owned()
 }
 
 #[cfg(test)]

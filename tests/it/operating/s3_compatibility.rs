@@ -58,19 +58,19 @@ const KINDS: [Kind; 4] = [
     Kind { checking: Checking::Whole, said: "", object_checksum: Some(true), part_checksum: true },
     Kind {
         checking: Checking::Parts,
-        said: "does not check the checksum of a whole multipart object",
+        said: "does not verify the checksum of a whole multipart object",
         object_checksum: Some(false),
         part_checksum: true,
     },
     Kind {
         checking: Checking::Md5,
-        said: "knows no CRC-64/NVME: Content-MD5",
+        said: "does not support CRC-64/NVME. Weighbridge sends Content-MD5",
         object_checksum: None,
         part_checksum: true,
     },
     Kind {
         checking: Checking::Nothing,
-        said: "takes bytes whose checksum is wrong",
+        said: "accepts bytes with a wrong checksum",
         object_checksum: Some(false),
         part_checksum: false,
     },
@@ -157,7 +157,7 @@ fn unreachable_bucket_does_not_stop_the_start() {
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
     let log = gateway.log();
     let line = log.lines().find(|line| line.contains("WARN") && line.contains("bucket=\"globex\""));
-    assert!(line.is_some_and(|line| line.contains("it does not answer: check `endpoint`")), "{log}");
+    assert!(line.is_some_and(|line| line.contains("no answer: check `endpoint`")), "{log}");
     let metrics = curl(&[&sandbox.text("/metrics")]).body;
     for (bucket, reached) in [("globex", 0), ("support-uploader", 1)] {
         let line =

@@ -279,7 +279,10 @@ fn refused_role_reports_the_reason() {
         operator.check(&environment(&[("AWS_ENDPOINT_URL_STS", "URL")], &store.url, operator.folder.path()));
     let said = printed(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("line 9: bucket `support-uploader`: error: there are no credentials"), "{said}");
+    assert!(
+        said.contains("line 9: bucket `support-uploader`: error: the AWS credentials cannot be loaded"),
+        "{said}"
+    );
     assert!(said.contains("sts:AssumeRole"), "{said}");
     assert!(store.requests_for("HeadBucket").is_empty(), "nothing is asked without credentials");
 }
@@ -330,7 +333,7 @@ fn https_with_a_private_authority() {
         let said = printed(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(
-            said.contains("AWS_CA_BUNDLE=") && said.contains("name a file of PEM certificates"),
+            said.contains("AWS_CA_BUNDLE=") && said.contains("set it to a file of PEM certificates"),
             "{said}"
         );
     }
@@ -340,13 +343,13 @@ fn https_with_a_private_authority() {
 fn doomed_settings_are_configuration_errors() {
     let rule = |days| Quirks { lifecycle: Some(abort_after(days)), ..Quirks::default() };
     for (quirks, lines, part) in [
-        (rule(1), "", "after 1 days, while they may be resumed for 48 h (limits.resume_window)"),
+        (rule(1), "", "after 1 day, but they can be resumed for 48 h (limits.resume_window)"),
         (rule(2), "[limits]\nresume_window = \"49h\"", "raise it to 7 days"),
-        (Quirks { denied: &["PutObject"], ..Quirks::default() }, "", "allow s3:PutObject below `in/`"),
-        (Quirks { denied: &["UploadPart"], ..Quirks::default() }, "", "allow s3:PutObject below `in/`"),
+        (Quirks { denied: &["PutObject"], ..Quirks::default() }, "", "allow s3:PutObject under `in/`"),
+        (Quirks { denied: &["UploadPart"], ..Quirks::default() }, "", "allow s3:PutObject under `in/`"),
         (Quirks { denied: &["DeleteObject"], ..Quirks::default() }, "", "allow s3:DeleteObject"),
         (Quirks { denied: &["GetObject"], ..Quirks::default() }, "", "allow s3:GetObject"),
-        (Quirks { denied: &["HeadBucket", "ListObjectsV2"], ..Quirks::default() }, "", "it lets us not in"),
+        (Quirks { denied: &["HeadBucket", "ListObjectsV2"], ..Quirks::default() }, "", "access denied"),
         (
             Quirks { denied: &["ListMultipartUploads"], ..Quirks::default() },
             "",
@@ -377,7 +380,7 @@ fn doomed_settings_are_configuration_errors() {
     let said = printed(&output);
     assert!(output.status.success() && said.contains("The configuration is valid."), "{said}");
     assert!(
-        said.contains("warning: no lifecycle rule") && said.contains("note: this store does not obey"),
+        said.contains("warning: no lifecycle rule") && said.contains("note: this store ignores"),
         "{said}"
     );
 }
@@ -393,13 +396,13 @@ fn lifecycle_rules_are_checked() {
     );
     for (quirks, status, part) in [
         (Quirks::default(), 0, ""),
-        (rules(abort_after(1)), 2, "after 1 days, while they may be resumed for 48 h (limits.resume_window)"),
-        (rules(removes), 2, "below `in/.weighbridge/` after 1 days"),
+        (rules(abort_after(1)), 2, "after 1 day, but they can be resumed for 48 h (limits.resume_window)"),
+        (rules(removes), 2, "under `in/.weighbridge/` after 1 day"),
         (Quirks { lifecycle: None, ..Quirks::default() }, 0, "warning: no lifecycle rule"),
         (
             Quirks { denied: &["GetBucketLifecycleConfiguration"], ..Quirks::default() },
             0,
-            "warning: its lifecycle",
+            "warning: the lifecycle",
         ),
         (Quirks { denied: &["PutObject", "HeadBucket"], ..Quirks::default() }, 0, ""),
     ] {
@@ -421,7 +424,7 @@ fn lifecycle_rules_are_checked() {
         let begun = std::time::Instant::now();
         let output = operator.check_with(&[], &[]);
         let said = printed(&output);
-        assert!(output.status.success() && said.contains("warning: it does not answer"), "{said}");
+        assert!(output.status.success() && said.contains("warning: no answer"), "{said}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 }
@@ -433,6 +436,6 @@ fn silent_store_times_out() {
     let begun = std::time::Instant::now();
     let output = operator.check(&[]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(printed(&output).contains("it does not answer"), "{}", printed(&output));
+    assert!(printed(&output).contains("no answer"), "{}", printed(&output));
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
 }

@@ -1,13 +1,21 @@
-//! What an examination found, in words for the operator: what is lacking, what follows from it, what to do about it.
+//! The findings of a probe for the operator: what is missing, what that means, and how to fix it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::lifecycle::{PIECES, advised_days, advised_rule, is_too_short};
-use super::{Checks, Rules, Seen};
-use crate::{Config, Error, Result};
+use super::lifecycle::{Rules, advised_days, advised_rule, is_too_short};
+use crate::checks::Checks;
+use crate::{Config, Error, Result, layout};
 
-/// What a bucket was found to be able to do.
+/// Whether the store supports something, or why we do not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Support {
+    Yes,
+    No,
+    Unknown(String),
+}
+
+/// What a bucket supports.
 #[derive(Debug)]
 pub struct Report {
     bucket: String,
@@ -15,112 +23,114 @@ pub struct Report {
     endpoint: Option<String>,
     path_style: bool,
     outcome: Result<()>,
-    trouble: Option<String>,
-    lacks: BTreeMap<&'static str, String>,
+    /// The first error that cut the examination short.
+    incomplete: Option<String>,
+    /// Actions that are not allowed, with the store's reason.
+    denied: BTreeMap<&'static str, String>,
     pub(super) checks: Option<Checks>,
-    pub(super) parts: Seen,
-    pub(super) whole: Seen,
-    pub(super) conditional: Seen,
-    pub(super) tagging: Seen,
-    pub(super) versioned: Seen,
+    pub(super) parts: Support,
+    pub(super) whole: Support,
+    pub(super) conditional: Support,
+    pub(super) tagging: Support,
+    pub(super) versioned: Support,
     pub(super) lifecycle: Rules,
 }
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
-    /// Good to know.
+    /// Nothing to do.
     Note,
-    /// It works, with less.
+    /// It works, with restrictions.
     Warning,
     /// Something will fail.
     Error,
 }
 
-/// One thing that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// How much it matters.
     pub weight: Weight,
-    /// What, what follows, and what to do.
+    /// What it is, what it means, and how to fix it.
     pub text: String,
 }
 
-/// What each action is needed for.
+/// What happens without each action.
 const NEEDED: [(&str, &str); 5] = [
-    ("s3:PutObject", "nothing can be stored"),
+    ("s3:PutObject", "no file can be stored"),
     ("s3:GetObject", "files can be neither attached nor downloaded"),
-    ("s3:DeleteObject", "what is cancelled or removed stays"),
-    ("s3:AbortMultipartUpload", "what is cancelled stays, unseen and paid for"),
-    ("s3:ListBucketMultipartUploads", "the sweep finds no unfinished uploads"),
+    ("s3:DeleteObject", "cancelled and removed files stay"),
+    ("s3:AbortMultipartUpload", "cancelled uploads stay, invisible but billed"),
+    ("s3:ListBucketMultipartUploads", "the sweep cannot find incomplete uploads"),
 ];
 
 impl Report {
-    pub(super) fn of(config: &Config, outcome: Result<()>) -> Self {
-        let unseen = || Seen::Unknown("it was not looked at".into());
+    pub(super) fn new(config: &Config, outcome: Result<()>) -> Self {
+        let unknown = || Support::Unknown("it was not examined".into());
         Self {
             bucket: config.bucket.clone(),
             prefix: config.prefix.clone(),
             endpoint: config.endpoint.clone(),
             path_style: config.path_style,
             outcome,
-            trouble: None,
-            lacks: BTreeMap::new(),
+            incomplete: None,
+            denied: BTreeMap::new(),
             checks: None,
-            parts: unseen(),
-            whole: unseen(),
-            conditional: unseen(),
-            tagging: unseen(),
-            versioned: unseen(),
-            lifecycle: Rules::Unreadable("it was not looked at".into()),
+            parts: unknown(),
+            whole: unknown(),
+            conditional: unknown(),
+            tagging: unknown(),
+            versioned: unknown(),
+            lifecycle: Rules::Unreadable("it was not examined".into()),
         }
     }
 
-    /// Takes down how an action went.
-    pub(super) fn allow(&mut self, action: &'static str, outcome: Result<()>) {
+    /// Records the result of an action.
+    pub(super) fn record(&mut self, action: &'static str, outcome: Result<()>) {
         match outcome {
             Ok(()) => {}
-            Err(Error::Forbidden(said)) => {
-                self.lacks.insert(action, said);
+            Err(Error::Forbidden(reason)) => {
+                self.denied.insert(action, reason);
             }
-            Err(error) => self.trouble = self.trouble.take().or_else(|| Some(format!("{action}: {error}"))),
+            Err(error) => {
+                self.incomplete.get_or_insert_with(|| format!("{action}: {error}"));
+            }
         }
     }
 
-    /// Whether the bucket answered and was examined to the end.
+    /// Whether the bucket answered and was examined completely.
     pub fn is_complete(&self) -> bool {
-        self.outcome.is_ok() && self.trouble.is_none()
+        self.outcome.is_ok() && self.incomplete.is_none()
     }
 
-    /// Each capability by name, and whether the bucket has it; without those that could not be found out.
+    /// Each capability and whether the bucket has it, without those that are unknown.
     pub fn capabilities(&self) -> Vec<(&'static str, bool)> {
         let mut all = vec![("reached", self.outcome.is_ok())];
         if self.outcome.is_err() {
             return all;
         }
-        all.push(("permissions", self.lacks.is_empty()));
-        for (name, seen) in [
+        all.push(("permissions", self.denied.is_empty()));
+        for (name, support) in [
             ("part_checksum", &self.parts),
             ("object_checksum", &self.whole),
             ("conditional_write", &self.conditional),
             ("tagging", &self.tagging),
             ("versioning", &self.versioned),
         ] {
-            match seen {
-                Seen::Yes => all.push((name, true)),
-                Seen::No => all.push((name, false)),
-                Seen::Unknown(_) => {}
+            match support {
+                Support::Yes => all.push((name, true)),
+                Support::No => all.push((name, false)),
+                Support::Unknown(_) => {}
             }
         }
         match &self.lifecycle {
             Rules::Read { aborts_all_after, .. } => all.push(("abort_rule", aborts_all_after.is_some())),
-            Rules::NotServed(_) => all.push(("abort_rule", false)),
+            Rules::Unsupported => all.push(("abort_rule", false)),
             Rules::Unreadable(_) => {}
         }
         all
     }
 
-    /// The capabilities in one line.
+    /// The capabilities on one line.
     pub fn summary(&self) -> String {
         let of = |wanted: bool| {
             let names =
@@ -134,153 +144,163 @@ impl Report {
         }
     }
 
-    /// Everything worth telling, the heaviest first. `resume_window`: how long an interrupted upload may be resumed.
+    /// All findings, errors first. `resume_window` is how long an interrupted upload can be resumed.
     pub fn findings(&self, resume_window: Duration) -> Vec<Finding> {
         let mut found = Vec::new();
         if let Err(error) = &self.outcome {
-            tell(&mut found, Weight::Error, self.unreached(error));
+            push(&mut found, Weight::Error, self.unreachable(error));
             return found;
         }
         for (action, otherwise) in NEEDED {
-            if let Some(said) = self.lacks.get(action) {
+            if let Some(reason) = self.denied.get(action) {
                 let prefix = &self.prefix;
-                let text = format!("{otherwise}: allow {action} below `{prefix}` ({said})");
-                tell(&mut found, Weight::Error, text);
+                let text = format!("{otherwise}: allow {action} under `{prefix}` ({reason})");
+                push(&mut found, Weight::Error, text);
             }
         }
-        if let Some(trouble) = &self.trouble {
-            let text =
-                format!("it could not be examined to the end: {trouble}; it is taken for one like AWS S3");
-            tell(&mut found, Weight::Warning, text);
+        if let Some(reason) = &self.incomplete {
+            let text = format!(
+                "the bucket could not be examined completely: {reason}; it is assumed to be like AWS S3"
+            );
+            push(&mut found, Weight::Warning, text);
         }
-        self.checked(&mut found);
-        self.ruled(resume_window, &mut found);
-        if self.conditional == Seen::No {
-            let text = "this store does not obey conditional writes (If-None-Match): an object of the same key is \
-                        overwritten. Nothing here relies on them, every key holds its upload's id";
-            tell(&mut found, Weight::Note, text.into());
+        self.check_checksums(&mut found);
+        self.check_lifecycle(resume_window, &mut found);
+        if self.conditional == Support::No {
+            let text = "this store ignores conditional writes (If-None-Match) and overwrites existing objects. Weighbridge \
+                        does not rely on them, because every key contains its upload's ID";
+            push(&mut found, Weight::Note, text.into());
         }
-        if self.tagging == Seen::No {
-            tell(&mut found, Weight::Note, "this store has no object tags: nothing here uses them".into());
+        if self.tagging == Support::No {
+            push(
+                &mut found,
+                Weight::Note,
+                "this store has no object tags, but Weighbridge does not use them".into(),
+            );
         }
         found.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
         found
     }
 
-    fn unreached(&self, error: &Error) -> String {
+    fn unreachable(&self, error: &Error) -> String {
         let Self { bucket, .. } = self;
         match error {
             Error::NoSuchBucket(_) | Error::NotFound(_) => {
-                format!("there is no bucket `{bucket}`: create it, or mend `bucket`")
+                format!("bucket `{bucket}` does not exist: create it, or correct `bucket`")
             }
-            Error::Forbidden(said) => format!(
-                "it lets us not in: check the credentials, that they may s3:ListBucket, and that `expected_owner` is \
-                 the account it belongs to ({said})"
+            Error::Forbidden(reason) => format!(
+                "access denied: check the credentials, that they allow s3:ListBucket, and that `expected_owner` is the account \
+                 that owns the bucket ({reason})"
             ),
-            // Each place was looked at and has none, the metadata address last: there is nothing more to say.
-            Error::NoCredentials(said) if said.contains("no providers in chain") || said.contains("IMDS") => "there are no AWS credentials here: \
-                 not in the environment, the AWS configuration files, a web identity or a container, and the cloud's \
-                 metadata address gives none. Give `access_key_id` and `secret_access_key`, or a `profile`, or run it \
-                 where a role is at hand"
-                .into(),
-            Error::NoCredentials(said) => format!(
-                "there are no credentials: put right what they come from, or give `access_key_id` and \
-                 `secret_access_key`, or a `profile` ({said})"
+            // Every source was tried, so the reason would add nothing.
+            Error::NoCredentials(reason)
+                if reason.contains("no providers in chain") || reason.contains("IMDS") =>
+            {
+                "no AWS credentials found in the environment, the AWS configuration files, a web identity, a container or \
+                 the cloud's metadata address. Set `access_key_id` and `secret_access_key`, or `profile`, or run where a \
+                 role is available"
+                    .into()
+            }
+            Error::NoCredentials(reason) => format!(
+                "the AWS credentials cannot be loaded: fix their source, or set `access_key_id` and `secret_access_key`, or \
+                 `profile` ({reason})"
             ),
-            Error::Unavailable(said) if said.contains("dns error") && !self.path_style => format!(
-                "it does not answer: check `endpoint`, and write `path_style = true` if the store has no host name for \
-                 each bucket ({said})"
+            Error::Unavailable(reason) if reason.contains("dns error") && !self.path_style => format!(
+                "no answer: check `endpoint`, and set `path_style = true` if the store has no host name for each bucket \
+                 ({reason})"
             ),
-            Error::Unavailable(said) if said.contains("certificate") => format!(
-                "its TLS certificate is not trusted: name the file of its authority in the environment variable \
-                 AWS_CA_BUNDLE ({said})"
+            Error::Unavailable(reason) if reason.contains("certificate") => format!(
+                "the TLS certificate is not trusted: set the environment variable AWS_CA_BUNDLE to a file with the \
+                 certificate of its authority ({reason})"
             ),
-            Error::Unavailable(said) => {
-                format!("it does not answer: check `endpoint`, DNS and the network ({said})")
+            Error::Unavailable(reason) => {
+                format!("no answer: check `endpoint`, DNS and the network ({reason})")
             }
             other => other.to_string(),
         }
     }
 
-    /// How damaged bytes are noticed.
-    fn checked(&self, found: &mut Vec<Finding>) {
+    /// How damage on the way to the store is detected.
+    fn check_checksums(&self, found: &mut Vec<Finding>) {
         let text = match (self.checks, &self.parts) {
-            (Some(Checks::Whole), Seen::No) => {
-                "this store checks a file only as a whole: damage on the way is noticed when the file ends, and the \
-                 file is sent again"
+            (Some(Checks::Whole), Support::No) => {
+                "this store verifies only whole files: damage on the way is detected at the end, and the whole file is \
+                 sent again"
             }
-            (_, Seen::No) => {
-                "this store takes bytes whose checksum is wrong: damage on the way to it is not noticed. Use an https \
+            (_, Support::No) => {
+                "this store accepts bytes with a wrong checksum, so damage on the way is not detected. Use an https \
                  endpoint, or another store"
             }
             (Some(Checks::Parts), _) => {
-                "this store does not check the checksum of a whole multipart object: the checksum of each part, which \
-                 it checks, and the size of the whole are the proof instead"
+                "this store does not verify the checksum of a whole multipart object. Weighbridge relies on the \
+                 checksum of each part, which it verifies, and on the size of the object"
             }
             (Some(Checks::Md5), _) => {
-                "this store knows no CRC-64/NVME: Content-MD5 goes with every part instead, at 1.6 s of CPU a GB, and \
-                 the size of the whole is the proof"
+                "this store does not support CRC-64/NVME. Weighbridge sends Content-MD5 with every part, at 1.6 CPU \
+                 seconds per GB, and compares the size of the object"
             }
             (Some(Checks::Whole) | None, _) => return,
         };
-        tell(found, Weight::Warning, text.into());
+        push(found, Weight::Warning, text.into());
     }
 
-    /// What the bucket does by itself.
-    fn ruled(&self, resume_window: Duration, found: &mut Vec<Finding>) {
+    /// What the bucket removes or keeps by itself.
+    fn check_lifecycle(&self, resume_window: Duration, found: &mut Vec<Finding>) {
         let days = advised_days(resume_window);
-        if let Rules::Read { expires_pieces_after: Some(after), .. } = self.lifecycle
+        if let Rules::Read { expires_tails_after: Some(after), .. } = self.lifecycle
             && is_too_short(after, resume_window)
         {
             let text = format!(
-                "a lifecycle rule removes objects below `{}{PIECES}` after {after} days, while the uploads they are \
-                 pieces of may be resumed for {} h (limits.resume_window): leave that prefix out of the rule, raise it to \
-                 {days} days, or shorten limits.resume_window",
-                self.prefix,
+                "a lifecycle rule removes objects under `{}` after {}, but their uploads can be resumed for {} h \
+                 (limits.resume_window): exclude that prefix from the rule, raise it to {days} days, or shorten \
+                 limits.resume_window",
+                layout::hidden_prefix(&self.prefix),
+                days_of(after),
                 resume_window.as_secs() / 3600
             );
-            tell(found, Weight::Error, text);
+            push(found, Weight::Error, text);
         }
         match &self.lifecycle {
             Rules::Read { aborts_first_after: Some(first), .. } if is_too_short(*first, resume_window) => {
                 let text = format!(
-                    "a lifecycle rule drops incomplete multipart uploads after {first} days, while they may be resumed \
-                     for {} h (limits.resume_window): raise it to {days} days, or shorten limits.resume_window",
+                    "a lifecycle rule aborts incomplete multipart uploads after {}, but they can be resumed for \
+                     {} h (limits.resume_window): raise it to {days} days, or shorten limits.resume_window",
+                    days_of(*first),
                     resume_window.as_secs() / 3600
                 );
-                tell(found, Weight::Error, text);
+                push(found, Weight::Error, text);
             }
             Rules::Read { aborts_all_after: None, any, .. } => {
-                tell(found, Weight::Warning, self.without_rule(*any, days));
+                push(found, Weight::Warning, self.without_rule(*any, days));
             }
             Rules::Read { .. } => {}
-            Rules::NotServed(_) => {
-                let text = "this store has no lifecycle rules: only the gateway's sweep drops what unfinished uploads \
-                            leave";
-                tell(found, Weight::Note, text.into());
+            Rules::Unsupported => {
+                let text =
+                    "this store has no lifecycle rules: only the gateway's sweep removes incomplete uploads";
+                push(found, Weight::Note, text.into());
             }
-            Rules::Unreadable(said) => {
+            Rules::Unreadable(reason) => {
                 let text = format!(
-                    "its lifecycle rules cannot be read: allow s3:GetLifecycleConfiguration, or make sure that none \
-                     drops incomplete multipart uploads before {days} days ({said})"
+                    "the lifecycle rules cannot be read: allow s3:GetLifecycleConfiguration, or make sure that no rule \
+                     aborts incomplete multipart uploads before {days} days ({reason})"
                 );
-                tell(found, Weight::Warning, text);
+                push(found, Weight::Warning, text);
             }
         }
-        let ends = matches!(self.lifecycle, Rules::Read { old_versions_end: true, .. });
-        if self.versioned == Seen::Yes && !ends {
-            let text = "it keeps versions: what is removed stays as an old version, without end. Add a lifecycle rule \
-                        with NoncurrentVersionExpiration, or suspend versioning";
-            tell(found, Weight::Warning, text.into());
+        let expires = matches!(self.lifecycle, Rules::Read { expires_old_versions: true, .. });
+        if self.versioned == Support::Yes && !expires {
+            let text = "the bucket keeps versions, so removed files stay as old versions forever. Add a lifecycle rule with \
+                        NoncurrentVersionExpiration, or suspend versioning";
+            push(found, Weight::Warning, text.into());
         }
     }
 
     fn without_rule(&self, any: bool, days: u64) -> String {
         let rule = advised_rule(&self.prefix, days);
-        let why = "no lifecycle rule drops incomplete multipart uploads: should the gateway be gone for good, their \
-                   parts stay, unseen and paid for";
+        let why = "no lifecycle rule aborts incomplete multipart uploads: if the gateway is gone for good, their parts stay, \
+                   invisible but billed";
         if any {
-            return format!("{why}. Add to the rules there are: {rule}");
+            return format!("{why}. Add this to the existing rules: {rule}");
         }
         let endpoint =
             self.endpoint.as_ref().map_or_else(String::new, |url| format!(" --endpoint-url {}", quoted(url)));
@@ -293,11 +313,15 @@ impl Report {
     }
 }
 
-fn tell(found: &mut Vec<Finding>, weight: Weight, text: String) {
+fn days_of(count: i32) -> String {
+    if count == 1 { "1 day".to_owned() } else { format!("{count} days") }
+}
+
+fn push(found: &mut Vec<Finding>, weight: Weight, text: String) {
     found.push(Finding { weight, text });
 }
 
-/// A text as one word of a shell.
+/// Quotes a text for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

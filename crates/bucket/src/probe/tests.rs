@@ -1,4 +1,4 @@
-//! What lifecycle rules mean for us, and the words a report finds for what it saw.
+//! Tests of lifecycle rules and of the findings in a report.
 
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{
     LifecycleRuleAndOperator, LifecycleRuleFilter, NoncurrentVersionExpiration, Tag,
 };
 
+use super::report::Support;
 use super::*;
 use crate::{Config, Credentials};
 
@@ -23,7 +24,7 @@ fn rule(prefix: &str, days: i32) -> LifecycleRule {
 }
 
 #[test]
-fn rules_that_touch_our_keys() {
+fn rules_apply_by_prefix() {
     for (rules, all, first) in [
         (vec![], None, None),
         (vec![rule("", 7)], Some(7), Some(7)),
@@ -53,8 +54,8 @@ fn rules_that_touch_our_keys() {
             any: true,
             aborts_all_after: None,
             aborts_first_after: None,
-            expires_pieces_after: None,
-            old_versions_end: true
+            expires_tails_after: None,
+            expires_old_versions: true
         }
     );
 }
@@ -70,7 +71,7 @@ fn expiry(filter: LifecycleRuleFilter, expiration: LifecycleExpiration) -> Lifec
 }
 
 #[test]
-fn rules_that_remove_pieces_of_unfinished_uploads() {
+fn rules_that_remove_tails() {
     let below = |prefix: &str| LifecycleRuleFilter::builder().prefix(prefix).build();
     let days = |days: i32| LifecycleExpiration::builder().days(days).build();
     let tag = || Tag::builder().key("k").value("v").build().unwrap();
@@ -91,13 +92,13 @@ fn rules_that_remove_pieces_of_unfinished_uploads() {
         (rule("in/", 1), None),
     ] {
         let shown = format!("{rule:?}");
-        let Rules::Read { expires_pieces_after, .. } = Rules::read(&[rule], "in/") else { panic!("{shown}") };
-        assert_eq!(expires_pieces_after, after, "{shown}");
+        let Rules::Read { expires_tails_after, .. } = Rules::read(&[rule], "in/") else { panic!("{shown}") };
+        assert_eq!(expires_tails_after, after, "{shown}");
     }
 }
 
 #[test]
-fn days_and_the_resume_window() {
+fn days_are_compared_with_the_resume_window() {
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     for (days, window, short) in [(1, 24, false), (1, 25, true), (7, 48, false), (7, 169, true)] {
         assert_eq!(lifecycle::is_too_short(days, hours(window)), short, "{days} days, {window} h");
@@ -119,16 +120,16 @@ fn report(outcome: Result<()>) -> Report {
         expected_owner: None,
         kms_key: None,
     };
-    let mut report = Report::of(&config, outcome);
-    // As AWS S3 is, with a good rule.
+    let mut report = Report::new(&config, outcome);
+    // Like AWS S3, with a good rule.
     report.checks = Some(Checks::Whole);
-    (report.parts, report.whole, report.conditional) = (Seen::Yes, Seen::Yes, Seen::Yes);
-    (report.tagging, report.versioned) = (Seen::Yes, Seen::No);
+    (report.parts, report.whole, report.conditional) = (Support::Yes, Support::Yes, Support::Yes);
+    (report.tagging, report.versioned) = (Support::Yes, Support::No);
     report.lifecycle = Rules::read(&[rule("", 7)], "it's/");
     report
 }
 
-/// The findings that a change of a good report makes.
+/// Checks the findings after a change to a good report.
 fn check(change: impl FnOnce(&mut Report), weight: Weight, parts: &[&str]) {
     let mut report = report(Ok(()));
     change(&mut report);
@@ -141,7 +142,7 @@ fn check(change: impl FnOnce(&mut Report), weight: Weight, parts: &[&str]) {
 }
 
 #[test]
-fn nothing_is_said_of_a_store_that_does_everything() {
+fn a_store_that_supports_everything_has_no_findings() {
     let report = report(Ok(()));
     assert_eq!(report.findings(TWO_DAYS), []);
     assert_eq!(
@@ -152,20 +153,20 @@ fn nothing_is_said_of_a_store_that_does_everything() {
 }
 
 #[test]
-fn each_lack_comes_with_what_follows_and_a_mend() {
+fn each_finding_has_a_consequence_and_a_fix() {
     use Weight::{Error as Bad, Note, Warning};
-    check(|r| r.conditional = Seen::No, Note, &["If-None-Match", "Nothing here relies"]);
-    check(|r| r.tagging = Seen::No, Note, &["tags"]);
-    check(|r| r.versioned = Seen::Yes, Warning, &["NoncurrentVersionExpiration"]);
+    check(|r| r.conditional = Support::No, Note, &["If-None-Match", "does not rely"]);
+    check(|r| r.tagging = Support::No, Note, &["tags"]);
+    check(|r| r.versioned = Support::Yes, Warning, &["NoncurrentVersionExpiration"]);
     check(|r| r.checks = Some(Checks::Parts), Warning, &["each part", "size"]);
     check(|r| r.checks = Some(Checks::Md5), Warning, &["Content-MD5"]);
-    check(|r| r.parts = Seen::No, Warning, &["only as a whole"]);
-    check(|r| (r.checks, r.parts) = (Some(Checks::Parts), Seen::No), Warning, &["not noticed", "https"]);
-    check(|r| r.lifecycle = Rules::NotServed("x".into()), Note, &["sweep"]);
+    check(|r| r.parts = Support::No, Warning, &["only whole files"]);
+    check(|r| (r.checks, r.parts) = (Some(Checks::Parts), Support::No), Warning, &["not detected", "https"]);
+    check(|r| r.lifecycle = Rules::Unsupported, Note, &["sweep"]);
     let unreadable = |r: &mut Report| r.lifecycle = Rules::Unreadable("denied".into());
     check(unreadable, Warning, &["s3:GetLifecycleConfiguration", "denied"]);
     let short = |r: &mut Report| r.lifecycle = Rules::read(&[rule("", 1)], "it's/");
-    check(short, Bad, &["after 1 days", "48 h (limits.resume_window)", "raise it to 7 days"]);
+    check(short, Bad, &["after 1 day, but", "48 h (limits.resume_window)", "raise it to 7 days"]);
     let removes = |r: &mut Report| {
         let all = LifecycleRuleFilter::builder().prefix("").build();
         let removal = expiry(all, LifecycleExpiration::builder().days(1).build());
@@ -174,7 +175,7 @@ fn each_lack_comes_with_what_follows_and_a_mend() {
     check(
         removes,
         Bad,
-        &["`it's/.weighbridge/` after 1 days", "48 h (limits.resume_window)", "leave that prefix"],
+        &["`it's/.weighbridge/` after 1 day,", "48 h (limits.resume_window)", "exclude that prefix"],
     );
     check(
         |r| r.lifecycle = Rules::read(&[], "it's/"),
@@ -188,28 +189,28 @@ fn each_lack_comes_with_what_follows_and_a_mend() {
     check(
         |r| r.lifecycle = Rules::read(&[rule("x", 1)], "it's/"),
         Warning,
-        &["Add to the rules there are: {"],
+        &["Add this to the existing rules: {"],
     );
     for (action, _) in [("s3:PutObject", ()), ("s3:GetObject", ()), ("s3:DeleteObject", ())] {
-        check(|r| r.allow(action, Err(Error::Forbidden("denied".into()))), Bad, &[action, "denied"]);
+        check(|r| r.record(action, Err(Error::Forbidden("denied".into()))), Bad, &[action, "denied"]);
     }
     check(
-        |r| r.allow("s3:PutObject", Err(Error::Unavailable("reset".into()))),
+        |r| r.record("s3:PutObject", Err(Error::Unavailable("reset".into()))),
         Warning,
-        &["to the end", "reset"],
+        &["completely", "reset"],
     );
 }
 
 #[test]
-fn a_bucket_out_of_reach_is_told_with_the_reason() {
+fn an_unreachable_bucket_is_reported_with_the_reason() {
     for (error, part) in [
-        (Error::NoSuchBucket(String::new()), "mend `bucket`"),
+        (Error::NoSuchBucket(String::new()), "correct `bucket`"),
         (Error::Forbidden("denied".into()), "s3:ListBucket"),
         (Error::NoCredentials("none".into()), "access_key_id"),
         (Error::Unavailable("client error: dns error: no such host".into()), "path_style = true"),
         (Error::Unavailable("invalid peer certificate: UnknownIssuer".into()), "AWS_CA_BUNDLE"),
         (Error::Unavailable("connection refused".into()), "check `endpoint`"),
-        (Error::Refused("it is in region eu-west-1".into()), "eu-west-1"),
+        (Error::Refused("the bucket is in region eu-west-1".into()), "eu-west-1"),
     ] {
         let report = report(Err(error));
         let [finding] = report.findings(TWO_DAYS).try_into().unwrap();

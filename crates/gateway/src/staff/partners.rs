@@ -1,6 +1,7 @@
 //! Partners, the notes about their organisation in the desk, and everything in their bucket.
 
 use axum::extract::State;
+use bucket::layout::{self, FileKey};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -69,7 +70,7 @@ pub(crate) async fn objects(
     partner(&state, &id).await?;
     let (name, bucket) = state.buckets.of_partner(&id);
     let own = state.buckets.has_own(&id);
-    let hidden = format!("{}.weighbridge/", bucket.prefix());
+    let hidden = layout::hidden_prefix(bucket.prefix());
     let cursor = asked.cursor.as_deref();
     let listed = match cursor {
         Some("") => Err(bucket::Error::Refused("empty".into())),
@@ -110,7 +111,7 @@ enum Found {
     Nothing,
 }
 
-/// The complete upload with this key: `{prefix}{ticket}/{upload id}/{name}`. An object of another size or in another bucket is
+/// The complete upload with this key. An object of another size or in another bucket is
 /// not the upload's.
 async fn upload_of(
     state: &AppState,
@@ -119,11 +120,8 @@ async fn upload_of(
     object: &bucket::Object,
 ) -> Result<Found, Problem> {
     let key = object.key.as_str();
-    let id = key.strip_prefix(prefix).and_then(|rest| rest.split('/').nth(1)).unwrap_or_default();
-    if id.is_empty() {
-        return Ok(Found::Nothing);
-    }
-    match state.ledger.upload(id).await {
+    let Some(file) = FileKey::parse(prefix, key) else { return Ok(Found::Nothing) };
+    match state.ledger.upload(file.upload_id).await {
         Ok(upload) if upload.bucket != name => Ok(Found::Nothing),
         Ok(upload) if upload.object_key == key && upload.state != ledger::State::Complete => {
             Ok(Found::Hidden)
@@ -131,9 +129,7 @@ async fn upload_of(
         Ok(upload) if upload.object_key == key && upload.length == Some(object.size) => {
             Ok(Found::Upload(Box::new(upload)))
         }
-        Ok(upload) if key.strip_suffix(".receipt.json") == Some(upload.object_key.as_str()) => {
-            Ok(Found::Hidden)
-        }
+        Ok(upload) if layout::receipt_subject(key) == Some(upload.object_key.as_str()) => Ok(Found::Hidden),
         Ok(_) | Err(ledger::Error::NotFound) => Ok(Found::Nothing),
         Err(error) => Err(error.into()),
     }

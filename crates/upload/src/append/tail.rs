@@ -157,7 +157,7 @@ impl<'a> StoredTail<'a> {
 
 /// Where the pieces of an upload's tail lie, hidden from every listing.
 fn prefix(bucket: &Bucket, upload_id: &str) -> String {
-    format!("{}.weighbridge/{upload_id}/", bucket.prefix())
+    bucket::layout::tail_prefix(bucket.prefix(), upload_id)
 }
 
 impl Uploads {

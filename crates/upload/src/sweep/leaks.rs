@@ -2,7 +2,7 @@
 //! Invariant: leftovers of this ledger's ended uploads are deleted; whatever this ledger did not make is reported, and never
 //! touched.
 
-use bucket::Bucket;
+use bucket::{Bucket, layout};
 use ledger::{State, Upload};
 
 use crate::Result;
@@ -29,7 +29,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn covers(&self, key: &str) -> bool {
-        !bucket::is_probe(self.bucket.prefix(), key)
+        !layout::is_probe(self.bucket.prefix(), key)
             && !self.others.iter().any(|other| key.starts_with(other))
     }
 }
@@ -87,10 +87,10 @@ impl Uploads {
         Ok(())
     }
 
-    /// Pieces of tails: `{prefix}.weighbridge/{upload id}/…`.
+    /// Pieces of tails.
     async fn find_tails(&self, search: &Search<'_>, dry_run: bool, swept: &mut Swept) -> Result<()> {
         let Search { name, bucket, .. } = *search;
-        let folder = format!("{}.weighbridge/", bucket.prefix());
+        let folder = layout::hidden_prefix(bucket.prefix());
         let mut next = None;
         loop {
             let page = bucket.list(&folder, next.as_deref()).await?;
@@ -98,8 +98,7 @@ impl Uploads {
                 if !search.covers(&object.key) {
                     continue;
                 }
-                let rest = object.key.strip_prefix(&folder).unwrap_or_default();
-                let id = rest.split_once('/').map_or("", |(id, _)| id);
+                let id = layout::tail_upload_id(bucket.prefix(), &object.key);
                 match self.owner(search, id, |_| true).await? {
                     Owner::Unfinished => {}
                     Owner::Ended => {

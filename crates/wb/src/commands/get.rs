@@ -1,56 +1,63 @@
-//! `wb get`: files by id or by ticket. Nothing unverified ever gets its name.
+//! `wb get`: downloads files by ID or by ticket.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use super::{note_failure, save};
-use crate::{
-    api::{self, Api, Filter},
-    cli,
-    failure::{Status, not_found},
-    output::Output,
-    receipt::Receipt,
-};
+use api::Receipt;
 
-pub(crate) async fn run(api: &Arc<Api>, arguments: cli::Get, output: &Output) -> anyhow::Result<Status> {
-    save::check(&arguments, output)?;
+use super::download_to_disk;
+use crate::cli;
+use crate::exit::{Status, not_found};
+use crate::gateway::client::{Filter, Gateway};
+use crate::item::Item;
+use crate::output::Output;
+
+pub(crate) async fn run(
+    gateway: &Arc<Gateway>,
+    arguments: cli::Get,
+    output: &Output,
+) -> anyhow::Result<Status> {
+    download_to_disk::check(&arguments, output)?;
     let mut status = Status::Done;
     let mut receipts = Vec::new();
     for what in &arguments.what {
-        let found = resolve(api, what, output).await.map(|found| receipts.extend(found));
-        note_failure(&mut status, found, output)?;
+        let found = resolve(gateway, what, output).await.map(|found| receipts.extend(found));
+        output.note_failure(&mut status, found)?;
     }
     let mut seen = HashSet::new();
     receipts.retain(|receipt| seen.insert(receipt.id.clone()));
-    let files = receipts.into_iter().map(|receipt| save::File {
+    let files = receipts.into_iter().map(|receipt| download_to_disk::Request {
         label: receipt.id.clone(),
         name: receipt.name.clone(),
         what: receipt,
     });
-    let prepare = async |receipt: Receipt| api::item(api, &receipt, arguments.transfer.via_gateway);
-    save::all(files.collect(), prepare, &arguments, status, output).await
+    let prepare = async |receipt: Receipt| Item::of_upload(gateway, &receipt, arguments.transfer.via_gateway);
+    download_to_disk::all(files.collect(), prepare, &arguments, status, output).await
 }
 
-/// The receipts an argument stands for. Ids are longer than any ticket number and not all digits.
-async fn resolve(api: &Api, what: &str, output: &Output) -> anyhow::Result<Vec<Receipt>> {
+/// The receipts that an argument means. An upload ID is longer than any ticket number.
+async fn resolve(gateway: &Gateway, what: &str, output: &Output) -> anyhow::Result<Vec<Receipt>> {
     if !is_ticket(what) {
-        return Ok(vec![api.upload(what).await?]);
+        return Ok(vec![gateway.upload(what).await?]);
     }
     let filter = Filter { ticket: Some(what.to_owned()), ..Filter::default() };
     let (complete, open): (Vec<_>, Vec<_>) =
-        api.all_uploads(&filter).await?.into_iter().partition(|receipt| receipt.proof().is_some());
+        gateway.all_uploads(&filter).await?.into_iter().partition(|receipt| receipt.proof().is_some());
     if !open.is_empty() {
-        output.note(&format!("ticket {what}: {} not complete yet, skipped", count(open.len(), "upload")));
+        let skipped = match open.len() {
+            1 => "1 upload that is not complete".to_owned(),
+            count => format!("{count} uploads that are not complete"),
+        };
+        output.note(&format!("ticket {what}: skipped {skipped}"));
     }
     if complete.is_empty() {
-        return Err(not_found(format!("ticket {what} has no files here")));
+        return Err(not_found(format!(
+            "Ticket {what} has no files. Run `wb ls --ticket {what} --state open` to list incomplete uploads."
+        )));
     }
     Ok(complete)
 }
 
 fn is_ticket(what: &str) -> bool {
     what.len() <= 20 && what.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn count(number: usize, word: &str) -> String {
-    if number == 1 { format!("1 {word}") } else { format!("{number} {word}s") }
 }

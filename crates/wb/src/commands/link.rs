@@ -1,28 +1,25 @@
-//! `wb link`: a link's URL alone goes to standard output, so that it can be pasted or captured.
+//! `wb link`: creates and revokes upload links. Only the URL goes to standard output, so that it can be captured.
 
+use api::LinkRequest;
 use serde_json::json;
 
-use super::note_failure;
-use crate::{
-    api::Api,
-    cli::{self, Right},
-    failure::Status,
-    output::Output,
-    receipt::LinkRequest,
-};
+use crate::cli::{self, Right};
+use crate::exit::Status;
+use crate::gateway::client::Gateway;
+use crate::output::Output;
 
-pub(crate) async fn run(api: &Api, arguments: cli::Link, output: &Output) -> anyhow::Result<Status> {
+pub(crate) async fn run(gateway: &Gateway, arguments: cli::Link, output: &Output) -> anyhow::Result<Status> {
     match arguments {
-        cli::Link::Create(arguments) => create(api, arguments, output).await,
-        cli::Link::Revoke { ids } => revoke(api, &ids, output).await,
+        cli::Link::Create(arguments) => create(gateway, arguments, output).await,
+        cli::Link::Revoke { ids } => revoke(gateway, &ids, output).await,
     }
 }
 
-async fn create(api: &Api, arguments: cli::LinkCreate, output: &Output) -> anyhow::Result<Status> {
-    let mut rights = vec![Right::Upload.name()];
-    for right in arguments.rights {
-        if !rights.contains(&right.name()) {
-            rights.push(right.name());
+async fn create(gateway: &Gateway, arguments: cli::LinkCreate, output: &Output) -> anyhow::Result<Status> {
+    let mut rights = vec![Right::Upload.name().to_owned()];
+    for right in arguments.rights.into_iter().map(Right::name) {
+        if !rights.iter().any(|known| known == right) {
+            rights.push(right.to_owned());
         }
     }
     let request = LinkRequest {
@@ -35,15 +32,16 @@ async fn create(api: &Api, arguments: cli::LinkCreate, output: &Output) -> anyho
         max_unfinished_bytes: arguments.max_unfinished_bytes,
         max_requests_per_minute: arguments.max_requests_per_minute,
     };
-    let link = api.create_link(&request).await?;
+    let link = gateway.create_link(&request).await?;
     if output.is_json() {
         output.object(&link)?;
         return Ok(Status::Done);
     }
     output.line(&link.url)?;
-    if let Some(warning) = link.extra.get("warning").and_then(|warning| warning.as_str()) {
+    if let Some(warning) = &link.warning {
         output.warn(warning);
     }
+    let link = link.link;
     let partner = link.partner.as_deref().unwrap_or(&request.partner);
     let ticket =
         link.ticket.as_deref().map_or_else(|| "any ticket".to_owned(), |ticket| format!("ticket {ticket}"));
@@ -53,10 +51,10 @@ async fn create(api: &Api, arguments: cli::LinkCreate, output: &Output) -> anyho
     Ok(Status::Done)
 }
 
-async fn revoke(api: &Api, ids: &[String], output: &Output) -> anyhow::Result<Status> {
+async fn revoke(gateway: &Gateway, ids: &[String], output: &Output) -> anyhow::Result<Status> {
     let mut status = Status::Done;
     for id in ids {
-        let outcome = match api.revoke_link(id).await {
+        let outcome = match gateway.revoke_link(id).await {
             Err(error) => Err(error),
             Ok(()) if output.is_json() => output.object(&json!({"id": id, "revoked": true})),
             Ok(()) => {
@@ -64,7 +62,7 @@ async fn revoke(api: &Api, ids: &[String], output: &Output) -> anyhow::Result<St
                 Ok(())
             }
         };
-        note_failure(&mut status, outcome, output)?;
+        output.note_failure(&mut status, outcome)?;
     }
     Ok(status)
 }

@@ -1,27 +1,27 @@
-//! `wb partner`: who they are, what the desk notes about them, and what lies in their bucket.
+//! `wb partner`: lists partners, or shows one with its notes or the objects in its bucket.
 
-use serde_json::Value;
+use api::{BucketObject, Partner, PartnerDetails};
 
-use super::cell;
-use crate::{
-    api::{Api, next_cursor},
-    cli,
-    failure::Status,
-    output::{self, Output},
-    receipt::{Object, Partner},
-};
+use crate::cli;
+use crate::exit::Status;
+use crate::gateway::client::{Gateway, next_cursor};
+use crate::output::{self, Output, cell};
 
-pub(crate) async fn run(api: &Api, arguments: &cli::Partner, output: &Output) -> anyhow::Result<Status> {
+pub(crate) async fn run(
+    gateway: &Gateway,
+    arguments: &cli::Partner,
+    output: &Output,
+) -> anyhow::Result<Status> {
     match &arguments.id {
-        None => list(api, output).await?,
-        Some(id) if arguments.objects => objects(api, id, output).await?,
-        Some(id) => show(&api.partner(id).await?, output)?,
+        None => list(gateway, output).await?,
+        Some(id) if arguments.objects => objects(gateway, id, output).await?,
+        Some(id) => show(&gateway.partner(id).await?, output)?,
     }
     Ok(Status::Done)
 }
 
-async fn list(api: &Api, output: &Output) -> anyhow::Result<()> {
-    let partners = api.partners().await?;
+async fn list(gateway: &Gateway, output: &Output) -> anyhow::Result<()> {
+    let partners = gateway.partners().await?;
     if output.is_json() {
         return partners.iter().try_for_each(|partner| output.object(partner));
     }
@@ -36,33 +36,34 @@ async fn list(api: &Api, output: &Output) -> anyhow::Result<()> {
     output.table(&["ID", "NAME", "ORGANIZATION", "BUCKET"], &rows)
 }
 
-fn show(partner: &Partner, output: &Output) -> anyhow::Result<()> {
-    if let Some(problem) = partner.text("notes_problem") {
-        output.warn(&format!("the organisation's notes are missing: {problem}"));
+fn show(details: &PartnerDetails, output: &Output) -> anyhow::Result<()> {
+    if let Some(problem) = &details.notes_problem {
+        output.warn(&format!("the organization's notes are missing: {problem}"));
     }
     if output.is_json() {
-        return output.object(partner);
+        return output.object(details);
     }
+    let partner = &details.partner;
     output.line(&format!("id            {}", partner.id))?;
     output.line(&format!("name          {}", partner.name))?;
     output.line(&format!("organization  {}", organization(partner)))?;
     output.line(&format!("bucket        {}", bucket(partner)))?;
-    for field in ["details", "notes"] {
-        if let Some(text) = partner.text(field) {
+    for (field, text) in [("details", &details.details), ("notes", &details.notes)] {
+        if let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) {
             output.line("")?;
             output.line(&format!("{field}:"))?;
-            // Line by line: line breaks are wanted here, every other control character is not.
+            // Line by line, to keep line breaks and escape all other control characters.
             text.lines().try_for_each(|line| output.line(&format!("  {line}")))?;
         }
     }
     Ok(())
 }
 
-async fn objects(api: &Api, partner: &str, output: &Output) -> anyhow::Result<()> {
+async fn objects(gateway: &Gateway, partner: &str, output: &Output) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let mut cursor = None;
     loop {
-        let page = api.objects(partner, cursor.as_deref()).await?;
+        let page = gateway.objects(partner, cursor.as_deref()).await?;
         if output.is_json() {
             page.objects.iter().try_for_each(|object| output.object(object))?;
         } else {
@@ -83,17 +84,13 @@ async fn objects(api: &Api, partner: &str, output: &Output) -> anyhow::Result<()
     }
 }
 
-fn row(object: &Object) -> Vec<String> {
+fn row(object: &BucketObject) -> Vec<String> {
     let upload = if object.unverified { Some("unverified") } else { object.upload_id.as_deref() };
     vec![object.key.clone(), output::size(object.size), cell(object.last_modified.as_deref()), cell(upload)]
 }
 
 fn organization(partner: &Partner) -> String {
-    match &partner.organization_id {
-        Value::Null => cell(None),
-        Value::String(id) => cell(Some(id)),
-        other => other.to_string(),
-    }
+    partner.organization_id.map_or_else(|| cell(None), |id| id.to_string())
 }
 
 fn bucket(partner: &Partner) -> String {

@@ -1,15 +1,14 @@
-//! Commands straight on a bucket. What needs the gateway's ledger is refused, not approximated.
+//! Commands on a bucket. A command that needs the gateway is refused.
 
 mod get;
 mod ls;
 mod verify;
 
-use crate::{
-    cli::{Command, Transfer},
-    failure::{Status, usage},
-    output::Output,
-    s3::{Location, Store},
-};
+use crate::cli::{Command, Transfer};
+use crate::exit::{Status, usage};
+use crate::output::Output;
+use crate::s3::location::Location;
+use crate::s3::store::Store;
 
 pub(super) async fn run(location: Location, command: Command, output: &Output) -> anyhow::Result<Status> {
     bucket::ca_bundle().map_err(usage)?;
@@ -33,15 +32,15 @@ pub(super) async fn run(location: Location, command: Command, output: &Output) -
 
 fn check(transfer: Transfer) -> anyhow::Result<()> {
     if transfer.via_gateway {
-        return Err(usage("`--s3` reads the bucket itself: `--via-gateway` says the opposite"));
+        return Err(usage("`--s3` reads the bucket directly and cannot be used with `--via-gateway`"));
     }
     Ok(())
 }
 
 fn needs_gateway(command: &str) -> anyhow::Error {
-    usage(format!("`wb {command}` needs the gateway: leave out `--s3`"))
+    usage(format!("`wb {command}` needs the gateway: run it without `--s3`"))
 }
 
 fn needs_nothing(command: &str) -> anyhow::Error {
-    usage(format!("`wb {command}` takes no `--s3`"))
+    usage(format!("`wb {command}` does not accept `--s3`"))
 }

@@ -1,41 +1,40 @@
-//! `wb verify`: does a local file, or what is stored, have the bytes of the receipt?
-//! A file without `--id` or `--receipt` is looked for by its digest; a receipt of its name only counts as a mismatch.
+//! `wb verify`: verifies a local file, or a stored one, against its receipt.
+//! Without `--id` or `--receipt`, the receipt is searched by digest; one that matches only the name is a mismatch.
 
-use std::{io, path::Path, sync::Arc};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context;
+use api::Receipt;
 use serde_json::Value;
 
-use super::note_failure;
-use crate::{
-    api::{self, Api, Filter},
-    cli,
-    download::{self, Sink, Sums},
-    failure::{Status, mismatch, not_found, usage},
-    names,
-    output::{self, Output},
-    receipt::{self, Receipt},
-};
+use crate::checksum::{self, Sums};
+use crate::download::{self, Sink};
+use crate::exit::{Status, mismatch, not_found, status_of, usage};
+use crate::gateway::client::{Filter, Gateway};
+use crate::item::Item;
+use crate::output::{self, Output};
+use crate::{cli, names, saved_receipts};
 
-/// A local file and what it holds.
 pub(super) struct Local<'a> {
     pub(super) path: &'a Path,
     pub(super) sums: Sums,
 }
 
 pub(crate) async fn run(
-    connect: impl Fn() -> anyhow::Result<Arc<Api>>,
+    connect: impl Fn() -> anyhow::Result<Arc<Gateway>>,
     arguments: cli::Verify,
     output: &Output,
 ) -> anyhow::Result<Status> {
     if (arguments.id.is_some() || arguments.receipt.is_some()) && arguments.what.len() > 1 {
-        return Err(usage("`--id` and `--receipt` take one file"));
+        return Err(usage("`--id` and `--receipt` need exactly one file"));
     }
     let mut status = Status::Done;
     let mut gateway = None;
     for what in &arguments.what {
         let outcome = verify(what, &arguments, &connect, &mut gateway, output).await;
-        note_failure(&mut status, outcome.with_context(|| format!("verify `{what}`")), output)?;
+        output.note_failure(&mut status, outcome.with_context(|| format!("`{what}`")))?;
     }
     Ok(status)
 }
@@ -43,8 +42,8 @@ pub(crate) async fn run(
 async fn verify(
     what: &str,
     arguments: &cli::Verify,
-    connect: &impl Fn() -> anyhow::Result<Arc<Api>>,
-    gateway: &mut Option<Arc<Api>>,
+    connect: &impl Fn() -> anyhow::Result<Arc<Gateway>>,
+    gateway: &mut Option<Arc<Gateway>>,
     output: &Output,
 ) -> anyhow::Result<()> {
     let path = Path::new(what);
@@ -61,17 +60,17 @@ async fn verify(
     if !is_file && (arguments.id.is_some() || !is_id(what)) {
         return Err(not_found("no such file"));
     }
-    let api = match gateway {
-        Some(api) => api,
+    let gateway = match gateway {
+        Some(gateway) => gateway,
         None => gateway.insert(connect()?),
     };
     if !is_file {
-        return verify_stored(api, what, arguments.transfer, output).await;
+        return verify_stored(gateway, what, arguments.transfer, output).await;
     }
     let local = hash(path).await?;
     let receipt = match &arguments.id {
-        Some(id) => api.upload(id).await?,
-        None => find(api, &local, arguments).await?,
+        Some(id) => gateway.upload(id).await?,
+        None => find(gateway, &local, arguments).await?,
     };
     compare(&local, &receipt, output)
 }
@@ -80,17 +79,16 @@ fn is_id(what: &str) -> bool {
     !what.is_empty() && names::plain_id(what) == what
 }
 
-/// Reads a local file.
 pub(super) async fn hash(path: &Path) -> anyhow::Result<Local<'_>> {
     if !path.is_file() {
         return Err(not_found("no such file"));
     }
     let owned = path.to_owned();
-    let sums = tokio::task::spawn_blocking(move || download::sums_of(&owned)).await?;
-    Ok(Local { path, sums: sums.with_context(|| format!("read `{}`", path.display()))? })
+    let sums = tokio::task::spawn_blocking(move || checksum::sums_of(&owned)).await?;
+    Ok(Local { path, sums: sums.with_context(|| format!("cannot read `{}`", path.display()))? })
 }
 
-/// The receipts that somebody has saved, at least one.
+/// Reads at least one saved receipt.
 fn read_receipts(path: &Path) -> anyhow::Result<Vec<Receipt>> {
     let shown = path.display();
     let text = match std::fs::read(path) {
@@ -98,22 +96,22 @@ fn read_receipts(path: &Path) -> anyhow::Result<Vec<Receipt>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(not_found(format!("`{shown}`: no such file")));
         }
-        Err(error) => return Err(usage(format!("read `{shown}`: {error}"))),
+        Err(error) => return Err(usage(format!("cannot read `{shown}`: {error}"))),
     };
-    let receipts = receipt::saved(&String::from_utf8_lossy(&text));
+    let receipts = saved_receipts::parse(&String::from_utf8_lossy(&text));
     if receipts.is_empty() {
         return Err(usage(format!(
-            "`{shown}` holds no receipt: expected its JSON, or the text that curl was answered"
+            "`{shown}` contains no receipt: expected JSON, or the text that curl printed"
         )));
     }
     Ok(receipts)
 }
 
-/// The same among all that the gateway has.
-async fn find(api: &Api, local: &Local<'_>, arguments: &cli::Verify) -> anyhow::Result<Receipt> {
+/// Searches the gateway's receipts.
+async fn find(gateway: &Gateway, local: &Local<'_>, arguments: &cli::Verify) -> anyhow::Result<Receipt> {
     let filter =
         Filter { ticket: arguments.ticket.clone(), partner: arguments.partner.clone(), ..Filter::default() };
-    pick(local, api.all_uploads(&filter).await?)
+    pick(local, gateway.all_uploads(&filter).await?)
 }
 
 /// The receipt with the file's digest, else the newest of its name.
@@ -126,10 +124,12 @@ fn pick(local: &Local<'_>, receipts: Vec<Receipt>) -> anyhow::Result<Receipt> {
         .into_iter()
         .filter(|receipt| receipt.proof().is_some() && has_name(local.path, receipt))
         .max_by(|a, b| a.received_at.cmp(&b.received_at))
-        .ok_or_else(|| not_found("no receipt has this file's digest or name"))
+        .ok_or_else(|| {
+            not_found("No receipt matches this file's digest or name. Run `wb ls`, and name the upload with `--id`.")
+        })
 }
 
-/// Whether the file carries the name `wb get` would have given it, numbered or not.
+/// Whether the file has the name that `wb get` gives it, numbered or not.
 fn has_name(path: &Path, receipt: &Receipt) -> bool {
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
         return false;
@@ -140,7 +140,7 @@ fn has_name(path: &Path, receipt: &Receipt) -> bool {
 
 fn compare(local: &Local<'_>, receipt: &Receipt, output: &Output) -> anyhow::Result<()> {
     let Some(proof) = receipt.proof() else {
-        return Err(not_found(format!("upload {} is not complete: it has no digest yet", receipt.id)));
+        return Err(not_found(format!("upload {} is not complete, so it has no digest yet", receipt.id)));
     };
     let verified = proof.0 == local.sums.size_bytes && proof.1.eq_ignore_ascii_case(&local.sums.sha256);
     report(receipt, Some(local.path), verified, output)?;
@@ -155,19 +155,19 @@ fn compare(local: &Local<'_>, receipt: &Receipt, output: &Output) -> anyhow::Res
 }
 
 async fn verify_stored(
-    api: &Arc<Api>,
+    gateway: &Arc<Gateway>,
     id: &str,
     transfer: cli::Transfer,
     output: &Output,
 ) -> anyhow::Result<()> {
-    let receipt = api.upload(id).await?;
-    let item = api::item(api, &receipt, transfer.via_gateway)?;
+    let receipt = gateway.upload(id).await?;
+    let item = Item::of_upload(gateway, &receipt, transfer.via_gateway)?;
     let bar = output.bar(&item.name, item.size_bytes);
     let fetched = download::fetch(&item, transfer.parallel, Sink::Nothing, &bar).await;
     bar.finish_and_clear();
     match fetched {
         Ok(_) => report(&receipt, None, true, output),
-        Err(error) if crate::failure::status_of(&error) == Status::Mismatch => {
+        Err(error) if status_of(&error) == Status::Mismatch => {
             report(&receipt, None, false, output)?;
             Err(error)
         }
@@ -175,7 +175,7 @@ async fn verify_stored(
     }
 }
 
-/// A line of data; a mismatch is printed only for programs, people get the error.
+/// Prints the result. A mismatch is printed only as JSON; people see the error.
 fn report(receipt: &Receipt, path: Option<&Path>, verified: bool, output: &Output) -> anyhow::Result<()> {
     let same_name = path.is_none_or(|path| has_name(path, receipt));
     if output.is_json() {

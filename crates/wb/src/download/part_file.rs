@@ -1,40 +1,39 @@
-//! The hidden file that bytes wait in until they are verified: `.ID.part`, mode 600, locked for as long as it is open.
-//! Invariant: it holds a gap-free beginning of the file, and one that somebody else could have written to is never used.
+//! The partial file, `.ID.part`, with mode 600 and locked while it is open.
+//! Invariants: it contains the beginning of the file, without gaps; one that somebody else could have written is never used.
 
-use std::{
-    fs::{File, TryLockError},
-    io::{self, Read, Seek, Write},
-    path::{Path, PathBuf},
-};
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tempfile::{NamedTempFile, TempPath};
 
-use crate::{failure::failed, names};
+use crate::exit::failed;
+use crate::names;
 
-/// `name (2)`, `name (3)`, … up to this; more copies of one file are a mistake.
+/// Limit for `name (2)`, `name (3)`, …
 const SAME_NAME_MAX: u32 = 1_000;
-/// Another `wb` may finish, or remove a file of its own, while we look: more turns than this are not bad luck.
-const OPEN_TRIES_MAX: usize = 10;
+/// Another `wb` may finish or remove its file at the same time, but not this often.
+const OPEN_ATTEMPTS_MAX: usize = 10;
 const SUFFIX: &str = ".part";
 
-/// An unfinished file. It stays when it is dropped with bytes in it, so that a later run goes on behind them.
+/// A partial file. If it has any bytes, it survives a drop, so that a later run can resume.
 pub(crate) struct PartFile {
     file: NamedTempFile,
     length: u64,
 }
 
 impl PartFile {
-    /// The file for `id` in `folder`: what an earlier run has left, or a new one.
+    /// Opens the partial file of an earlier run, or creates a new one.
     ///
     /// # Errors
-    /// When another `wb` is at it, or the folder cannot be written to.
+    /// If another `wb` is using it, or the folder is not writable.
     pub(crate) fn open(folder: &Path, id: &str) -> anyhow::Result<Self> {
         let path = path_of(folder, id);
-        for _ in 0..OPEN_TRIES_MAX {
+        for _ in 0..OPEN_ATTEMPTS_MAX {
             let found = match create(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => take_up(&path)?,
-                created => Some(created.with_context(|| format!("create `{}`", path.display()))?),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => reopen(&path)?,
+                created => Some(created.with_context(|| format!("cannot create `{}`", path.display()))?),
             };
             if let Some(file) = found {
                 return Ok(file);
@@ -43,7 +42,7 @@ impl PartFile {
         Err(in_use())
     }
 
-    /// Bytes in it.
+    /// Bytes.
     pub(crate) fn length(&self) -> u64 {
         self.length
     }
@@ -52,7 +51,7 @@ impl PartFile {
         self.file.path()
     }
 
-    /// From its beginning; what is written next goes behind its end only after all has been read.
+    /// Reads from the beginning. Must be read to the end before the next write.
     pub(super) fn reader(&self) -> io::Result<impl Read> {
         let mut file = self.file.as_file();
         file.rewind()?;
@@ -66,7 +65,7 @@ impl PartFile {
         Ok(())
     }
 
-    /// Forgets every byte.
+    /// Truncates the file.
     pub(super) fn restart(&mut self) -> io::Result<()> {
         self.file.as_file().set_len(0)?;
         self.file.as_file().rewind()?;
@@ -75,30 +74,30 @@ impl PartFile {
         Ok(())
     }
 
-    /// Removes the file.
+    /// Deletes the file.
     pub(super) fn discard(mut self) {
         self.file.disable_cleanup(false);
     }
 
-    /// Gives a verified file its name and makes both durable. Without `force` an existing file is never replaced.
+    /// Renames a verified file and makes it durable. Replaces an existing file only with `force`.
     pub(crate) fn give_name(self, folder: &Path, name: &str, force: bool) -> anyhow::Result<PathBuf> {
-        self.file.as_file().sync_all().context("flush the file")?;
+        self.file.as_file().sync_all().context("cannot flush the file")?;
         let path =
             if force { replace(self.file, folder, name)? } else { first_free(self.file, folder, name)? };
-        flush_folder(folder).context("flush the folder")?;
+        flush_folder(folder).context("cannot flush the folder")?;
         Ok(path)
     }
 }
 
-/// Whether a folder holds unfinished files with something in them.
-pub(crate) fn keeps_unfinished(folder: &Path) -> bool {
-    let is_unfinished = |entry: io::Result<std::fs::DirEntry>| {
+/// Whether a folder has partial files that are not empty.
+pub(crate) fn has_partial_files(folder: &Path) -> bool {
+    let is_partial = |entry: io::Result<std::fs::DirEntry>| {
         let entry = entry.ok()?;
         let name = entry.file_name().into_string().ok()?;
         let length = entry.metadata().ok()?.len();
         Some(name.starts_with('.') && name.ends_with(SUFFIX) && length > 0)
     };
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|e| is_unfinished(e) == Some(true)))
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.any(|e| is_partial(e) == Some(true)))
 }
 
 fn path_of(folder: &Path, id: &str) -> PathBuf {
@@ -111,7 +110,7 @@ fn create(path: &Path) -> io::Result<PartFile> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let file = options.open(path)?;
-    // File systems without locks still have the exclusive creation.
+    // On a file system without locks, the exclusive creation has to do.
     if let Err(TryLockError::WouldBlock) = file.try_lock() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
@@ -119,20 +118,20 @@ fn create(path: &Path) -> io::Result<PartFile> {
     Ok(PartFile { file, length: 0 })
 }
 
-/// What is there already, if it is ours and nobody works on it. Anything else of that name is removed, a link never followed.
-fn take_up(path: &Path) -> anyhow::Result<Option<PartFile>> {
-    let there = match path.symlink_metadata() {
+/// Opens an existing file if it is ours and not in use. Anything else with that name is removed; links are not followed.
+fn reopen(path: &Path) -> anyhow::Result<Option<PartFile>> {
+    let found = match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        there => there?,
+        found => found?,
     };
-    if there.is_file()
+    if found.is_file()
         && let Ok(file) = File::options().read(true).write(true).open(path)
     {
         let lock = file.try_lock();
         if let Err(TryLockError::WouldBlock) = lock {
             return Err(in_use());
         }
-        // Without a lock two of us could write into one file.
+        // Without a lock, two processes could write to the file.
         if lock.is_ok() && is_ours_alone(&file, path) {
             let length = file.metadata()?.len();
             let mut file = NamedTempFile::from_parts(file, TempPath::try_from_path(path)?);
@@ -142,14 +141,14 @@ fn take_up(path: &Path) -> anyhow::Result<Option<PartFile>> {
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove the stale `{}`", path.display()))
+            Err(error).with_context(|| format!("cannot remove the stale `{}`", path.display()))
         }
         _ => Ok(None),
     }
 }
 
-/// Whether the open file is still what stands at `path` (its former holder may have given it a name), has no other name,
-/// and only we can write to it.
+/// Whether the open file is still at `path` (another process may have renamed it), has no other link, and only we can write
+/// to it.
 #[cfg(unix)]
 fn is_ours_alone(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -162,19 +161,19 @@ fn is_ours_alone(file: &File, path: &Path) -> bool {
         && open.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// Elsewhere that cannot be told, so every run begins anew.
+/// On other systems we cannot tell, so every run starts over.
 #[cfg(not(unix))]
 fn is_ours_alone(_file: &File, _path: &Path) -> bool {
     false
 }
 
 fn in_use() -> anyhow::Error {
-    failed("another `wb` is fetching this upload into the same folder")
+    failed("another `wb` is downloading this file to the same folder: wait for it, or choose another folder")
 }
 
 fn replace(file: NamedTempFile, folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
-    file.persist(&path).with_context(|| format!("write `{}`", path.display()))?;
+    file.persist(&path).with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }
 
@@ -184,31 +183,36 @@ fn first_free(mut file: NamedTempFile, folder: &Path, name: &str) -> anyhow::Res
         file = match file.persist_noclobber(&path) {
             Ok(_) => return Ok(path),
             Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => taken.file,
-            Err(other) => return Err(other.error).with_context(|| format!("write `{}`", path.display())),
+            Err(other) => {
+                return Err(other.error).with_context(|| format!("cannot write `{}`", path.display()));
+            }
         };
     }
-    Err(failed(format!("`{name}` is there {SAME_NAME_MAX} times already")))
+    Err(failed(format!(
+        "there are already {SAME_NAME_MAX} copies of `{name}`: remove some, or choose another folder"
+    )))
 }
 
-/// A rename is durable only with its folder; where folders cannot be opened there is nothing to do.
+/// A rename is durable only after its folder is flushed, where folders can be opened.
 fn flush_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
     #[test]
-    fn it_is_exclusive_while_open_and_goes_on_afterwards() {
+    fn it_is_exclusive_while_open_and_can_be_resumed() {
         let folder = tempfile::tempdir().unwrap();
         let mut alive = PartFile::open(folder.path(), "01A").unwrap();
         assert!(PartFile::open(folder.path(), "01A").is_err());
         alive.write(b"half").unwrap();
         drop(alive);
-        assert!(keeps_unfinished(folder.path()));
+        assert!(has_partial_files(folder.path()));
         let mut again = PartFile::open(folder.path(), "01A").unwrap();
         assert_eq!(again.length(), 4);
         let mut read = String::new();
@@ -219,11 +223,11 @@ mod tests {
             (read.as_str(), std::fs::read_to_string(path).unwrap().as_str()),
             ("half", "half and half")
         );
-        assert!(!keeps_unfinished(folder.path()));
+        assert!(!has_partial_files(folder.path()));
     }
 
     #[test]
-    fn an_empty_or_discarded_one_leaves_nothing() {
+    fn an_empty_or_discarded_file_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         drop(PartFile::open(folder.path(), "01A").unwrap());
         let mut file = PartFile::open(folder.path(), "01A").unwrap();
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_could_have_written_is_not_used() {
+    fn a_file_that_others_could_have_written_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let part = folder.path().join(".01A.part");
         let plant = |mode| {

@@ -1,38 +1,28 @@
-//! Objects as they are shown: what a key says by itself, and which objects are receipts of others.
-//! The gateway's own lie at `…{ticket}/{upload id}/{name}` with `{name}.receipt.json` beside them.
+//! Objects in a listing: what their keys say, and which are receipts of others.
 
 use std::collections::HashSet;
 
+use api::Receipt;
+use bucket::layout::{self, FileKey};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::RECEIPT_SUFFIX;
-use crate::receipt::Receipt;
+use crate::checksum::is_sha256;
 
-/// Unfinished pieces of the gateway lie in folders of this name.
-const HIDDEN: &str = ".weighbridge";
-/// The gateway keeps one file in an upload's folder; somebody else's folder is not held back for ever.
+/// Limit for objects held back to the next page. An upload has one file and its receipt, but a folder can be someone else's.
 const HELD_MAX: usize = 1_000;
 
-/// An object that is a file of somebody's.
+/// An object that is a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) size_bytes: u64,
     pub(crate) last_modified: Timestamp,
     pub(crate) etag: Option<String>,
-    /// As the listing says, or as was seen when it was read; none when nobody has looked.
+    /// According to the listing or to a read; `None` if unknown.
     pub(crate) has_receipt: Option<bool>,
-    /// What a HEAD has told, if there was one.
+    /// The answer to a HEAD, if one was sent.
     pub(crate) head: Option<bucket::Found>,
-}
-
-/// What the key of an object of the gateway says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place<'a> {
-    pub(crate) ticket: &'a str,
-    pub(crate) id: &'a str,
-    pub(crate) name: &'a str,
 }
 
 impl Entry {
@@ -58,43 +48,46 @@ impl Entry {
         }
     }
 
-    /// Ticket, id and name, if the key is one of the gateway's.
-    pub(crate) fn place(&self) -> Option<Place<'_>> {
-        place(&self.key)
+    /// The parts of the key, if the gateway wrote the object.
+    pub(crate) fn file_key(&self) -> Option<FileKey<'_>> {
+        FileKey::parse_any(&self.key)
     }
 
-    /// The key's last component.
+    /// The last component of the key.
     pub(crate) fn name(&self) -> &str {
         self.key.rsplit('/').next().unwrap_or_default()
     }
 
-    /// A receipt that can be this object's: complete, and for the upload whose key it is.
+    /// Parses a receipt, if it can be this object's: complete, and for the upload in the key.
     pub(super) fn accept(&self, text: &[u8]) -> Option<Receipt> {
         let receipt: Receipt = serde_json::from_slice(text).ok()?;
         let (_, sha256) = receipt.proof()?;
-        let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (is_digest && self.place().is_none_or(|place| place.id == receipt.id)).then_some(receipt)
+        let is_same_upload = self.file_key().is_none_or(|key| key.upload_id == receipt.id);
+        (is_sha256(sha256) && is_same_upload).then_some(receipt)
     }
 
-    /// What `--json` prints: the receipt's fields, null where unknown, and the object's own.
+    /// What `--json` prints: the receipt's fields, null if unknown, and the object's own.
     pub(crate) fn facts(&self, receipt: Option<&Receipt>) -> anyhow::Result<Value> {
-        let place = self.place();
         let mut facts = match receipt {
             Some(receipt) => serde_json::to_value(receipt)?,
-            None => json!({
-                "id": place.map(|place| place.id), "name": self.name(), "size": self.size_bytes, "sha256": null,
-                "partner": null, "ticket": place.map(|place| place.ticket), "destination": null, "delivery": null,
-                "received_at": null, "expires_at": null, "checked": null,
-            }),
+            None => serde_json::to_value(Receipt {
+                name: self.name().to_owned(),
+                size: Some(self.size_bytes),
+                ticket: self.file_key().map(|key| key.ticket.to_owned()),
+                ..Receipt::default()
+            })?,
         };
+        if receipt.is_none() {
+            facts["id"] = self.file_key().map(|key| key.upload_id).into();
+        }
         facts["key"] = self.key.as_str().into();
         facts["last_modified"] = self.last_modified.to_string().into();
-        facts["unverified"] = (!self.is_vouched_for(receipt)).into();
+        facts["unverified"] = (!self.has_valid_receipt(receipt)).into();
         Ok(facts)
     }
 
-    /// Whether a receipt of these bytes is there, as far as can be said without reading them.
-    pub(crate) fn is_vouched_for(&self, receipt: Option<&Receipt>) -> bool {
+    /// Whether the object has a receipt for this many bytes. Without `receipt`, whether the listing has one.
+    pub(crate) fn has_valid_receipt(&self, receipt: Option<&Receipt>) -> bool {
         match receipt {
             Some(receipt) => receipt.size == Some(self.size_bytes),
             None => self.has_receipt == Some(true),
@@ -102,53 +95,39 @@ impl Entry {
     }
 }
 
-/// Objects by key as entries: without receipts that stand beside what they are of, unfinished pieces, and folder markers.
-/// All objects of an upload must be among them.
+/// The entries among the objects, without receipts of other objects, hidden objects and folder markers. `objects` must have
+/// all objects of an upload.
 pub(super) fn entries(objects: Vec<bucket::Object>) -> Vec<Entry> {
     let keys: HashSet<String> = objects
         .iter()
-        .filter(|object| place(&object.key).is_some())
+        .filter(|object| FileKey::parse_any(&object.key).is_some())
         .map(|object| object.key.clone())
         .collect();
-    let is_receipt = |key: &str| {
-        keys.contains(key) && key.strip_suffix(RECEIPT_SUFFIX).is_some_and(|of| keys.contains(of))
-    };
+    let is_receipt =
+        |key: &str| keys.contains(key) && layout::receipt_subject(key).is_some_and(|of| keys.contains(of));
     let is_shown = |object: &bucket::Object| {
         let is_marker = object.size == 0 && object.key.ends_with('/');
-        !is_marker && !is_receipt(&object.key) && object.key.split('/').all(|part| part != HIDDEN)
+        !is_marker && !is_receipt(&object.key) && !layout::is_hidden(&object.key)
     };
     objects
         .into_iter()
         .filter(is_shown)
         .map(|object| {
-            let has_receipt = keys.contains(&format!("{}{RECEIPT_SUFFIX}", object.key));
+            let has_receipt = keys.contains(&layout::receipt_key(&object.key));
             Entry::from_listing(object, has_receipt)
         })
         .collect()
 }
 
-/// Takes out the objects at the end that belong to one upload.
+/// Splits off the objects of the last upload.
 pub(super) fn split_last_upload(objects: &mut Vec<bucket::Object>) -> Vec<bucket::Object> {
-    let folder = |key: &str| place(key).map(|place| key.len() - place.name.len());
-    let Some(last) = objects.last().and_then(|last| Some(last.key[..folder(&last.key)?].to_owned())) else {
+    let Some(folder) =
+        objects.last().and_then(|last| Some(FileKey::parse_any(&last.key)?.folder().to_owned()))
+    else {
         return Vec::new();
     };
-    let count = objects.iter().rev().take_while(|object| object.key.starts_with(&last)).count();
+    let count = objects.iter().rev().take_while(|object| object.key.starts_with(&folder)).count();
     objects.split_off(objects.len() - count.min(HELD_MAX))
-}
-
-/// Whatever the prefix is: names hold no `/`, so a key is read from its end.
-fn place(key: &str) -> Option<Place<'_>> {
-    let mut parts = key.rsplit('/');
-    let (name, id, ticket) = (parts.next()?, parts.next()?, parts.next()?);
-    (!name.is_empty() && is_upload_id(id) && !ticket.is_empty()).then_some(Place { ticket, id, name })
-}
-
-/// A ULID: 26 characters of Crockford's base 32 that hold 128 bits.
-pub(crate) fn is_upload_id(text: &str) -> bool {
-    let is_digit =
-        |byte: u8| byte.is_ascii_digit() || (byte.is_ascii_uppercase() && !b"ILOU".contains(&byte));
-    text.len() == 26 && text.bytes().all(is_digit) && text.as_bytes()[0] <= b'7'
 }
 
 fn timestamp(millis: i64) -> Timestamp {
@@ -168,25 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn places() {
-        let key = format!("in/1001/{ID}/a.log");
-        assert_eq!(place(&key), Some(Place { ticket: "1001", id: ID, name: "a.log" }));
-        for key in [
-            "a.log".to_owned(),
-            format!("{ID}/a.log"),
-            format!("/{ID}/a.log"),
-            format!("1001/{ID}/"),
-            format!("1001/{ID}/a/b"),
-            format!("1001/{}/a", ID.to_lowercase()),
-            format!("1001/8{}/a", &ID[1..]),
-            format!("1001/{}U/a", &ID[1..]),
-        ] {
-            assert_eq!(place(&key), None, "{key}");
-        }
-    }
-
-    #[test]
-    fn receipts_and_pieces_are_hidden_and_names_like_receipts_are_not() {
+    fn receipts_and_tails_are_hidden_but_files_named_like_receipts_are_not() {
         let keys = [
             format!("in/.weighbridge/{ID}/tail"),
             format!("in/1001/{ID}/a"),
@@ -203,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_not_torn_apart_by_the_end_of_a_page() {
+    fn an_upload_is_not_split_between_pages() {
         let keys = [
             "1001/x".to_owned(),
             format!("1001/{ID}/a"),

@@ -1,6 +1,6 @@
-//! `s3://bucket/prefix`, as it is typed.
+//! Parses `s3://bucket/prefix`.
 
-/// A bucket and what all keys in question begin with.
+/// A bucket and a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Location {
     pub(crate) bucket: String,
@@ -9,7 +9,6 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// For the command line.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let (bucket, prefix) = split(text).ok_or("expected `s3://bucket` or `s3://bucket/prefix`")?;
         let end = if prefix.is_empty() || prefix.ends_with('/') { "" } else { "/" };
@@ -21,7 +20,7 @@ impl Location {
 pub(crate) fn split(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("s3://")?;
     let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
-    // Anything else would change the request's address.
+    // Other characters would change the address of the request.
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     (!bucket.is_empty() && bucket.chars().all(plain)).then_some((bucket, key))
 }

@@ -1,22 +1,22 @@
 //! A staff API and a bucket on loopback, each on a port of its own, that log what they are asked and fail on demand.
 //! A wrong token is 401; the bucket answers only a valid signature, and remembers who showed it a token.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    io,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
-use hyper::{
-    Method, Request, Response, StatusCode, body::Frame, body::Incoming, header, service::service_fn,
-};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
 pub(crate) const TOKEN: &str = "staff-token-for-tests";
 /// Above two pieces of the client, so that ranges run in parallel.

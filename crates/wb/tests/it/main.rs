@@ -18,18 +18,16 @@ mod store;
 mod verify;
 mod words;
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use fake::Fake;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A folder to work in and a gateway to ask.
-struct Desk {
+struct Setup {
     fake: Fake,
     folder: TempDir,
 }
@@ -41,7 +39,7 @@ struct Run {
     stderr: String,
 }
 
-impl Desk {
+impl Setup {
     fn new() -> Self {
         Self { fake: Fake::start(), folder: tempfile::tempdir().unwrap() }
     }

@@ -1,18 +1,14 @@
 //! Proxies of the environment: for other machines, never for this one.
 
-use std::{
-    io::{Read, Write},
-    net::TcpListener,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::{
-    Desk, fake, run,
-    store::{Store, id},
-};
+use crate::store::{Store, id};
+use crate::{Setup, fake, run};
 
 /// A proxy that answers nothing but 502, and remembers what it was asked.
 struct Proxy {
@@ -54,14 +50,14 @@ impl Proxy {
 }
 
 #[test]
-fn a_gateway_on_this_machine_is_asked_without_a_proxy() {
-    let (desk, proxy) = (Desk::new(), Proxy::start());
-    desk.fake.upload("01A", "a.log", "1001", fake::bytes(5_000));
-    desk.fake.state().presigned = true;
-    let port = desk.fake.url.rsplit(':').next().unwrap().to_owned();
+fn requests_to_a_local_gateway_bypass_the_proxy() {
+    let (setup, proxy) = (Setup::new(), Proxy::start());
+    setup.fake.upload("01A", "a.log", "1001", fake::bytes(5_000));
+    setup.fake.state().presigned = true;
+    let port = setup.fake.url.rsplit(':').next().unwrap().to_owned();
     for (host, status) in [("127.0.0.1", 0), ("localhost", 0), ("[::1]", 1)] {
         for arguments in [&["ls"][..], &["get", "01A", "-o", "out", "--force"], &["verify", "01A"]] {
-            let mut command = desk.command(arguments);
+            let mut command = setup.command(arguments);
             command.env("WEIGHBRIDGE_URL", format!("http://{host}:{port}"));
             let run = run(proxy.of(&mut command));
             // Nothing listens on the address of IPv6, and nobody else is asked for it.
@@ -72,7 +68,7 @@ fn a_gateway_on_this_machine_is_asked_without_a_proxy() {
 }
 
 #[test]
-fn a_bucket_on_this_machine_is_asked_without_a_proxy() {
+fn requests_to_a_local_bucket_bypass_the_proxy() {
     let (store, proxy) = (Store::new(), Proxy::start());
     store.upload("1001", &id(1), "a.log", &Bytes::from("content"));
     for arguments in [&["ls"][..], &["get", "1001", "-o", "out", "--force"], &["verify", "1001"]] {
@@ -82,9 +78,9 @@ fn a_bucket_on_this_machine_is_asked_without_a_proxy() {
 }
 
 #[test]
-fn a_gateway_elsewhere_is_asked_through_the_proxy() {
-    let (desk, proxy) = (Desk::new(), Proxy::start());
-    let mut command = desk.command(&["rm", "--yes", "01A"]);
+fn requests_to_a_remote_gateway_use_the_proxy() {
+    let (setup, proxy) = (Setup::new(), Proxy::start());
+    let mut command = setup.command(&["rm", "--yes", "01A"]);
     command.env("WEIGHBRIDGE_URL", "http://files.invalid");
     run(proxy.of(&mut command)).ends(1);
     let asked = proxy.asked();

@@ -1,6 +1,7 @@
 //! The embedded S3 server with a bucket, and `wb --s3` on it as a person's AWS settings say.
 
-use std::{path::PathBuf, process::Command, process::Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use bucket::{Bucket, Config, Crc64Hasher, Credentials, Metadata, Payload};
 use bytes::Bytes;
@@ -9,7 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{Run, fake::sha256, run};
+use crate::fake::sha256;
+use crate::{Run, run};
 
 pub(crate) const BUCKET: &str = "uploads";
 pub(crate) const PREFIX: &str = "in/";

@@ -1,26 +1,26 @@
-//! `wb --s3 … ls`: what lies in a bucket, page by page, so that neither length nor size matters.
-//! Receipts are read only where something in them is asked for: a bucket of 20,000 files is 20 requests without them.
+//! `wb --s3 … ls`: lists a bucket, page by page, so that its size does not matter.
+//! Receipts are read only if their content is needed: without them, a bucket of 20,000 files takes 20 requests.
 
+use api::Receipt;
+use bucket::layout;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::{
-    cli,
-    commands::{cell, ls::headings},
-    failure::{Status, usage},
-    output::{self, Output, Rows},
-    receipt::Receipt,
-    s3::{Entry, Store},
-};
+use crate::cli;
+use crate::commands::ls::headings;
+use crate::exit::{Status, usage};
+use crate::output::{self, Output, Rows, cell};
+use crate::s3::entry::Entry;
+use crate::s3::store::Store;
 
-/// Receipts read at a time; each is below 2 kB.
+/// Receipts to read at a time; each is below 2 kB.
 const RECEIPTS_IN_FLIGHT: usize = 32;
 
 pub(super) async fn run(store: &Store, arguments: cli::Ls, output: &Output) -> anyhow::Result<Status> {
     let under = match arguments.ticket.as_deref() {
         Some(ticket) if ticket.is_empty() || ticket.contains('/') => {
-            return Err(usage(format!("`{ticket}` is not a ticket")));
+            return Err(usage(format!("`{ticket}` is not a ticket number")));
         }
-        Some(ticket) => format!("{}{ticket}/", store.prefix()),
+        Some(ticket) => layout::ticket_prefix(store.prefix(), ticket),
         None => store.prefix().to_owned(),
     };
     let reads_receipts = arguments.long
@@ -54,12 +54,12 @@ pub(super) async fn run(store: &Store, arguments: cli::Ls, output: &Output) -> a
         }
     }
     if is_empty {
-        output.note(&format!("no files match under `s3://{}/{under}`", store.name()));
+        output.note(&format!("no files found under `s3://{}/{under}`", store.name()));
     }
     Ok(Status::Done)
 }
 
-/// By when the object was written: that much is known without its receipt.
+/// Compares the time of the object, which is known without its receipt.
 fn in_time(entry: &Entry, arguments: &cli::Ls) -> bool {
     arguments.since.is_none_or(|since| entry.last_modified >= since)
         && arguments.until.is_none_or(|until| entry.last_modified <= until)
@@ -71,23 +71,23 @@ fn matches(entry: &Entry, receipt: Option<&Receipt>, arguments: &cli::Ls) -> boo
         && arguments.state.as_deref().is_none_or(|wanted| state(entry, receipt) == Some(wanted))
 }
 
-/// None when there is a receipt that nobody has read.
+/// `None` if there is a receipt that was not read.
 fn state<'a>(entry: &Entry, receipt: Option<&'a Receipt>) -> Option<&'a str> {
-    if !entry.is_vouched_for(receipt) {
+    if !entry.has_valid_receipt(receipt) {
         return Some("unverified");
     }
     receipt?.delivery.as_deref()
 }
 
 fn row(entry: &Entry, receipt: Option<&Receipt>, arguments: &cli::Ls) -> Vec<String> {
-    let place = entry.place();
+    let key = entry.file_key();
     let received = receipt.and_then(|receipt| receipt.received_at.clone());
     let mut row = vec![
-        cell(place.map(|place| place.id)),
-        // What has no id is named by its key.
-        place.map_or(entry.key.as_str(), |place| place.name).to_owned(),
+        cell(key.map(|key| key.upload_id)),
+        // An object without an ID is named by its key.
+        key.map_or(entry.key.as_str(), |key| key.name).to_owned(),
         output::size(entry.size_bytes),
-        cell(place.map(|place| place.ticket)),
+        cell(key.map(|key| key.ticket)),
         cell(receipt.and_then(|receipt| receipt.partner.as_deref())),
         cell(receipt.and_then(|receipt| receipt.destination.as_deref())),
         cell(state(entry, receipt)),

@@ -1,18 +1,21 @@
-//! `wb --s3 … verify`: does what is stored, or a local file, have the bytes that its receipt speaks of?
+//! `wb --s3 … verify`: verifies stored objects, or a local file against an object.
 
 use std::path::Path;
 
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::{
-    cli,
-    commands::{note_failure, save::verdict, verify},
-    download::{self, Item, Proof, Sink, Sums},
-    failure::{Status, mismatch, not_found, status_of, usage},
-    output::{self, Output},
-    s3::{self, Location, Store},
-};
+use crate::checksum::{Proof, Sums};
+use crate::cli;
+use crate::commands::download_to_disk::verdict;
+use crate::commands::verify;
+use crate::download::{self, Sink};
+use crate::exit::{Status, mismatch, not_found, status_of, usage};
+use crate::item::Item;
+use crate::output::{self, Output};
+use crate::s3::location::Location;
+use crate::s3::resolve::resolve;
+use crate::s3::store::Store;
 
 pub(super) async fn run(
     location: Location,
@@ -20,51 +23,53 @@ pub(super) async fn run(
     output: &Output,
 ) -> anyhow::Result<Status> {
     if arguments.receipt.is_some() {
-        // A saved receipt needs no bucket, and no gateway either.
-        return verify::run(|| Err(usage("`--receipt` takes a local file")), arguments, output).await;
+        // A saved receipt needs neither a bucket nor a gateway.
+        return verify::run(|| Err(usage("`--receipt` needs a local file")), arguments, output).await;
     }
     if arguments.ticket.is_some() || arguments.partner.is_some() {
-        return Err(usage("with `--s3` name what to verify: `--ticket` and `--partner` are for the gateway"));
+        return Err(usage("`--ticket` and `--partner` do not work with `--s3`: name what to verify"));
     }
     let store = Store::open(location).await;
     if let Some(id) = &arguments.id {
         let [file] = arguments.what.as_slice() else {
-            return Err(usage("`--id` takes one file"));
+            return Err(usage("`--id` needs exactly one file"));
         };
-        local(&store, Path::new(file), id, output).await.with_context(|| format!("verify `{file}`"))?;
+        local(&store, Path::new(file), id, output).await.with_context(|| format!("`{file}`"))?;
         return Ok(Status::Done);
     }
-    let (entries, missing) = s3::resolve(&store, &arguments.what).await?;
+    let (entries, missing) = resolve(&store, &arguments.what).await?;
     let mut status = Status::Done;
     for error in missing {
-        note_failure(&mut status, Err(error), output)?;
+        output.note_failure(&mut status, Err(error))?;
     }
     for entry in entries {
         let key = entry.key.clone();
         let verified = async {
-            let item = s3::item(&store, entry, output).await?;
+            let item = Item::of_object(&store, entry, output).await?;
             stored(&item, &key, arguments.transfer, output).await
         };
-        let verified = verified.await.with_context(|| format!("verify `{key}`"));
-        note_failure(&mut status, verified, output)?;
+        let verified = verified.await.with_context(|| format!("`{key}`"));
+        output.note_failure(&mut status, verified)?;
     }
     Ok(status)
 }
 
-/// Compares a local file with what vouches for one object.
+/// Compares a local file with an object's receipt or checksum.
 async fn local(store: &Store, path: &Path, id: &str, output: &Output) -> anyhow::Result<()> {
     let local = verify::hash(path).await?;
-    let (mut entries, mut missing) = s3::resolve(store, &[id.to_owned()]).await?;
+    let (mut entries, mut missing) = resolve(store, &[id.to_owned()]).await?;
     let entry = match (entries.pop(), missing.pop()) {
-        (Some(_), _) if !entries.is_empty() => return Err(usage(format!("`{id}` is more than one object"))),
+        (Some(_), _) if !entries.is_empty() => {
+            return Err(usage(format!("`{id}` matches more than one object")));
+        }
         (Some(entry), _) => entry,
         (None, Some(error)) => return Err(error),
-        (None, None) => return Err(not_found(format!("`{id}` is not there"))),
+        (None, None) => return Err(not_found(format!("`{id}` matches no object"))),
     };
-    let item = s3::item(store, entry, output).await?;
-    vouched(&item)?;
+    let item = Item::of_object(store, entry, output).await?;
+    check_verifiable(&item)?;
     let wrong = if local.sums.size_bytes == item.size_bytes {
-        item.proof.contradiction(&local.sums)
+        item.proof.mismatch(&local.sums)
     } else {
         let actual = local.sums.size_bytes;
         Some(format!("integrity mismatch: {} bytes are stored, the file has {actual}", item.size_bytes))
@@ -74,9 +79,9 @@ async fn local(store: &Store, path: &Path, id: &str, output: &Output) -> anyhow:
     wrong.map_or(Ok(()), |wrong| Err(mismatch(wrong)))
 }
 
-/// Reads an object's bytes, keeps nothing, and compares.
+/// Downloads an object without keeping it, and verifies it.
 async fn stored(item: &Item, key: &str, transfer: cli::Transfer, output: &Output) -> anyhow::Result<()> {
-    vouched(item)?;
+    check_verifiable(item)?;
     let bar = output.bar(&item.name, item.size_bytes);
     let fetched = download::fetch(item, transfer.parallel, Sink::Nothing, &bar).await;
     bar.finish_and_clear();
@@ -91,19 +96,19 @@ async fn stored(item: &Item, key: &str, transfer: cli::Transfer, output: &Output
     }
 }
 
-/// Without anything to compare with, saying nothing would look like a success.
-fn vouched(item: &Item) -> anyhow::Result<()> {
+/// Without anything to compare with, silence would look like success.
+fn check_verifiable(item: &Item) -> anyhow::Result<()> {
     match item.proof {
         Proof::Nothing => Err(not_found(
-            "unverified: there is nothing to compare with, no receipt, no digest and no CRC-64/NVME of the object",
+            "unverified: the object has no receipt, no digest and no CRC-64/NVME to compare with",
         )),
         _ => Ok(()),
     }
 }
 
-/// A line of data; a mismatch is printed only for programs, people get the error.
+/// Prints the result. A mismatch is printed only as JSON; people see the error.
 fn report(item: &Item, what: &str, right: Option<&Sums>, output: &Output) -> anyhow::Result<()> {
-    // A local file is verified against an object, which is named then.
+    // For a local file, name the object as well.
     let against = item.facts["key"].as_str().filter(|key| *key != what);
     if output.is_json() {
         let mut object = item.facts.clone();

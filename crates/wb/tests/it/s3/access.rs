@@ -4,10 +4,8 @@ use std::fs;
 
 use bytes::Bytes;
 
-use crate::{
-    run,
-    store::{Store, id},
-};
+use crate::run;
+use crate::store::{Store, id};
 
 fn store() -> Store {
     let store = Store::new();

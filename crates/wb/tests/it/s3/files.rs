@@ -3,15 +3,12 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::{
-    eventually,
-    fake::{self, LARGE, sha256},
-    read,
-    store::{Store, id},
-};
+use crate::fake::{self, LARGE, sha256};
+use crate::store::{Store, id};
+use crate::{eventually, read};
 
 #[test]
-fn a_large_upload_is_fetched_by_every_name_it_has() {
+fn a_large_upload_is_found_by_key_id_and_ticket() {
     let store = Store::new();
     let content = fake::bytes(LARGE);
     let key = store.upload("1001", &id(1), "dump.bin", &content);
@@ -129,7 +126,7 @@ fn a_byte_damaged_on_its_way_is_noticed_without_a_receipt() {
 }
 
 #[test]
-fn an_interrupted_download_goes_on() {
+fn an_interrupted_download_resumes() {
     let store = Store::new();
     let content = fake::bytes(LARGE);
     store.upload("1001", &id(1), "dump.bin", &content);
@@ -139,7 +136,7 @@ fn an_interrupted_download_goes_on() {
     assert!(run.stderr.contains("16.78 MB are kept"), "{}", run.stderr);
     store.clear_faults();
     let run = store.wb(&["get", "1001"]).ends(0);
-    assert!(run.stderr.contains("16.78 MB are here from an earlier run"), "{}", run.stderr);
+    assert!(run.stderr.contains("resuming after 16.78 MB from an earlier run"), "{}", run.stderr);
     assert!(read(store.path("dump.bin")) == content);
     assert_eq!((store.calls("GetObject"), store.names(".")), (3, vec!["dump.bin".to_owned()]));
 }
@@ -172,7 +169,7 @@ fn an_object_replaced_meanwhile_is_not_mixed_with_its_successor() {
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("was replaced while it was read"), "{said}");
+    assert!(said.contains("was replaced during the download"), "{said}");
     assert!(store.names(".").is_empty());
 }
 

@@ -69,7 +69,7 @@ fn receipts_are_read_where_they_are_asked_for() {
         let names: Vec<_> =
             run.objects().iter().map(|object| object["name"].as_str().unwrap().to_owned()).collect();
         assert_eq!(names, expected, "{arguments:?}");
-        assert_eq!(run.stderr.contains("no files match"), expected.is_empty(), "{}", run.stderr);
+        assert_eq!(run.stderr.contains("no files found"), expected.is_empty(), "{}", run.stderr);
     }
 }
 
@@ -81,7 +81,7 @@ fn a_receipt_of_something_else_vouches_for_nothing() {
     store.receipt(&key, "1001", &id(2), &Bytes::from("bytes"));
     let run = store.wb(&["ls", "--long", "--json"]).ends(0);
     assert_eq!(run.objects()[0]["unverified"], true);
-    assert!(run.stderr.contains("is not a receipt of the object beside it"), "{}", run.stderr);
+    assert!(run.stderr.contains("is not a receipt of the object next to it"), "{}", run.stderr);
     // Of the right upload, but of another size.
     store.receipt(&key, "1001", &id(1), &Bytes::from("more bytes"));
     assert_eq!(store.wb(&["ls", "--long", "--json"]).ends(0).objects()[0]["unverified"], true);

@@ -1,5 +1,5 @@
-//! How a bucket is watched: every attempt of every call is counted and timed, those the SDK repeats by itself included.
-//! Invariant: nothing of a key or of the bytes is in a metric.
+//! Metrics: counts and times every attempt of every call, including the SDK's retries.
+//! Invariant: no metric contains any part of a key or of the content.
 
 use std::time::Instant;
 
@@ -9,13 +9,13 @@ use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 
-/// Watches the calls to one bucket.
+/// Measures the calls to one bucket.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct CallMetrics {
     bucket: String,
 }
 
-/// When the attempt under way began.
+/// When the current attempt began.
 #[derive(Debug)]
 struct Began(Instant);
 
@@ -23,15 +23,15 @@ impl Storable for Began {
     type Storer = StoreReplace<Self>;
 }
 
-impl Watch {
-    pub(crate) fn on(bucket: &str) -> Self {
+impl CallMetrics {
+    pub(crate) fn new(bucket: &str) -> Self {
         Self { bucket: bucket.to_owned() }
     }
 }
 
-impl Intercept for Watch {
+impl Intercept for CallMetrics {
     fn name(&self) -> &'static str {
-        "Watch"
+        "CallMetrics"
     }
 
     fn read_before_attempt(
@@ -68,7 +68,7 @@ impl Intercept for Watch {
     }
 }
 
-/// `ok`, the status, `error` (behind a status of success), or `no-answer`.
+/// `ok`, the status, `error` (despite a 2xx status), or `no-answer`.
 fn result(status: Option<u16>, failed: bool) -> String {
     match (status, failed) {
         (_, false) => "ok".into(),
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_few() {
+    fn results_are_labelled() {
         for (status, failed, expected) in [
             (Some(200), false, "ok"),
             (Some(200), true, "error"),

@@ -1,5 +1,5 @@
-//! As whom a bucket is spoken to: the AWS conventions, and a role assumed where one is named.
-//! Invariant: what is signed for later (a presigned URL) never claims to live longer than the credentials it is signed with.
+//! Credentials: the AWS conventions, and an assumed role.
+//! Invariant: a presigned URL never claims to be valid for longer than the credentials it is signed with.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,29 +18,22 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 
 use crate::{Error, Result, http};
 
-/// As whom to speak to a bucket.
 #[derive(Clone)]
 pub enum Credentials {
     /// The ordinary AWS chain: environment, profile, web identity, container, instance.
     Chain,
-    /// A named profile of the AWS configuration files.
+    /// A profile of the AWS configuration files.
     Profile(String),
     /// A fixed key pair.
-    Static {
-        /// Access key id.
-        access_key_id: String,
-        /// Secret access key.
-        secret_access_key: String,
-    },
-    /// A role, assumed with STS and again before the session ends.
+    Static { access_key_id: String, secret_access_key: String },
+    /// A role assumed with STS, renewed before the session ends.
     Role {
-        /// As whom to ask STS.
+        /// The credentials for STS.
         base: Box<Self>,
-        /// The role's ARN.
         role_arn: String,
-        /// What the role's owner asks for, so that nobody else can make us use it.
+        /// Set by the role's owner, so that nobody else can make us use the role.
         external_id: Option<String>,
-        /// Under what name the session stands in the owner's CloudTrail; shortened to what STS takes.
+        /// The session's name in the owner's CloudTrail; cut to what STS accepts.
         session_name: String,
     },
 }
@@ -56,22 +49,21 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Where no region is named, as with AWS's own S3 commands. Stores behind an endpoint of their own seldom care; AWS says so
-/// when another region is right.
+/// The default of AWS's own S3 commands. Stores with an endpoint of their own rarely care; AWS names the right region.
 const FALLBACK_REGION: &str = "us-east-1";
-/// STS takes no longer name for a session.
+/// STS limit.
 const SESSION_NAME_MAX: usize = 64;
-/// Credentials that name no end are asked for again after this, as the SDK does.
+/// Credentials without an expiry are fetched again after this, as in the SDK.
 const UNDATED_FOR: Duration = Duration::from_secs(15 * 60);
-/// A metadata address is a millisecond away, or not there.
+/// A metadata address answers within a millisecond or does not exist.
 const METADATA_WAIT: Duration = Duration::from_secs(1);
 
-/// Credentials, region and endpoints as section and AWS conventions say. Nothing is sent but what the chain asks for the
-/// region; credentials are fetched with the first call.
+/// Loads credentials, region and endpoints. Sends only what the chain needs to find the region; credentials are fetched with
+/// the first call.
 pub(crate) async fn load(credentials: &Credentials, region: &str) -> SdkConfig {
     let region = (!region.is_empty()).then(|| Region::new(region.to_owned()));
     match credentials {
-        // Complete in itself: no file and no variable of this machine has a say.
+        // Complete by itself: files and variables of this machine do not count.
         Credentials::Static { .. } => {
             let mut sdk = SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())
@@ -105,7 +97,7 @@ async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
     if let Credentials::Profile(name) = base {
         profile = profile.profile_name(name);
     }
-    // As the SDK's own chain, but for how the metadata address is asked.
+    // Like the SDK's own chain, except for the client of the metadata address.
     let region = RegionProviderChain::first_try(region)
         .or_else(EnvironmentVariableRegionProvider::new())
         .or_else(profile.build())
@@ -119,12 +111,12 @@ async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
         .with_region(region.clone());
     let loader = aws_config::defaults(BehaviorVersion::latest()).region(region.clone()).http_client(sender);
     match base {
-        // What is named counts, whatever keys the environment has.
+        // A named profile wins over keys in the environment.
         Credentials::Profile(name) => loader.profile_name(name).credentials_provider(
             ProfileFileCredentialsProvider::builder().profile_name(name).configure(&conventions).build(),
         ),
         Credentials::Static { .. } => loader.credentials_provider(fixed(base)),
-        // A role is assumed as what the configuration names, never as another role of it.
+        // A role is assumed with these credentials, never with another role.
         Credentials::Chain | Credentials::Role { .. } => loader.credentials_provider(
             DefaultCredentialsChain::builder()
                 .configure(conventions)
@@ -136,7 +128,7 @@ async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
     }
 }
 
-/// Asks the metadata address with little patience: most machines have none.
+/// A client of the metadata address with short timeouts: most machines have none.
 fn metadata() -> imds::Client {
     imds::Client::builder()
         .configure(&ProviderConfig::without_region().with_http_client(http::metadata_client()))
@@ -164,27 +156,27 @@ fn fixed(credentials: &Credentials) -> SharedCredentialsProvider {
     ))
 }
 
-/// A provider that remembers what it gave last, so that something can be signed without asking again.
+/// A provider that caches the last credentials, so that signing rarely has to fetch them.
 #[derive(Clone)]
-pub(crate) struct Identity(Arc<Remembering>);
+pub(crate) struct CachedCredentials(Arc<Cache>);
 
-struct Remembering {
+struct Cache {
     provider: Option<SharedCredentialsProvider>,
     last: Mutex<Option<(aws_credential_types::Credentials, Instant)>>,
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for CachedCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").finish_non_exhaustive()
+        f.debug_struct("CachedCredentials").finish_non_exhaustive()
     }
 }
 
-impl Identity {
+impl CachedCredentials {
     pub(crate) fn new(provider: Option<SharedCredentialsProvider>) -> Self {
-        Self(Arc::new(Remembering { provider, last: Mutex::new(None) }))
+        Self(Arc::new(Cache { provider, last: Mutex::new(None) }))
     }
 
-    /// Credentials that last for `time`, or for as much of it as can be had; and for how long they do.
+    /// Credentials that last for `time`, or as long as possible, and how long they last.
     pub(crate) async fn lasting(
         &self,
         time: Duration,
@@ -192,7 +184,7 @@ impl Identity {
         let last = self.last().clone();
         if let Some((credentials, since)) = last
             && since.elapsed() < UNDATED_FOR
-            && left(&credentials, time) >= time
+            && lifetime(&credentials, time) >= time
         {
             return Ok((credentials, time));
         }
@@ -200,31 +192,34 @@ impl Identity {
             .provide_credentials()
             .await
             .map_err(|error| Error::NoCredentials(crate::error::chain(&error)))?;
-        let left = left(&fresh, time);
-        Ok((fresh, left))
+        let lifetime = lifetime(&fresh, time);
+        Ok((fresh, lifetime))
     }
 
     fn last(&self) -> std::sync::MutexGuard<'_, Option<(aws_credential_types::Credentials, Instant)>> {
-        // One value, replaced whole: a panic elsewhere leaves nothing half done in it.
+        // A single value that is replaced as a whole, so a poisoned lock is harmless.
         self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// For how much of `time` they last.
-fn left(credentials: &aws_credential_types::Credentials, time: Duration) -> Duration {
+/// How long the credentials last, at most `time`.
+fn lifetime(credentials: &aws_credential_types::Credentials, time: Duration) -> Duration {
     credentials
         .expiry()
         .map_or(time, |end| end.duration_since(SystemTime::now()).unwrap_or_default().min(time))
 }
 
-impl ProvideCredentials for Identity {
+impl ProvideCredentials for CachedCredentials {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
         future::ProvideCredentials::new(async move {
-            let provider =
-                self.0.provider.as_ref().ok_or_else(|| CredentialsError::not_loaded("there are none"))?;
+            let provider = self
+                .0
+                .provider
+                .as_ref()
+                .ok_or_else(|| CredentialsError::not_loaded("no provider is configured"))?;
             let credentials = provider.provide_credentials().await?;
             *self.last() = Some((credentials.clone(), Instant::now()));
             Ok(credentials)
@@ -238,19 +233,19 @@ mod tests {
 
     use super::*;
 
-    /// Gives credentials that end after so many seconds each; none: that name no end.
+    /// Provides credentials that expire after so many seconds each; `None` for no expiry.
     #[derive(Debug)]
-    struct Giving {
+    struct Provider {
         seconds: Vec<Option<u64>>,
-        given: AtomicUsize,
+        provided: AtomicUsize,
     }
 
-    impl ProvideCredentials for Giving {
+    impl ProvideCredentials for Provider {
         fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
         where
             Self: 'a,
         {
-            let number = self.given.fetch_add(1, Ordering::Relaxed);
+            let number = self.provided.fetch_add(1, Ordering::Relaxed);
             let end = self.seconds[number].map(|seconds| SystemTime::now() + Duration::from_secs(seconds));
             let id = number.to_string();
             let made = aws_credential_types::Credentials::new(id, "s", None, end, "test");
@@ -258,25 +253,25 @@ mod tests {
         }
     }
 
-    /// Which of the credentials given sign for 300 s each time, and for how long they do.
+    /// Which credentials are used to sign for 300 s each time, and how long they last.
     async fn check(seconds: &[Option<u64>], signed: &[(&str, std::ops::RangeInclusive<u64>)]) {
-        let giving = Giving { seconds: seconds.to_vec(), given: AtomicUsize::new(0) };
-        let identity = Identity::new(Some(SharedCredentialsProvider::new(giving)));
+        let provider = Provider { seconds: seconds.to_vec(), provided: AtomicUsize::new(0) };
+        let cached = CachedCredentials::new(Some(SharedCredentialsProvider::new(provider)));
         for (id, lives) in signed {
-            let (credentials, time) = identity.lasting(Duration::from_secs(300)).await.unwrap();
+            let (credentials, time) = cached.lasting(Duration::from_secs(300)).await.unwrap();
             assert_eq!(credentials.access_key_id(), *id, "{seconds:?}");
             assert!(lives.contains(&time.as_secs()), "{seconds:?}: {time:?}");
         }
     }
 
     #[tokio::test]
-    async fn nothing_signed_outlives_its_credentials() {
+    async fn signatures_do_not_outlive_their_credentials() {
         let full = || 300..=300;
         check(&[Some(3600)], &[("0", full()), ("0", full())]).await;
         check(&[None], &[("0", full()), ("0", full())]).await;
         check(&[Some(120), Some(3600)], &[("0", 110..=120), ("1", full()), ("1", full())]).await;
         check(&[Some(120), Some(90)], &[("0", 110..=120), ("1", 80..=90)]).await;
         check(&[Some(0)], &[("0", 0..=0)]).await;
-        assert!(Identity::new(None).lasting(Duration::from_secs(1)).await.is_err());
+        assert!(CachedCredentials::new(None).lasting(Duration::from_secs(1)).await.is_err());
     }
 }

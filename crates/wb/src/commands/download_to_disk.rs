@@ -1,4 +1,5 @@
-//! What `get` does with files, wherever they come from. Nothing that is contradicted by its proof ever gets its name.
+//! Downloads files to a folder or to standard output, from a gateway or a bucket.
+//! Invariant: a file gets its name only after it has been verified.
 
 use std::path::PathBuf;
 
@@ -6,45 +7,44 @@ use anyhow::Context;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use super::note_failure;
-use crate::{
-    cli,
-    download::{self, Item, PartFile, Proof, Sink, Source, Sums},
-    failure::{Status, mismatch, usage},
-    names,
-    output::{self, Output},
-};
+use crate::checksum::{self, Proof, Sums};
+use crate::download::part_file::PartFile;
+use crate::download::{self, Sink};
+use crate::exit::{Status, mismatch, usage};
+use crate::item::Item;
+use crate::output::{self, Output};
+use crate::source::Source;
+use crate::{cli, names};
 
-/// Files fetched at a time: hides the pauses between small ones. Each has `--parallel` ranges of its own.
+/// Files to download at a time, which hides the pauses between small ones. Each has `--parallel` ranges.
 const FILES_IN_FLIGHT: usize = 2;
 
-/// Files of one name that are looked at for the one that is here already.
+/// How many copies of a name are searched for a file that is already here.
 const COPIES_MAX: u32 = 20;
 
-/// One file that was asked for.
-pub(super) struct File<T> {
-    /// What to call it by: an upload id, or a key.
+/// A file to download.
+pub(super) struct Request<T> {
+    /// An upload ID or a key, for messages.
     pub(super) label: String,
     pub(super) name: String,
     pub(super) what: T,
 }
 
-/// Refuses what cannot be done, before anything is asked for.
+/// Checks the arguments before any request.
 pub(super) fn check(arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
     if arguments.is_to_stdout() && output.is_json() {
-        return Err(usage("`-o -` and `--json` both want standard output"));
+        return Err(usage("`-o -` and `--json` both write to standard output: use only one of them"));
     }
     if arguments.output.is_file() {
         let shown = arguments.output.display();
-        return Err(usage(format!("`{shown}` is a file: `-o` takes a folder, or `-` for standard output")));
+        return Err(usage(format!("`{shown}` is a file: `-o` needs a folder, or `-` for standard output")));
     }
     Ok(())
 }
 
-/// Fetches the files to where the arguments say. `status` is what went wrong before, and `prepare` looks at a file when
-/// its turn comes.
+/// Downloads all files. `status` is the status so far; `prepare` makes an [`Item`] when a file's turn comes.
 pub(super) async fn all<T>(
-    mut files: Vec<File<T>>,
+    mut files: Vec<Request<T>>,
     prepare: impl AsyncFn(T) -> anyhow::Result<Item>,
     arguments: &cli::Get,
     mut status: Status,
@@ -64,7 +64,7 @@ pub(super) async fn all<T>(
     }
     if !files.is_empty() {
         let folder = &arguments.output;
-        std::fs::create_dir_all(folder).with_context(|| format!("create `{}`", folder.display()))?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
     let mut fetched = stream::iter(files)
         .map(async |file| {
@@ -74,18 +74,18 @@ pub(super) async fn all<T>(
         })
         .buffer_unordered(FILES_IN_FLIGHT);
     while let Some(outcome) = fetched.next().await {
-        note_failure(&mut status, outcome, output)?;
+        output.note_failure(&mut status, outcome)?;
     }
     Ok(status)
 }
 
-fn one_file_only<T>(several: &[File<T>]) -> anyhow::Error {
+fn one_file_only<T>(several: &[Request<T>]) -> anyhow::Error {
     let named: Vec<_> = several.iter().take(10).map(|file| file.label.as_str()).collect();
-    usage(format!("`-o -` takes one file; name one of: {}", named.join(", ")))
+    usage(format!("`-o -` needs exactly one file; choose one of: {}", named.join(", ")))
 }
 
 async fn to_stdout(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
-    vouched(item, arguments, output)?;
+    check_verifiable(item, arguments, output)?;
     let bar = output.bar(&item.name, item.size_bytes);
     let fetched = download::fetch(item, arguments.transfer.parallel, Sink::Stdout, &bar).await;
     bar.finish_and_clear();
@@ -93,10 +93,10 @@ async fn to_stdout(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow
 }
 
 async fn to_folder(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
-    vouched(item, arguments, output)?;
+    check_verifiable(item, arguments, output)?;
     let (path, sums) = match already_here(item, arguments).await {
         Some(found) => {
-            output.note(&format!("`{}` is here already", item.name));
+            output.note(&format!("`{}` is already here", item.name));
             found
         }
         None => save(item, arguments, output).await?,
@@ -104,7 +104,7 @@ async fn to_folder(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow
     if output.is_json() {
         let mut object = item.facts.clone();
         object["path"] = Value::String(path.to_string_lossy().into_owned());
-        // An object may have no receipt: what was found takes the place of what nobody said.
+        // An object may have no receipt: print the computed digest.
         if matches!(*item.source, Source::Bucket(_)) {
             object["verified_by"] = item.proof.verified_by().into();
             object["sha256"] = sums.sha256.into();
@@ -115,8 +115,7 @@ async fn to_folder(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow
     output.line(&format!("{}  {size}  {}", path.display(), verdict(&item.proof, &sums)))
 }
 
-/// The file that an earlier run saved, if its bytes are still those of the receipt: the same command run again fetches
-/// only what is missing.
+/// The file from an earlier run, if it still matches the receipt, so that the same command downloads only what is missing.
 async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, Sums)> {
     if arguments.force || !matches!(item.proof, Proof::Receipt(_)) {
         return None;
@@ -124,15 +123,15 @@ async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, Sum
     let name = names::local_name(&item.name, &item.id);
     for number in 1..=COPIES_MAX {
         let path = arguments.output.join(names::numbered(&name, number));
-        // A link is not looked through.
+        // Do not follow links.
         let found = std::fs::symlink_metadata(&path).ok()?;
         if !found.is_file() || found.len() != item.size_bytes {
             continue;
         }
-        let looked_at = path.clone();
-        let sums = tokio::task::spawn_blocking(move || download::sums_of(&looked_at)).await;
+        let candidate = path.clone();
+        let sums = tokio::task::spawn_blocking(move || checksum::sums_of(&candidate)).await;
         if let Ok(Ok(sums)) = sums
-            && item.proof.contradiction(&sums).is_none()
+            && item.proof.mismatch(&sums).is_none()
         {
             return Some((path, sums));
         }
@@ -140,7 +139,7 @@ async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, Sum
     None
 }
 
-/// What was found about some bytes, in words.
+/// The result of a verification, in words.
 pub(super) fn verdict(proof: &Proof, sums: &Sums) -> String {
     let sha256 = &sums.sha256;
     match proof {
@@ -153,9 +152,8 @@ pub(super) fn verdict(proof: &Proof, sums: &Sums) -> String {
     }
 }
 
-fn vouched(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
-    const WHY: &str =
-        "nothing vouches for these bytes: no receipt, no digest and no CRC-64/NVME of the object";
+fn check_verifiable(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
+    const WHY: &str = "the object has no receipt, no digest and no CRC-64/NVME to compare with";
     match item.proof {
         Proof::Nothing if arguments.require_verified => Err(mismatch(format!("unverified: {WHY}"))),
         Proof::Nothing => {
@@ -172,7 +170,7 @@ async fn save(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Res
     let part = file.path().to_owned();
     if file.length() > 0 {
         let kept = output::size(file.length());
-        output.note(&format!("`{}`: {kept} are here from an earlier run", item.name));
+        output.note(&format!("`{}`: resuming after {kept} from an earlier run", item.name));
     }
     let bar = output.bar(&item.name, item.size_bytes);
     let fetched = download::fetch(item, arguments.transfer.parallel, Sink::File(file), &bar).await;
@@ -180,12 +178,12 @@ async fn save(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Res
     let (sink, sums) = fetched.map_err(|error| match part.metadata() {
         Ok(kept) if kept.len() > 0 => {
             let kept = output::size(kept.len());
-            error.context(format!("{kept} are kept and the same command goes on from there"))
+            error.context(format!("{kept} are kept; run the same command to resume"))
         }
         _ => error,
     })?;
     let Sink::File(file) = sink else {
-        return Err(anyhow::anyhow!("the file went astray"));
+        return Err(anyhow::anyhow!("the partial file is lost"));
     };
     let name = names::local_name(&item.name, &item.id);
     let force = arguments.force;

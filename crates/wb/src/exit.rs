@@ -1,27 +1,25 @@
-//! Exit statuses. They are part of the interface: scripts rely on them.
-//! Every error that is not a `Failure` ends with status 1.
+//! Exit statuses, and errors that carry one. Scripts rely on these numbers.
+//! Any other error ends with status 1.
 
 use std::fmt;
 
-/// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// 0: done; also when the reader of our output went away.
+    /// 0: done, also if the reader of our output is gone.
     Done,
-    /// 1: failed for any reason not named below.
+    /// 1: failed for a reason not named below.
     Failed,
-    /// 2: wrong usage (clap ends with the same number).
+    /// 2: wrong usage (the same as clap's).
     Usage,
     /// 3: not found, expired or removed.
     NotFound,
-    /// 4: the token, or the bucket, does not allow it.
+    /// 4: not allowed by the token or the bucket.
     NotAllowed,
-    /// 5: the bytes are not those of the receipt.
+    /// 5: the bytes do not match the receipt.
     Mismatch,
 }
 
 impl Status {
-    /// The process exit code.
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -33,7 +31,7 @@ impl Status {
         }
     }
 
-    /// The status of several pieces of work: a mismatch outranks everything, otherwise the first failure counts.
+    /// The status of several operations: a mismatch wins, otherwise the first failure.
     pub(crate) fn and(self, next: Self) -> Self {
         match (self, next) {
             (Self::Done, _) | (_, Self::Mismatch) => next,
@@ -42,7 +40,7 @@ impl Status {
     }
 }
 
-/// An error that knows the status the program ends with.
+/// An error with an exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: Status,
@@ -57,7 +55,6 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// An error that ends the program with `status`.
 pub(crate) fn failure(status: Status, message: impl Into<String>) -> anyhow::Error {
     Failure { status, message: message.into() }.into()
 }
@@ -82,7 +79,7 @@ pub(crate) fn mismatch(message: impl Into<String>) -> anyhow::Error {
     failure(Status::Mismatch, message)
 }
 
-/// The status an error asks for, whatever context was put around it.
+/// The exit status of an error, whatever its context.
 pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     error.downcast_ref::<Failure>().map_or(Status::Failed, |failure| failure.status)
 }
@@ -102,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_outranks_and_the_first_failure_counts() {
+    fn a_mismatch_wins_over_the_first_failure() {
         let total = |all: &[Status]| all.iter().fold(Status::Done, |total, next| total.and(*next));
         assert_eq!(total(&[]), Status::Done);
         assert_eq!(total(&[Status::Done, Status::NotFound, Status::Done]), Status::NotFound);

@@ -1,6 +1,6 @@
-//! Handing a file to the desk, to be attached to a comment within the hour.
+//! Uploads a file to the desk, to be attached to a comment within the hour.
 //!
-//! Invariant: the body streams and exactly `size` bytes are sent; a stream that ends early or goes on is a failed upload.
+//! Invariant: the body is streamed and is exactly `size` bytes; a shorter or longer stream fails the upload.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use serde::Deserialize;
 
 use crate::{BoxError, Desk, Error};
 
-/// The slowest upload still waited for: beside the ordinary timeout, one second for each 128 KiB.
-const MIN_BYTES_PER_SECOND: u64 = 128 * 1024;
+/// The slowest accepted upload: one second per 128 KiB is added to the ordinary timeout.
+const BYTES_PER_SECOND_MIN: u64 = 128 * 1024;
 
-/// A file on the desk that no comment has yet.
+/// A file on the desk that is not attached to a comment yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadToken {
-    /// For [`crate::NewComment::uploads`]; good once.
+    /// For [`crate::NewComment::uploads`]; works once.
     pub token: String,
-    /// When the desk throws the file away, in milliseconds since the epoch.
+    /// When the desk deletes the file, in milliseconds since the epoch.
     pub expires_at_ms: i64,
 }
 
@@ -42,10 +42,10 @@ struct AttachmentShape {
 }
 
 impl Desk {
-    /// Uploads `size` bytes under this display name. The body is read once, as fast as the desk takes it.
+    /// Uploads `size` bytes under this display name. The body is read once, as fast as the desk accepts it.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::Refused`] (for instance for its file type), or a transient one: then with a new body.
+    /// [`Error::TooLarge`], [`Error::Refused`] (for example for its file type), or a transient error: retry with a new body.
     pub async fn upload(
         &self,
         name: &str,
@@ -53,7 +53,7 @@ impl Desk {
         size: u64,
         body: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
     ) -> Result<UploadToken, Error> {
-        let timeout = self.shared.request_timeout + Duration::from_secs(size / MIN_BYTES_PER_SECOND);
+        let timeout = self.shared.request_timeout + Duration::from_secs(size / BYTES_PER_SECOND_MIN);
         let request = self
             .request(Method::POST, &["uploads"])?
             .query(&[("filename", name)])
@@ -66,13 +66,13 @@ impl Desk {
         match answer.error() {
             None => accepted(size, answer.parse()?),
             Some(Error::Unauthorized) if answer.status == StatusCode::UNAUTHORIZED => {
-                // The body is spent, so the retry is the caller's; a new token that is refused, too, ends it here.
+                // The body is used up, so the caller has to retry, unless a new token is refused as well.
                 self.renew(&authorization).await?.ok_or(Error::Unauthorized)?;
                 self.ask_me().await?;
-                Err(Error::unavailable("the access token ran out before the upload"))
+                Err(Error::unavailable("the access token expired before the upload"))
             }
-            // No ticket is named here: what was not found is the desk's own address.
-            Some(Error::NotFound) => Err(Error::unavailable("no desk takes uploads at this address")),
+            // The request names no ticket, so the desk's own address is wrong.
+            Some(Error::NotFound) => Err(Error::unavailable("no desk accepts uploads at this address")),
             Some(error) => Err(error),
         }
     }
@@ -81,15 +81,15 @@ impl Desk {
 fn accepted(size: u64, answer: UploadAnswer) -> Result<UploadToken, Error> {
     let UploadShape { token, expires_at, attachment } = answer.upload;
     if attachment.is_some_and(|attachment| attachment.size != size) {
-        return Err(Error::unavailable("the desk kept another size than was sent"));
+        return Err(Error::unavailable("the desk stored a different number of bytes than was sent"));
     }
-    // Documented life: 60 minutes. Older desks do not say.
+    // Zendesk documents 60 minutes; older desks do not send the time.
     let expires_at = expires_at.unwrap_or_else(|| jiff::Timestamp::now() + Duration::from_secs(55 * 60));
     Ok(UploadToken { token, expires_at_ms: expires_at.as_millisecond() })
 }
 
-/// The same stream, as long as it keeps its promise. The last frame is held back until the stream has ended, because a
-/// sender asks for nothing more once it has all the bytes it announced.
+/// Fails a stream that is not exactly `size` bytes long. Holds the last frame back until the stream has ended, because the
+/// HTTP client stops reading once it has `size` bytes.
 fn exactly(
     size: u64,
     body: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_body_is_as_long_as_it_says() {
+    async fn a_body_of_the_wrong_length_fails() {
         for (size, frames, ok) in [
             (0, vec![], true),
             (3, vec!["ab", "c"], true),

@@ -1,0 +1,79 @@
+//! Upload links, as support creates, lists and revokes them.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::Extra;
+
+/// A link, without its secret URL. A limit of `None` is the gateway's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    pub id: String,
+    pub partner: Option<String>,
+    /// `None` if the link works for any ticket of the partner.
+    pub ticket: Option<String>,
+    #[serde(default)]
+    pub rights: Vec<String>,
+    pub max_bytes: Option<u64>,
+    pub max_open: Option<u64>,
+    pub max_unfinished_bytes: Option<u64>,
+    pub max_requests_per_minute: Option<u64>,
+    pub created_by: Option<String>,
+    /// RFC 3339.
+    pub created_at: Option<String>,
+    /// RFC 3339.
+    pub expires_at: Option<String>,
+    /// RFC 3339.
+    pub revoked_at: Option<String>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// The answer to a [`LinkRequest`], the only one with the URL. Anyone who has the URL can send files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CreatedLink {
+    pub url: String,
+    /// What could not be checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    #[serde(flatten)]
+    pub link: Link,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkList {
+    pub links: Vec<Link>,
+}
+
+/// A link to create. The gateway's defaults count for what is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkRequest {
+    pub partner: String,
+    /// A number is accepted, too.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_number")]
+    pub ticket: Option<String>,
+    #[serde(default)]
+    pub rights: Vec<String>,
+    /// Seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_s: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// Open uploads at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_open: Option<u64>,
+    /// Total bytes of uploads that are not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unfinished_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_requests_per_minute: Option<u64>,
+}
+
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Option::<Value>::deserialize(deserializer)? {
+        None => None,
+        Some(Value::String(text)) => Some(text),
+        Some(other) => Some(other.to_string()),
+    })
+}

@@ -1,0 +1,64 @@
+//! Partners, and the objects in their buckets.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Extra;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Partner {
+    pub id: String,
+    #[serde(default)]
+    pub name: String,
+    /// The desk's ID of the partner's organization.
+    pub organization_id: Option<i64>,
+    /// Whether the partner has a bucket of its own.
+    #[serde(default)]
+    pub bucket: bool,
+    /// RFC 3339.
+    pub disabled_at: Option<String>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// A partner with its organization's notes in the desk.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartnerDetails {
+    pub notes: Option<String>,
+    pub details: Option<String>,
+    /// The organization's custom fields in the desk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Value>,
+    /// Why the notes are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes_problem: Option<String>,
+    #[serde(flatten)]
+    pub partner: Partner,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartnerList {
+    pub partners: Vec<Partner>,
+}
+
+/// An object in a partner's bucket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BucketObject {
+    pub key: String,
+    /// Bytes.
+    pub size: u64,
+    /// RFC 3339.
+    pub last_modified: Option<String>,
+    pub upload_id: Option<String>,
+    /// The partner put it there with its own tools, so there is no receipt.
+    #[serde(default)]
+    pub unverified: bool,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectPage {
+    pub objects: Vec<BucketObject>,
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,4 @@
+//! The gateway's staff API.
+
+pub(crate) mod client;
+pub(crate) mod content;
