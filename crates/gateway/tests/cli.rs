@@ -46,7 +46,7 @@ fn help_names_every_subcommand() {
 }
 
 #[test]
-fn config_check_names_file_line_key_and_mend() {
+fn config_check_reports_file_line_key_and_fix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weighbridge.toml");
     let good = "[server]\nlisten = \"127.0.0.1:0\"\n\n[ledger]\nurl = \"sqlite:ledger.db\"\n\n[desk]\n\
@@ -60,12 +60,12 @@ fn config_check_names_file_line_key_and_mend() {
     };
     let output = check(good);
     // There are no credentials here.
-    let concluded = "The configuration has no mistakes, but not every bucket could be asked from here.\n";
+    let concluded = "The configuration has no mistakes, but not every bucket could be reached from here.\n";
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), concluded));
     let warning = "line 12: support_uploader: warning: no AWS credentials found";
     assert!(stderr(&output).contains(warning) && stderr(&output).lines().count() == 1, "{output:?}");
     let shown = path.display();
-    for (from, to, line, key, mend) in [
+    for (from, to, line, key, fix) in [
         ("listen = \"127.0.0.1:0\"", "listen = \"here\"", 2, "server.listen", "write an address and a port"),
         ("listen =", "lisetn =", 2, "server.lisetn", "did you mean `listen`?"),
         ("url = \"sqlite:ledger.db\"\n", "\n", 4, "ledger.url", "add `url = "),
@@ -99,8 +99,8 @@ fn config_check_names_file_line_key_and_mend() {
         let said = stderr(&output);
         assert_eq!(said.lines().count(), 1, "one mistake, one message: {said}");
         let begin = format!("{shown}: line {line}: {key}: ");
-        let named = said.lines().any(|said| said.starts_with(&begin) && said.contains(mend));
-        assert!(named, "`{begin}… {mend}` is missing in {said}");
+        let named = said.lines().any(|said| said.starts_with(&begin) && said.contains(fix));
+        assert!(named, "`{begin}… {fix}` is missing in {said}");
         assert!(output.stdout.is_empty());
     }
     // Every mistake at once, in the order of the file; whatever needs a configuration says the same.

@@ -1,5 +1,5 @@
-# Sends files to support through an upload link. What breaks off goes on where it stopped, also when this is ended and run
-# again. Needs Windows PowerShell 5 or newer, nothing else.
+# Sends files to support through an upload link. Run it again after an interruption, even after it was killed: it resumes.
+# Needs Windows PowerShell 5 or newer, nothing else.
 #
 # A preview: it has been read by a parser, and never been run on PowerShell yet. Windows 10 and later include curl.exe, which sends a file, too:
 #
@@ -139,7 +139,7 @@ function Wait-For-Better($state, $answer) {
     if ($script:reached) { $patience = 86400 }
     if ($env:WEIGHBRIDGE_PATIENCE -match '^[0-9]{1,9}$') { $patience = [int] $env:WEIGHBRIDGE_PATIENCE }
     if ($state.Waited -ge $patience) {
-        Say "$($state.Name): given up: $($answer.Why). Run the same command again to go on."
+        Say "$($state.Name): given up: $($answer.Why). Run the same command again to resume."
         return $false
     }
     $seconds = $state.Pause

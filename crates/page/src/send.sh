@@ -1,6 +1,6 @@
 #!/bin/sh
-# Sends files to support through an upload link. What breaks off goes on where it stopped, also when this is killed and
-# run again. Needs a POSIX shell and curl, nothing else.
+# Sends files to support through an upload link. Run it again after an interruption, even after it was killed: it resumes.
+# Needs a POSIX shell and curl, nothing else.
 #
 #   sh send.sh [-t TICKET] FILE...
 #
@@ -29,7 +29,7 @@ clean() {
 }
 
 stopped() {
-  say "stopped. Run the same command again to go on."
+  say "stopped. Run the same command again to resume."
   exit "$1"
 }
 
@@ -122,7 +122,7 @@ rest() {
     if [ -n "$reached" ]; then patience=86400; else patience=300; fi
   fi
   if [ "$waited" -ge "$patience" ]; then
-    say "$shown: given up: $(why). Run the same command again to go on."
+    say "$shown: given up: $(why). Run the same command again to resume."
     return 1
   fi
   seconds=$pause

@@ -358,7 +358,7 @@ fn doomed_settings_are_configuration_errors() {
         (
             Quirks { elsewhere: Some("eu-central-1"), ..Quirks::default() },
             "",
-            "write `region = \"eu-central-1\"`",
+            "set `region = \"eu-central-1\"`",
         ),
     ] {
         let store = QuirkyS3::start(quirks);
@@ -411,7 +411,7 @@ fn lifecycle_rules_are_checked() {
         let output = operator.check_with(&[], &[]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{part}: {said}");
-        assert_eq!(String::from_utf8_lossy(&output.stdout).contains("good"), status == 0, "{part}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).contains("valid"), status == 0, "{part}");
         assert_eq!(said.is_empty(), part.is_empty(), "{said}");
         let named = said
             .lines()

@@ -101,7 +101,7 @@ fn data_after_the_form_is_reported() {
         (400, &json!("a.log"), &json!(400)),
         "{answer:?}"
     );
-    assert!(uploads[1]["detail"].as_str().unwrap().contains("was not stored"), "{answer:?}");
+    assert!(uploads[1]["detail"].as_str().unwrap().contains("were not stored"), "{answer:?}");
 }
 
 /// The outcome of a part beside a good file.

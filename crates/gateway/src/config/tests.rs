@@ -87,7 +87,7 @@ fn told(rows: &[Row<'_>]) {
 }
 
 #[test]
-fn mistakes_name_line_key_and_mend() {
+fn mistakes_name_line_key_and_fix() {
     told(&[
         ("listen = \"127.0.0.1:0\"", "listen = 8080", 3, "server.listen", "quotes"),
         ("listen = \"127.0.0.1:0\"", "listen = \"8080\"", 3, "server.listen", "127.0.0.1:8080"),

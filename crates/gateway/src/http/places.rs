@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_idle_of_the_address_with_most_places_gives_way() {
+    fn longest_idle_connection_of_the_busiest_address_is_displaced() {
         let places = Places::new(4, 4, vec![]);
         let all = ["10.0.0.1", "10.0.0.2", "10.0.0.2", "10.0.0.3"].map(|from| taken(&places, from));
         let all: Vec<_> = all.iter().collect();

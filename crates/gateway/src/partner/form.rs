@@ -213,7 +213,7 @@ impl Form {
             // A refused file is read within bounds only; then the form ends.
             if bytes > self.request.state.limits.discard_bytes {
                 return Err(problem::bad_request(
-                    "The form goes on for too long after a refused file. Send the other files in a form of their own.",
+                    "The form continues for too long after a refused file. Send the other files in a form of their own.",
                 ));
             }
         }

@@ -173,7 +173,7 @@ async fn not_found_for_a_bucket() {
     answers(&world, "ListObjectsV2", 1, 404, "<Error><Code>NoSuchBucket</Code><Message>no</Message></Error>");
     answers(&world, "HeadBucket", 1, 404, NOT_FOUND[0]);
     let found = world.bucket.examine().await.findings(Duration::from_secs(3600));
-    assert!(found.len() == 1 && found[0].text.contains("there is no bucket"), "{found:?}");
+    assert!(found.len() == 1 && found[0].text.contains("does not exist"), "{found:?}");
 }
 
 /// A login page answers 200 to everything: no receipt for a file that it swallowed.

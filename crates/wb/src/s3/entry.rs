@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use api::Receipt;
 use bucket::layout::{self, FileKey};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::checksum::is_sha256;
 
@@ -136,6 +136,8 @@ fn timestamp(millis: i64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const ID: &str = "01KAP7N3V8Q2ZD4T6W9XYMC5RB";

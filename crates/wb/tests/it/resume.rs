@@ -1,4 +1,4 @@
-//! Downloads that were interrupted go on where they stopped, and what they end with is verified as a whole.
+//! Interrupted downloads resume where they stopped, and the whole file is verified at the end.
 #![cfg(unix)]
 
 use std::os::unix::fs::PermissionsExt;
