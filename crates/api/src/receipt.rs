@@ -77,7 +77,7 @@ pub struct FormAnswer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FormFile {
-    Stored(Receipt),
+    Stored(Box<Receipt>),
     /// The file's name is in `extra` as `name`.
     Refused(Problem),
 }

@@ -193,7 +193,8 @@ impl Sandbox {
         let [one, two, three, four] = self.servers;
         tokio::join!(one.stop(), two.stop(), three.stop(), four.stop());
         self.store.close().await;
-        drop(self.lock);
+        // A child process that is just being started holds a copy of the descriptor: closing ours would not unlock the file.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -204,7 +204,8 @@ fn quoted(text: &str) -> usize {
 
 #[test]
 fn circles_are_found_in_use_lines_and_paths() {
-    let cases: [(&[(&str, &str)], &[&str]); 9] = [
+    type Case = (&'static [(&'static str, &'static str)], &'static [&'static str]);
+    let cases: [Case; 9] = [
         (&[("a.rs", "use crate::b::B;"), ("b.rs", "pub struct B;")], &[]),
         (&[("a.rs", "use crate::b::B;"), ("b.rs", "use super::a::A;")], &["a.rs -> b.rs", "b.rs -> a.rs"]),
         // A path in code counts, one in a comment, in quotes or in a test does not.

@@ -60,15 +60,7 @@ pub(crate) async fn content(
     let span = match headers::range(&request, size) {
         Range::Whole => None,
         Range::Span(first, last) => Some((first, last)),
-        Range::Unsatisfiable => {
-            let problem = Problem::new(
-                StatusCode::RANGE_NOT_SATISFIABLE,
-                "about:blank",
-                "Range Not Satisfiable",
-                format!("The requested range is outside of the file, which has {size} bytes."),
-            );
-            return Err(problem.header(CONTENT_RANGE, &format!("bytes */{size}")));
-        }
+        Range::Unsatisfiable => return Err(outside_of_the_file(size)),
     };
     let length = span.map_or(size, |(first, last)| last - first + 1);
     let room = state.uploads.budget().connection_credit(download::charged_bytes(length)).await;
@@ -101,4 +93,14 @@ pub(crate) async fn content(
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)
+}
+
+fn outside_of_the_file(size: u64) -> Problem {
+    let problem = Problem::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "about:blank",
+        "Range Not Satisfiable",
+        format!("The requested range is outside of the file, which has {size} bytes."),
+    );
+    problem.header(CONTENT_RANGE, &format!("bytes */{size}"))
 }
