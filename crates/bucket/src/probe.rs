@@ -116,12 +116,13 @@ impl Bucket {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let old = i64::try_from(now.as_millis()).unwrap_or(i64::MAX) - LEFTOVER_AGE_MS;
         for upload in self.unfinished(folder).await? {
-            if upload.begun_at < old {
+            // A store may ignore the prefix.
+            if upload.begun_at < old && layout::is_probe(self.prefix(), &upload.key) {
                 self.abort_multipart(&upload.key, &upload.id).await?;
             }
         }
         for object in self.list(folder, None).await?.objects {
-            if object.last_modified < old {
+            if object.last_modified < old && layout::is_probe(self.prefix(), &object.key) {
                 self.delete(&object.key).await?;
             }
         }

@@ -43,6 +43,8 @@ pub(crate) struct PartPipeline<'a> {
     /// Checksum of the committed parts.
     crc64: Crc64,
     has_failed: bool,
+    /// The ledger refused a commit, or made it and its answer was lost.
+    has_uncertain_commit: bool,
 }
 
 struct InFlight {
@@ -85,6 +87,7 @@ impl<'a> PartPipeline<'a> {
             durable: unsigned(upload.offset),
             crc64: upload.crc64.as_deref().and_then(Crc64::from_hex).unwrap_or(Crc64::EMPTY),
             has_failed: false,
+            has_uncertain_commit: false,
             target,
         }
     }
@@ -107,6 +110,10 @@ impl<'a> PartPipeline<'a> {
 
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed
+    }
+
+    pub(crate) fn has_uncertain_commit(&self) -> bool {
+        self.has_uncertain_commit
     }
 
     pub(crate) fn has_older_writer(&self) -> bool {
@@ -304,6 +311,7 @@ impl<'a> PartPipeline<'a> {
             .collect();
         if let Err(error) = uploads.0.ledger.commit(&commits, &tails).await {
             self.has_failed |= !parts.is_empty();
+            self.has_uncertain_commit = true;
             return Err(error.into());
         }
         let tail_end = if tails.is_empty() { None } else { self.tail.end() };

@@ -266,7 +266,8 @@ impl<'a> Receiver<'a> {
             }
         }
         self.pipeline.close().await;
-        if is_all_or_nothing {
+        // What the ledger may have recorded stays; it is cleared when the upload ends.
+        if is_all_or_nothing && !self.pipeline.has_uncertain_commit() {
             self.pipeline.tail.delete_uncommitted();
         }
     }

@@ -231,7 +231,8 @@ impl Shares {
         let in_flight: u64 = self.holders.values().map(in_flight).sum();
         // Parts in flight do not fill the reserve: their sender needs the memory for its next part.
         let reserve = self.reserve().saturating_sub(self.free + asked);
-        let mut missing = wanted.saturating_sub(asked + in_flight).max(reserve);
+        let waiting = wanted.saturating_sub(asked + in_flight);
+        let missing = waiting.max(reserve);
         if missing == 0 {
             return;
         }
@@ -241,20 +242,26 @@ impl Shares {
             .filter(|(_, holder)| holder.gathered > 0 && holder.asked_at.is_none())
             .filter_map(|(id, holder)| {
                 let age = now.saturating_duration_since(holder.since);
-                let time = if holder.is_slow { PART_TIME_SLOW } else { PART_TIME };
+                // Each piece of a tail costs several requests: the reserve alone is no reason to ask so often.
+                let time = if holder.is_slow && waiting > 0 { PART_TIME_SLOW } else { PART_TIME };
                 let of_partner = self.partners.get(&holder.partner).copied().unwrap_or_default();
                 let weight = u128::from(holder.gathered) * (age.as_millis() + 1) * u128::from(of_partner);
                 let is_part = holder.gathered >= PART_BUFFERS_MIN;
-                (if is_part { wanted > 0 } else { age >= time }).then_some((Reverse((is_part, weight)), *id))
+                (if is_part { waiting > 0 } else { age >= time }).then_some((Reverse((is_part, weight)), *id))
             })
             .collect();
         able.sort_unstable();
-        for (_, id) in able {
-            if missing == 0 {
+        let mut released = 0;
+        for (Reverse((is_part, _)), id) in able {
+            if released >= missing {
                 return;
             }
+            // Parts are cut early for those who wait, never for the reserve.
+            if is_part && released >= waiting {
+                continue;
+            }
             if let Some(holder) = self.holders.get_mut(&id) {
-                missing = missing.saturating_sub(holder.gathered);
+                released += holder.gathered;
                 holder.asked_at = Some(now);
                 holder.ask.notify_one();
             }
@@ -427,6 +434,12 @@ mod tests {
         shares.ask(later);
         assert_eq!(asked(&shares), 1, "that is enough");
         assert!(!fast.iter().any(|id| shares.is_asked(*id)), "nobody waits for it");
+        // Parts in flight cover what one sender waits for, so the other's part is not cut early.
+        shares.stored(fast[0], true, later);
+        wait(&mut shares, slow[8], 60);
+        shares.ask(later);
+        assert!(!fast.iter().any(|id| shares.is_asked(*id)), "70 buffers are in flight");
+        assert_eq!(asked(&shares), 1, "and the reserve was asked for");
         shares.give(slow[0], 60);
         assert!(!shares.is_short());
     }
