@@ -14,7 +14,6 @@ use tracing::Instrument as _;
 
 use crate::batch::Batch;
 use crate::error::JobError;
-use crate::rate::{self, WINDOW_MS};
 use crate::shared::{Shared, failed};
 use crate::ticket;
 use attempt::Attempt;
@@ -43,13 +42,6 @@ pub(crate) async fn run(batch: &mut Batch<'_>) -> Result<(), JobError> {
     let jobs = std::mem::take(&mut batch.jobs);
     let Some(ticket) = jobs.first().and_then(|job| job.ticket.clone()) else { return Ok(()) };
     let shared = batch.shared;
-    let now = now_ms();
-    let updates = shared.ledger.ticket_updates(&ticket, now - WINDOW_MS).await?;
-    let last_note_at = shared.ledger.ticket(&ticket).await?.map_or(0, |ticket| ticket.last_note_at);
-    let next_note_at = rate::next_note(last_note_at, &updates, shared.config.batch);
-    if next_note_at > now {
-        return Err(JobError::NotBefore(next_note_at));
-    }
     let mut files = Vec::new();
     for job in jobs {
         let upload = shared.ledger.upload(&job.subject).await?;

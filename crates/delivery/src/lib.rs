@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bucket::Buckets;
 use desk::Desk;
-use ledger::{JobKind, Ledger};
+use ledger::{JobKind, Ledger, now_ms};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -130,21 +130,52 @@ impl Delivery {
 
 /// Works on a batch as long as its lease lasts.
 async fn work(kind: JobKind, batch: &mut Batch<'_>, lease: &Lease) {
+    // A job without a ticket is ended even if a newer one has replaced it: a request that is dropped may still reach the
+    // bucket, after the newer worker's.
+    let lost = async {
+        lease.keep().await;
+        if !kind.is_by_ticket() {
+            std::future::pending::<()>().await;
+        }
+    };
     let end = tokio::select! {
-        end = Box::pin(run(kind, batch)) => end,
-        () = lease.keep() => {
+        end = Box::pin(turn(kind, batch)) => end,
+        () = lost => {
             tracing::warn!("lost the lease; another worker continues");
             failed("lease");
             return;
         }
     };
-    match conclude(kind, batch, end).await {
+    match end {
         Ok(hold_until) => lease.end(hold_until).await,
         Err(error) => {
             tracing::warn!(error = chain(&error), "cannot record the end of a job; its lease runs out");
             failed("ledger");
         }
     }
+}
+
+/// Runs a batch and records its end. Returns until when, ms, nobody need work on the job or ticket; 0 for at once.
+async fn turn(kind: JobKind, batch: &mut Batch<'_>) -> ledger::Result<i64> {
+    let shared = batch.shared;
+    let Some(ticket) = batch.jobs.first().and_then(|job| job.ticket.clone()).filter(|_| kind.is_by_ticket())
+    else {
+        let end = run(kind, batch).await;
+        return conclude(kind, batch, end).await;
+    };
+    let next_note_at = ticket::next_note_at(shared, &ticket).await?;
+    if next_note_at > now_ms() {
+        return Ok(next_note_at);
+    }
+    let end = run(kind, batch).await;
+    let hold_until = conclude(kind, batch, end).await?;
+    if kind != JobKind::Deliver || hold_until > 0 {
+        return Ok(hold_until);
+    }
+    // Under the same lease: where files keep coming, the next one is for their notes, too.
+    batch.jobs = shared.ledger.ticket_jobs(JobKind::MismatchComment, &ticket).await?;
+    let end = run(JobKind::MismatchComment, batch).await;
+    conclude(JobKind::MismatchComment, batch, end).await
 }
 
 /// Postpones failed jobs. Returns until when, ms, nobody need work on the job or ticket; 0 for at once.
@@ -166,7 +197,8 @@ async fn conclude(kind: JobKind, batch: &Batch<'_>, end: Result<(), JobError>) -
         tracing::error!("the desk does not accept our credentials: an operator must act");
     }
     batch.shared.ledger.postpone(&batch.jobs, until, Some(&text)).await?;
-    Ok(if error.concerns_ticket() { until } else { 0 })
+    // A comment about one file does not hold up the notes about others.
+    Ok(if kind == JobKind::Deliver && error.concerns_ticket() { until } else { 0 })
 }
 
 /// What a task settled. A panic ends its own task alone; its lease runs out, and the job is tried again.

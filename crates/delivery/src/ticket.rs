@@ -11,6 +11,13 @@ use crate::shared::Shared;
 /// The desk's clock may be behind ours by this much.
 const CLOCK_SKEW_MS: i64 = 60 * 60 * 1000;
 
+/// When the next note on the ticket may be written, ms.
+pub(crate) async fn next_note_at(shared: &Shared, ticket: &str) -> ledger::Result<i64> {
+    let updates = shared.ledger.ticket_updates(ticket, now_ms() - WINDOW_MS).await?;
+    let last_note_at = shared.ledger.ticket(ticket).await?.map_or(0, |ticket| ticket.last_note_at);
+    Ok(rate::next_note(last_note_at, &updates, shared.config.batch))
+}
+
 /// Our comments that may be about these uploads.
 pub(crate) async fn our_comments(
     shared: &Shared,

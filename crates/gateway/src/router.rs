@@ -5,9 +5,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, head, put};
+use axum::routing::{any, get, head, put};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tower::util::MapRequest;
 
 use crate::http::head::check_head;
 use crate::http::{security_headers, trusted_proxy};
@@ -21,6 +20,8 @@ use crate::telemetry::{health, requests, scrape};
 /// came, not decoded: a name that is not UTF-8 has an answer of its own.
 fn partners() -> Router<AppState> {
     let link = get(page::page).post(form::post).put(put_file::put).options(options::options);
+    // Nothing lies deeper, but browsers on other sites and clients of a protocol must be able to read why.
+    let deeper = any(nothing_here).options(options::options);
     let uploads = get(show::list).post(create::post).put(put_file::reserved).options(options::options);
     Router::new()
         .route("/u/{link}", link.clone())
@@ -44,6 +45,8 @@ fn partners() -> Router<AppState> {
             "/u/{link}/{name}",
             head(show::head_named).put(put_file::put).get(nothing_here).options(options::options),
         )
+        .route("/u/{link}/{name}/", deeper.clone())
+        .route("/u/{link}/{name}/{*below}", deeper)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn(check_head))
         .layer(from_fn(protocol::sign))
@@ -87,7 +90,7 @@ pub(crate) fn public(state: &AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), trusted_proxy::identify))
         .with_state(state.clone());
     // Before the routing, which goes by the method that the client means.
-    Router::new().fallback_service(MapRequest::new(all, protocol::override_method))
+    Router::new().fallback_service(all).layer(from_fn(protocol::override_method))
 }
 
 /// Every route of the operators' address, where no stranger gets in the way.

@@ -50,31 +50,46 @@ impl Ledger {
 
     async fn claim_ticket(&self, kind: JobKind, lease_until: i64) -> Result<Option<ClaimedJobs>> {
         let now = now_ms();
-        let ticket: Option<String> = sqlx::query_scalar(
-            "INSERT INTO tickets (ticket, closed, checked_at, lease_until, last_note_at) \
-             SELECT ticket, 0, 0, $2, 0 FROM jobs WHERE kind = $3 AND run_at <= $1 AND ticket IS NOT NULL \
+        // Looking takes long where many jobs wait: nobody who writes waits for it.
+        let due: Option<String> = sqlx::query_scalar(
+            "SELECT ticket FROM jobs WHERE kind = $2 AND run_at <= $1 AND ticket IS NOT NULL \
              AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = jobs.ticket AND tickets.lease_until > $1) \
-             GROUP BY ticket ORDER BY MIN(run_at) LIMIT 1 \
-             ON CONFLICT (ticket) DO UPDATE SET lease_until = excluded.lease_until \
-             WHERE tickets.lease_until <= $1 RETURNING ticket",
+             GROUP BY ticket ORDER BY MIN(run_at) LIMIT 1",
         )
         .bind(now)
-        .bind(lease_until)
         .bind(kind.name())
-        .fetch_optional(&self.write)
+        .fetch_optional(&self.read)
         .await?;
-        let Some(ticket) = ticket else { return Ok(None) };
+        let Some(ticket) = due else { return Ok(None) };
+        let taken = sqlx::query(
+            "INSERT INTO tickets (ticket, closed, checked_at, lease_until, last_note_at) VALUES ($1, 0, 0, $3, 0) \
+             ON CONFLICT (ticket) DO UPDATE SET lease_until = excluded.lease_until WHERE tickets.lease_until <= $2",
+        )
+        .bind(&ticket)
+        .bind(now)
+        .bind(lease_until)
+        .execute(&self.write)
+        .await?;
+        if taken.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let jobs = self.ticket_jobs(kind, &ticket).await?;
+        Ok(Some(ClaimedJobs { held: Held::Ticket(ticket), jobs }))
+    }
+
+    /// The due jobs of a ticket, oldest first, at most [`TICKET_JOBS_MAX`]. Only whoever holds the ticket may work on them.
+    pub async fn ticket_jobs(&self, kind: JobKind, ticket: &str) -> Result<Vec<Job>> {
         let jobs = sqlx::query_as(
             "SELECT id, upload_id, subject, ticket, payload, attempts FROM jobs \
              WHERE kind = $1 AND ticket = $2 AND run_at <= $3 ORDER BY upload_id, id LIMIT $4",
         )
         .bind(kind.name())
-        .bind(&ticket)
-        .bind(now)
+        .bind(ticket)
+        .bind(now_ms())
         .bind(TICKET_JOBS_MAX)
         .fetch_all(&self.read)
         .await?;
-        Ok(Some(ClaimedJobs { held: Held::Ticket(ticket), jobs }))
+        Ok(jobs)
     }
 
     /// Moves the end of a lease from `until` to `to`, ms: later to keep it, to 0 to give it back, to a future time to let

@@ -74,3 +74,20 @@ async fn curl_then_tus_then_ietf_draft() {
     })
     .await;
 }
+
+/// Browsers on other sites and clients of a protocol can read why a name with a slash is refused.
+#[test]
+fn refused_paths_keep_their_protocol() {
+    let world = World::start();
+    let link = world.link("acme");
+    for below in ["a/b", "/a", "a/", "a/b/c"] {
+        let url = format!("{link}/{below}");
+        let draft = ask("PUT", &url, &["Upload-Complete: ?1"], b"x");
+        assert_eq!((draft.status, draft.header("upload-complete")), (400, "?0"), "{draft:?}");
+        assert_eq!(draft.header("access-control-allow-origin"), "*", "{draft:?}");
+        let tus = ask("PATCH", &url, TUS, b"x");
+        assert_eq!((tus.status, tus.header("tus-resumable")), (404, "1.0.0"), "{tus:?}");
+        let options = ask("OPTIONS", &url, &[], b"");
+        assert_eq!(options.status, ask("OPTIONS", &link, &[], b"").status, "{options:?}");
+    }
+}

@@ -227,3 +227,18 @@ fn oversized_head_gets_a_problem() {
         }
     });
 }
+
+/// A `POST` that means `HEAD` is a `POST` on the wire: its answer ends, and announces no body that does not come.
+#[test]
+fn overridden_head_is_answered_whole() {
+    over_each(&[], async |world, _| {
+        let url = link(world, &[]);
+        let unknown = format!("{url}/uploads/01ARZ3NDEKTSV4RRFFQ69G5FAV");
+        for (url, protocol) in [(&url, "X: y"), (&unknown, "X: y"), (&unknown, "Tus-Resumable: 1.0.0")] {
+            let overridden = ["-d", "x", "-H", "X-HTTP-Method-Override: HEAD", "-H", protocol, url];
+            let (meant, head) = (curl(&overridden), curl(&["-I", "-H", protocol, url]));
+            assert_eq!((meant.exit, meant.status), (0, head.status), "{meant:?}");
+            assert_eq!(meant.body, "", "{meant:?}");
+        }
+    });
+}

@@ -158,6 +158,15 @@ impl HttpBody for AnswerBody {
     }
 }
 
+/// An answer that has no body is dropped without being polled, after its head.
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Some(drain) = self.drain.take() {
+            drain.head_is_out();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -47,7 +47,8 @@ pub(crate) async fn check_head(request: Request, next: Next) -> Result<Response,
 /// The HTTP/1 library has checked the size already.
 fn size(parts: &Parts) -> Result<(), Problem> {
     let lines = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_BYTES);
-    if parts.version == Version::HTTP_2 && parts.uri.path().len() + lines.sum::<usize>() > BYTES_MAX {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    if parts.version == Version::HTTP_2 && target.len() + lines.sum::<usize>() > BYTES_MAX {
         return Err(too_large());
     }
     Ok(())

@@ -7,6 +7,7 @@ pub(super) mod rufh;
 pub(super) mod tus;
 
 use axum::extract::Request;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -69,13 +70,18 @@ fn overridden(method: &Method, headers: &HeaderMap) -> Result<Option<Method>, Pr
 }
 
 /// Gives a request the method that its client means. [`sign`] refuses a header that cannot be read.
-pub(crate) fn override_method(mut request: Request) -> Request {
-    if request.uri().path().starts_with("/u/")
-        && let Ok(Some(method)) = overridden(request.method(), request.headers())
-    {
-        *request.method_mut() = method;
+pub(crate) async fn override_method(mut request: Request, next: Next) -> Response {
+    let below_link = request.uri().path().starts_with("/u/");
+    let meant = overridden(request.method(), request.headers()).ok().flatten().filter(|_| below_link);
+    let Some(meant) = meant else { return next.run(request).await };
+    let is_head = meant == Method::HEAD && *request.method() != Method::HEAD;
+    *request.method_mut() = meant;
+    let mut response = next.run(request).await;
+    // On the wire this answers no HEAD, so it must not announce the body that was left out.
+    if is_head {
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
-    request
+    response
 }
 
 /// Adds what every answer below a link carries: permission for browsers, and the headers of the request's protocol.

@@ -37,7 +37,7 @@ impl FromRequestParts<AppState> for PartnerRequest {
         let request = authenticate(parts, state).await?;
         match request.link.expires_at {
             Some(at) if at <= ledger::now_ms() => Err(problem::link_expired(false)),
-            _ => admit(request),
+            _ => admit(request, parts),
         }
     }
 }
@@ -46,12 +46,13 @@ impl FromRequestParts<AppState> for UploadRequest {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        admit(authenticate(parts, state).await?).map(Self)
+        admit(authenticate(parts, state).await?, parts).map(Self)
     }
 }
 
 /// Counts the request against its link's rate.
-fn admit(request: PartnerRequest) -> Result<PartnerRequest, Problem> {
+fn admit(request: PartnerRequest, parts: &Parts) -> Result<PartnerRequest, Problem> {
+    places::authenticated(&parts.extensions);
     let per_minute = request.state.requests_per_minute(&request.link);
     let taken = request.state.requests.take(&request.link.id, per_minute);
     taken.map_err(|wait| problem::too_many_requests(per_minute, wait))?;
@@ -65,6 +66,9 @@ fn admit(request: PartnerRequest) -> Result<PartnerRequest, Problem> {
 async fn authenticate(parts: &Parts, state: &AppState) -> Result<PartnerRequest, Problem> {
     let hint = "Send it as `Authorization: Bearer TOKEN`, or as the password of basic authentication (`curl -u any:TOKEN`).";
     let (segment, _) = split(parts.uri.path());
+    if segment.is_empty() {
+        return Err(problem::not_found_at(parts.uri.path()));
+    }
     let in_header = segment == "-";
     let token = if in_header {
         headers::token(&parts.headers).ok_or_else(|| problem::unauthorized(hint))?
@@ -80,7 +84,6 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<PartnerRequest,
     if link.revoked_at.is_some() || partner.disabled_at.is_some() {
         return Err(problem::link_expired(true));
     }
-    places::authenticated(&parts.extensions);
     Ok(PartnerRequest {
         state: state.clone(),
         link,

@@ -67,7 +67,9 @@ fn method(method: &Method) -> &'static str {
 fn route(request: &Request) -> String {
     match request.extensions().get::<MatchedPath>().map(MatchedPath::as_str) {
         // axum's own name of the fallback of a nested router.
-        Some(pattern) if !pattern.contains("__private") => pattern.trim_end_matches('/').to_owned(),
+        Some(pattern) if !pattern.contains("__private") => {
+            pattern.trim_end_matches("/{*below}").trim_end_matches('/').to_owned()
+        }
         _ => "unknown".to_owned(),
     }
 }
