@@ -309,10 +309,10 @@ async fn receipt_in_flight_during_removal_is_swept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn late_receipt_does_not_replace_a_newer_one() {
     let world = World::new().await;
-    let delay = std::time::Duration::from_secs(7);
-    world.fault(json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 7_000}));
+    let delay = Duration::from_secs(7);
     let id = world.large("1001", "slow").await;
-    let begun = std::time::Instant::now();
+    world.fault(json!({"service": "s3", "operation": "PutObject", "fault": "delay", "delay_ms": 7_000}));
+    let begun = Instant::now();
     world.delivery.pass().await.unwrap();
     assert!(begun.elapsed() >= delay, "its worker waits for the answer");
     let upload = world.settle(&id).await;
