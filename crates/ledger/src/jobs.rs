@@ -54,7 +54,8 @@ impl FromRow<'_, AnyRow> for Job {
 }
 
 impl Ledger {
-    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced.
+    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced. Only for kinds that came
+    /// after migration 9: a gateway from before it cannot read a job of its own kinds without an upload.
     pub async fn queue_job(
         &self,
         kind: JobKind,
