@@ -41,7 +41,8 @@ const PLAIN_ENGLISH: [&str; 9] = [
 ];
 
 /// Who may depend on whom. Dependencies point one way; `ledger`, `bucket` and `desk` do not know each other.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("access", &["api", "ledger", "desk"]),
     ("api", &[]),
     ("ledger", &[]),
     ("bucket", &[]),
@@ -50,9 +51,12 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("sandbox", &[]),
     ("wb", &["api", "bucket"]),
     ("upload", &["ledger", "bucket"]),
-    ("delivery", &["ledger", "bucket", "desk"]),
-    ("rebuild", &["ledger", "bucket", "desk"]),
-    ("gateway", &["upload", "delivery", "rebuild", "ledger", "bucket", "desk", "page", "sandbox"]),
+    ("delivery", &["api", "ledger", "bucket", "desk"]),
+    ("rebuild", &["access", "ledger", "bucket", "desk"]),
+    (
+        "gateway",
+        &["access", "api", "upload", "delivery", "rebuild", "ledger", "bucket", "desk", "page", "sandbox"],
+    ),
 ];
 
 /// Only these crates may depend on a library. `sandbox` plays the outside world, so it speaks HTTP too.

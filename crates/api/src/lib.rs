@@ -6,10 +6,10 @@ mod partner;
 mod problem;
 mod receipt;
 
-pub use link::{CreatedLink, Link, LinkList, LinkRequest};
+pub use link::{CreatedLink, Link, LinkLimits, LinkList, LinkRequest};
 pub use partner::{BucketObject, ObjectPage, Partner, PartnerDetails, PartnerList};
 pub use problem::Problem;
-pub use receipt::{FormAnswer, FormFile, Progress, Receipt, UploadPage};
+pub use receipt::{FormAnswer, FormFile, Progress, Receipt, UnfinishedUpload, UploadPage};
 
 /// Fields that this version does not know.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

@@ -70,6 +70,32 @@ pub struct LinkRequest {
     pub max_requests_per_minute: Option<u64>,
 }
 
+/// What a link allows, as `OPTIONS` answers before a byte is sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkLimits {
+    /// Bytes of a file.
+    pub max_size: u64,
+    /// Up to this size, in bytes, a file becomes an attachment of its ticket.
+    pub ticket_attachment_size: u64,
+    /// `None` if each file must name its ticket.
+    pub ticket: Option<String>,
+    /// Open uploads at a time.
+    pub max_open: u64,
+    /// Total bytes of uploads that are not complete.
+    pub max_unfinished_bytes: u64,
+    pub max_requests_per_minute: u32,
+    /// RFC 3339.
+    pub expires_at: Option<String>,
+    pub rights: Vec<String>,
+    /// Ways to send.
+    pub methods: Vec<String>,
+    pub resume_window_seconds: u64,
+    /// Algorithms of digests that are compared.
+    pub digests: Vec<String>,
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Option::<Value>::deserialize(deserializer)? {
         None => None,

@@ -61,6 +61,19 @@ impl Receipt {
     }
 }
 
+/// One of several unfinished uploads that a request may mean.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnfinishedUpload {
+    pub id: String,
+    /// All bytes, if the sender has announced them.
+    pub length: Option<u64>,
+    /// Durable bytes.
+    pub offset: u64,
+    /// RFC 3339.
+    pub started_at: String,
+    pub location: String,
+}
+
 /// A page of uploads, the newest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UploadPage {

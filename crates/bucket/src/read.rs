@@ -7,7 +7,8 @@ use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt as _, stream};
+use md5::Digest as _;
 
 use crate::call::{bounded, bounded_by};
 use crate::error::{classify, classify_head, require_etag};
@@ -109,6 +110,16 @@ impl Bucket {
         let answer = bounded(request.send()).await?;
         let etag = require_etag(answer.e_tag)?;
         Ok(Read { length: answer.content_length.unwrap_or_default(), etag, body: answer.body })
+    }
+
+    /// Reads a whole object and computes its MD5, hex.
+    pub async fn md5(&self, key: &str) -> Result<String> {
+        let mut frames = std::pin::pin!(self.read(key, None).await?.stream());
+        let mut md5 = md5::Md5::new();
+        while let Some(frame) = frames.next().await {
+            md5.update(frame?);
+        }
+        Ok(hex::encode(md5.finalize()))
     }
 
     /// A URL on the public endpoint that serves the object as an attachment. It is valid for `expires_in`, at most 7 days,

@@ -18,7 +18,7 @@ use crate::shared::{Shared, failed};
 use crate::ticket;
 use attempt::Attempt;
 use file::File;
-use note::Entry;
+use note::NotedFile;
 
 /// Attachments of one comment; up to 400 MB at the usual limit of 20 MB.
 const ATTACHMENTS_MAX: usize = 20;
@@ -167,7 +167,7 @@ impl Note<'_> {
         let entries: Vec<_> = self
             .files
             .iter()
-            .map(|file| Entry {
+            .map(|file| NotedFile {
                 upload: &file.upload,
                 destination: file.destination(),
                 bucket: buckets.named(&file.upload.bucket).map_or("", bucket::Bucket::name),

@@ -11,6 +11,7 @@ mod rate;
 mod shared;
 mod ticket;
 
+mod compare;
 mod deliver;
 mod mismatch_comment;
 mod receipt;
@@ -38,6 +39,7 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::Deliver => deliver::run(batch).await,
         JobKind::MismatchComment => batch.each(mismatch_comment::run).await,
         JobKind::Receipt => batch.each(receipt::run).await,
+        JobKind::Compare => batch.each(compare::run).await,
     }
 }
 

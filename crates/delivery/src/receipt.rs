@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use api::Receipt;
 use bucket::{Bucket, Crc64Hasher, Metadata, Payload};
-use ledger::{Delivery, Destination, Job, State, Upload, now_ms, rfc3339};
-use serde_json::{Value, json};
+use ledger::{Job, State, Upload, now_ms, rfc3339};
 use tracing::Instrument as _;
 
 use crate::error::JobError;
@@ -17,25 +17,22 @@ const ATTEMPT_MS: i64 = 120_000;
 /// An upload changes twice after it is complete. If it changes more often, a later attempt writes the receipt.
 const ROUNDS_MAX: usize = 5;
 
-/// The receipt of a complete upload, with the fields of the interface; `mismatch` only where there is one.
-pub fn receipt(upload: &Upload) -> Value {
-    let mut receipt = json!({
-        "id": upload.id,
-        "name": upload.name,
-        "size": upload.length,
-        "sha256": upload.sha256,
-        "partner": upload.partner_id,
-        "ticket": upload.ticket,
-        "destination": upload.destination.map(Destination::name),
-        "delivery": upload.delivery.map(Delivery::name),
-        "received_at": upload.completed_at.map(rfc3339),
-        "expires_at": null,
-        "checked": upload.checked,
-    });
-    if let Some(mismatch) = &upload.mismatch {
-        receipt["mismatch"] = mismatch.as_str().into();
+/// The receipt of a complete upload.
+pub fn receipt(upload: &Upload) -> Receipt {
+    Receipt {
+        id: upload.id.clone(),
+        name: upload.name.clone(),
+        size: upload.length.and_then(|length| u64::try_from(length).ok()),
+        sha256: upload.sha256.clone(),
+        partner: Some(upload.partner_id.clone()),
+        ticket: Some(upload.ticket.clone()),
+        destination: upload.destination.map(|destination| destination.name().to_owned()),
+        delivery: upload.delivery.map(|delivery| delivery.name().to_owned()),
+        received_at: upload.completed_at.map(rfc3339),
+        checked: Some(upload.checked.clone()),
+        mismatch: upload.mismatch.clone(),
+        ..Receipt::default()
     }
-    receipt
 }
 
 pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
@@ -65,11 +62,13 @@ async fn put(shared: &Shared, mut upload: Upload) -> Result<(), JobError> {
     Err(JobError::Bucket("the upload keeps changing".into()))
 }
 
-async fn put_json(bucket: &Bucket, key: &str, upload: &Upload, receipt: &Value) -> bucket::Result<()> {
-    let text = format!("{receipt:#}\n");
+async fn put_json(bucket: &Bucket, key: &str, upload: &Upload, receipt: &Receipt) -> Result<(), JobError> {
+    let text = serde_json::to_string_pretty(receipt);
+    let mut text = text.map_err(|error| JobError::Bucket(format!("cannot write the receipt: {error}")))?;
+    text.push('\n');
     let mut crc64 = Crc64Hasher::new();
     crc64.update(text.as_bytes());
     let payload = Payload::new(vec![text.into()], crc64.value());
     let metadata: Metadata = vec![("upload-id", upload.id.clone())];
-    bucket.put(key, "application/json", &metadata, &payload).await
+    Ok(bucket.put(key, "application/json", &metadata, &payload).await?)
 }

@@ -149,7 +149,7 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
 
 /// A partner, and the line where its bucket's section starts.
 fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (String, usize, Partner) {
-    if !crate::access::partner_id::is_partner_id(&id) || id == SUPPORT_UPLOADER {
+    if !access::is_partner_id(&id) || id == SUPPORT_UPLOADER {
         let fix = "use 1 to 63 lower-case letters, digits and `-`, and not `support-uploader`";
         section.wrong_name(&format!("`{id}` is not a partner's short name"), fix, found);
     }

@@ -111,7 +111,7 @@ mod tests {
             match (from_segment(segment), expected) {
                 (Ok(name), Ok(expected)) => assert_eq!(name, expected),
                 (Err(problem), Err(part)) => {
-                    let detail = problem.to_json()["detail"].to_string();
+                    let detail = problem.detail();
                     assert!(detail.contains(part), "{segment}: {detail}");
                 }
                 (other, _) => panic!("{segment}: {other:?}"),

@@ -14,6 +14,6 @@ pub(crate) fn say(line: &str) -> std::io::Result<()> {
 }
 
 /// Prints a JSON object on a line.
-pub(crate) fn print(value: &serde_json::Value) -> std::io::Result<()> {
-    say(&value.to_string())
+pub(crate) fn print(value: &impl serde::Serialize) -> std::io::Result<()> {
+    say(&serde_json::to_string(value)?)
 }

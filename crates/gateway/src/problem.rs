@@ -81,27 +81,36 @@ impl Problem {
         &self.detail
     }
 
-    pub(crate) fn to_json(&self) -> Value {
-        let mut body = self.extra.clone();
-        body.insert("type".into(), self.kind.into());
-        body.insert("title".into(), self.title.into());
-        body.insert("status".into(), self.status.as_u16().into());
-        body.insert("detail".into(), self.detail.as_str().into());
-        Value::Object(body)
+    pub(crate) fn to_api(&self) -> api::Problem {
+        api::Problem {
+            kind: self.kind.to_owned(),
+            title: self.title.to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            request_id: None,
+            extra: self.extra.clone(),
+        }
+    }
+
+    /// The body for programs.
+    pub(crate) fn text(&self, id: Option<&str>) -> String {
+        let problem = api::Problem { request_id: id.map(str::to_owned), ..self.to_api() };
+        format!("{}\n", serde_json::to_string_pretty(&problem).unwrap_or_default())
     }
 
     /// Writes the problem as the body of `response`, which carries its status and headers.
     fn write(self, mut response: Response, format: ResponseFormat, id: Option<&str>) -> Response {
         metrics::counter!("weighbridge_problems_total", "type" => self.kind).increment(1);
         let (kind, body) = if format == ResponseFormat::Html {
-            let page = page::problem(self.status.as_u16(), self.title, &self.detail, id);
+            let page = page::html(&page::ProblemPage {
+                status: self.status.as_u16(),
+                title: self.title,
+                detail: &self.detail,
+                request_id: id,
+            });
             ("text/html; charset=utf-8", page)
         } else {
-            let mut body = self.to_json();
-            if let Some(id) = id {
-                body["request_id"] = id.into();
-            }
-            ("application/problem+json", format!("{body:#}\n"))
+            ("application/problem+json", self.text(id))
         };
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

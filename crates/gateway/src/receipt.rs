@@ -1,22 +1,9 @@
-//! The receipt: what senders, support and programs learn about an upload. Always what the ledger says now.
+//! What people read about an upload: what the ledger says now, in words. And pages of receipts.
 
 use ledger::{Destination, State, Upload};
-use serde_json::Value;
 
+use crate::answers;
 use crate::problem::{self, Problem};
-
-/// The receipt as JSON. An unfinished upload has `state`, `offset` and `length`, and neither size nor digest.
-pub(crate) fn json(upload: &Upload) -> Value {
-    let mut receipt = delivery::receipt(upload);
-    if upload.state != State::Complete {
-        receipt["size"] = Value::Null;
-        receipt["sha256"] = Value::Null;
-        receipt["state"] = upload.state.name().into();
-        receipt["offset"] = upload.offset.into();
-        receipt["length"] = upload.length.into();
-    }
-    receipt
-}
 
 /// The receipt for a terminal.
 pub(crate) fn text(upload: &Upload, location: &str) -> String {
@@ -83,8 +70,8 @@ pub(crate) fn page_cursor(text: &str) -> Result<String, Problem> {
 }
 
 /// Receipts, and the cursor of the next page if there may be one.
-pub(crate) fn page(uploads: &[Upload]) -> Value {
+pub(crate) fn page(uploads: &[Upload]) -> api::UploadPage {
     let is_full = i64::try_from(uploads.len()).is_ok_and(|count| count >= PAGE_UPLOADS);
-    let next = uploads.last().filter(|_| is_full).map(|upload| upload.id.clone());
-    serde_json::json!({ "uploads": uploads.iter().map(json).collect::<Vec<_>>(), "next_cursor": next })
+    let next_cursor = uploads.last().filter(|_| is_full).map(|upload| upload.id.clone());
+    api::UploadPage { uploads: uploads.iter().map(answers::receipt).collect(), next_cursor }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use access::{RateLimiter, TicketCheck};
 use anyhow::Context as _;
 use delivery::Delivery;
 use desk::Desk;
@@ -16,11 +17,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::access::tickets::TicketCheck;
 use crate::config::{Config, Server};
 use crate::http::listener::{self, Listener};
 use crate::http::tls::Tls;
-use crate::rate_limit::RateLimiter;
 use crate::state::{AppState, Shared};
 use crate::telemetry::{health, metrics};
 use crate::{bucket_checks, file_descriptors, router, startup};

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use access::{RateLimiter, TicketCheck};
 use bucket::Buckets;
 use desk::Desk;
 use ipnet::IpNet;
 use ledger::{Ledger, Link};
 use upload::Uploads;
 
-use crate::access::tickets::TicketCheck;
 use crate::config::Limits;
-use crate::rate_limit::RateLimiter;
 
 /// Clones share everything.
 #[derive(Clone)]

@@ -17,6 +17,8 @@ names! {
         MismatchComment = "mark",
         /// Write `{name}.receipt.json` beside the object.
         Receipt = "receipt",
+        /// Compare the file with the side files that announced its MD5, which is computed from the object.
+        Compare = "compare",
     }
 }
 
@@ -25,6 +27,11 @@ impl JobKind {
     /// one.
     pub fn is_by_ticket(self) -> bool {
         matches!(self, Self::Deliver | Self::MismatchComment)
+    }
+
+    /// Whether the jobs of one link run one after the other: each may take seconds, and other links have jobs, too.
+    pub(crate) fn is_one_per_link(self) -> bool {
+        matches!(self, Self::Compare)
     }
 }
 
@@ -101,6 +108,12 @@ impl Ledger {
     pub async fn finish_job(&self, id: &str) -> Result<()> {
         sqlx::query("DELETE FROM jobs WHERE id = $1").bind(id).execute(&self.write).await?;
         Ok(())
+    }
+
+    /// Whether a job of this kind about this upload waits or runs.
+    pub async fn has_job(&self, kind: JobKind, upload_id: &str) -> Result<bool> {
+        let found = sqlx::query("SELECT 1 AS found FROM jobs WHERE kind = $1 AND upload_id = $2");
+        Ok(found.bind(kind.name()).bind(upload_id).fetch_optional(&self.read).await?.is_some())
     }
 
     /// The kind of waiting jobs, their number, and the age of the oldest, ms: for metrics. Kinds with no job are left out.

@@ -37,12 +37,15 @@ impl Ledger {
     async fn claim_job(&self, kind: JobKind, lease_until: i64) -> Result<Option<ClaimedJobs>> {
         let job: Option<Job> = sqlx::query_as(
             "UPDATE jobs SET lease_until = $2 WHERE lease_until < $1 AND id = (SELECT id FROM jobs \
-             WHERE kind = $3 AND run_at <= $1 AND lease_until < $1 ORDER BY run_at LIMIT 1) \
+             WHERE kind = $3 AND run_at <= $1 AND lease_until < $1 AND ($4 = 0 OR NOT EXISTS (SELECT 1 FROM jobs AS running \
+             JOIN uploads AS its ON its.id = running.upload_id JOIN uploads AS ours ON ours.link_id = its.link_id \
+             WHERE running.kind = $3 AND running.lease_until >= $1 AND ours.id = jobs.upload_id)) ORDER BY run_at LIMIT 1) \
              RETURNING id, upload_id, subject, ticket, payload, attempts",
         )
         .bind(now_ms())
         .bind(lease_until)
         .bind(kind.name())
+        .bind(i64::from(kind.is_one_per_link()))
         .fetch_optional(&self.write)
         .await?;
         Ok(job.map(|job| ClaimedJobs { held: Held::Job(job.id.clone()), jobs: vec![job] }))

@@ -8,7 +8,7 @@ use crate::dialect::Dialect;
 use crate::{Error, Ledger, Result};
 
 /// Number, name and text; the text for SQLite and the one for Postgres where they differ.
-const MIGRATIONS: [(i64, &str, [&str; 2]); 9] = [
+const MIGRATIONS: [(i64, &str, [&str; 2]); 10] = [
     (1, "ledger", [include_str!("../migrations/0001_ledger.sql"); 2]),
     (2, "link_limits", [include_str!("../migrations/0002_link_limits.sql"); 2]),
     (3, "digests", [include_str!("../migrations/0003_digests.sql"); 2]),
@@ -25,6 +25,7 @@ const MIGRATIONS: [(i64, &str, [&str; 2]); 9] = [
             include_str!("../migrations/0009_job_subjects.postgres.sql"),
         ],
     ),
+    (10, "comparisons", [include_str!("../migrations/0010_comparisons.sql"); 2]),
 ];
 
 /// Number and name of every migration this program knows.

@@ -1,6 +1,6 @@
 //! The digests in side files, about the next upload of a name or about one that is complete.
 //! Invariant: of a file and its side file, the one that completes later is compared with the other in the transaction that
-//! completes it; a digest that cannot be compared there is kept for later.
+//! completes it; a digest that cannot be compared there is kept for a job.
 
 use crate::timeout::Connection;
 use crate::{JobKind, Ledger, Result, Upload, audit, jobs, now_ms};
@@ -21,6 +21,8 @@ pub enum SideFileRecord<'a> {
     },
     /// An earlier file has the digest.
     Agrees { upload_id: &'a str, algorithm: &'a str },
+    /// An earlier file is compared with this MD5 when its own is known.
+    Waits { upload_id: &'a str, digest: &'a str },
 }
 
 impl Ledger {
@@ -49,62 +51,38 @@ impl Ledger {
         Ok(newest.fetch_optional(&self.read).await?)
     }
 
-    /// Keeps the MD5 of a complete upload, hex, for the next comparison.
-    pub async fn keep_md5(&self, id: &str, md5: &str) -> Result<()> {
-        let keep = sqlx::query("UPDATE uploads SET md5 = $2 WHERE id = $1 AND state = 'complete'");
-        keep.bind(id).bind(md5).execute(&self.write).await?;
+    /// Has the MD5 of a complete upload computed, by a [`JobKind::Compare`] job.
+    pub async fn queue_comparison(&self, id: &str) -> Result<()> {
+        if !self.has_job(JobKind::Compare, id).await? {
+            let mut tx = self.begin().await?;
+            jobs::queue(&mut tx, JobKind::Compare, id).await?;
+            tx.commit().await?;
+        }
         Ok(())
     }
 
-    /// Digests from side files that were not compared with this complete upload yet: algorithm and hex.
-    pub async fn uncompared(&self, id: &str) -> Result<Vec<(String, String)>> {
-        let rows = sqlx::query_as(
-            "SELECT algorithm, digest FROM uncompared WHERE upload_id = $1 ORDER BY algorithm",
-        )
-        .bind(id)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
-    }
-
-    /// IDs of uploads that have waited for a comparison since `before`, ms, oldest first.
-    pub async fn uncompared_since(&self, before: i64) -> Result<Vec<String>> {
-        let rows = sqlx::query_scalar(
-            "SELECT id FROM uploads WHERE id IN (SELECT upload_id FROM uncompared) AND updated_at <= $1 \
-             ORDER BY id LIMIT 1000",
-        )
-        .bind(before)
-        .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
-    }
-
-    /// Compares a digest of [`Ledger::uncompared`] with the file's, hex, or drops it if the file's could not be computed.
-    /// Returns false if somebody did so before.
-    pub async fn compared(
-        &self,
-        id: &str,
-        algorithm: &str,
-        digest: &str,
-        actual: Option<&str>,
-    ) -> Result<bool> {
-        let mut tx = self.begin().await?;
-        let done =
-            sqlx::query("DELETE FROM uncompared WHERE upload_id = $1 AND algorithm = $2 AND digest = $3")
+    /// Ends a [`JobKind::Compare`] job: keeps the file's MD5, hex, and compares it with the digests that waited for it.
+    /// Without an MD5 they are dropped.
+    pub async fn finish_comparison(&self, job_id: &str, id: &str, md5: Option<&str>) -> Result<()> {
+        let mut tx = self.begin_in_turn(&self.link_of(id).await?).await?;
+        let waiting: Vec<(String, String)> =
+            sqlx::query_as("DELETE FROM uncompared WHERE upload_id = $1 RETURNING algorithm, digest")
                 .bind(id)
-                .bind(algorithm)
-                .bind(digest)
+                .fetch_all(&mut *tx)
+                .await?;
+        if let Some(md5) = md5 {
+            sqlx::query("UPDATE uploads SET md5 = $2 WHERE id = $1")
+                .bind(id)
+                .bind(md5)
                 .execute(&mut *tx)
                 .await?;
-        if done.rows_affected() == 0 {
-            tx.rollback().await?;
-            return Ok(false);
+            for (algorithm, digest) in waiting {
+                compare(&mut tx, id, &algorithm, &digest, md5).await?;
+            }
         }
-        if let Some(actual) = actual {
-            compare(&mut tx, id, algorithm, digest, actual).await?;
-        }
+        sqlx::query("DELETE FROM jobs WHERE id = $1").bind(job_id).execute(&mut *tx).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(())
     }
 
     /// Records that a digest that arrived after the file does not match it, and queues a comment about that.
@@ -139,17 +117,7 @@ pub(crate) async fn apply(
         let actual = if algorithm == "sha-256" { &file.sha256 } else { &file.md5 };
         match actual {
             Some(actual) => compare(tx, &file.id, &algorithm, &digest, actual).await?,
-            None => {
-                sqlx::query(
-                    "INSERT INTO uncompared (upload_id, algorithm, digest) VALUES ($1, $2, $3) \
-                     ON CONFLICT (upload_id, algorithm) DO UPDATE SET digest = excluded.digest",
-                )
-                .bind(&file.id)
-                .bind(algorithm)
-                .bind(digest)
-                .execute(&mut *tx)
-                .await?;
-            }
+            None => compare_later(tx, &file.id, &algorithm, &digest).await?,
         }
     }
     sqlx::query("DELETE FROM announced WHERE (link_id = $1 AND name = $2) OR until <= $3")
@@ -161,6 +129,9 @@ pub(crate) async fn apply(
     match side {
         None => {}
         Some(SideFileRecord::Agrees { upload_id, algorithm }) => agree(tx, upload_id, algorithm).await?,
+        Some(SideFileRecord::Waits { upload_id, digest }) => {
+            compare_later(tx, upload_id, "md5", digest).await?
+        }
         Some(SideFileRecord::Binds { name, algorithm, digest, until, newest, since }) => {
             let now = sqlx::query_as(NEWEST).bind(&file.link_id).bind(&file.ticket).bind(*name).bind(*since);
             let now: Option<Upload> = now.fetch_optional(&mut *tx).await?;
@@ -182,6 +153,20 @@ pub(crate) async fn apply(
         }
     }
     Ok(false)
+}
+
+/// Leaves the comparison to a job, which computes what is missing. A later digest replaces an earlier one.
+async fn compare_later(tx: &mut Connection, id: &str, algorithm: &str, digest: &str) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO uncompared (upload_id, algorithm, digest) VALUES ($1, $2, $3) \
+         ON CONFLICT (upload_id, algorithm) DO UPDATE SET digest = excluded.digest",
+    )
+    .bind(id)
+    .bind(algorithm)
+    .bind(digest)
+    .execute(&mut *tx)
+    .await?;
+    jobs::queue(tx, JobKind::Compare, id).await
 }
 
 async fn compare(tx: &mut Connection, id: &str, algorithm: &str, digest: &str, actual: &str) -> Result<()> {

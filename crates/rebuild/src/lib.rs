@@ -2,19 +2,18 @@
 //! Invariant: a receipt is believed only as far as its object confirms it; a receipt in a partner's own bucket concerns no
 //! other partner; and nothing in a bucket is changed.
 
-mod owners;
 mod receipt;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+use access::TicketOwners;
 use bucket::layout::{self, FileKey};
 use bucket::{Bucket, Buckets, Object, SUPPORT_UPLOADER};
 use futures_util::StreamExt as _;
 use ledger::{Adopted, Ledger, Partner, State};
 
-pub use owners::TicketOwners;
 use receipt::{Rejection, file_key, read};
 
 /// A receipt has less than 2 KB with the longest name.
@@ -41,7 +40,7 @@ pub struct Totals {
 
 /// Something to report.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct Discovery {
     /// `adopted`, `unverified`, `failed`, or why a receipt was refused.
     pub what: &'static str,
     /// Configured bucket.
@@ -62,7 +61,7 @@ pub struct Rebuild<'a> {
     /// Report, but adopt nothing.
     pub dry_run: bool,
     /// Receives each finding at once.
-    pub report: &'a mut dyn FnMut(Finding),
+    pub report: &'a mut dyn FnMut(Discovery),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +103,7 @@ impl Rebuild<'_> {
     }
 
     fn report(&mut self, scan: &Scan<'_>, what: &'static str, key: &str, detail: String) {
-        (self.report)(Finding { what, bucket: scan.name.to_owned(), key: key.to_owned(), detail });
+        (self.report)(Discovery { what, bucket: scan.name.to_owned(), key: key.to_owned(), detail });
     }
 
     /// Objects are listed by key, so those of one upload are together.

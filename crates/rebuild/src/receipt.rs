@@ -15,7 +15,7 @@ pub(crate) fn file_key<'a>(prefix: &str, key: &'a str) -> Option<FileKey<'a>> {
 /// Why a receipt is not believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rejection {
-    /// As in [`crate::Finding`].
+    /// As in [`crate::Discovery`].
     pub(crate) what: &'static str,
     /// The reason and the fix.
     pub(crate) detail: String,

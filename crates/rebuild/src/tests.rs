@@ -120,16 +120,3 @@ fn keys_of_uploads() {
     assert!(is_of(receipt().to_string().as_bytes(), &place) && !is_of(b"{}", &place) && !is_of(b"[", &place));
     assert_eq!(folder_of(&key), format!("in/2001/{ID}"));
 }
-
-/// A desk that is down is not asked about every ticket.
-#[tokio::test]
-async fn owner_of_a_ticket_is_unknown_without_the_desk() {
-    let credentials = desk::Credentials::ApiToken { email: "a@example.com".into(), api_token: "t".into() };
-    // Nobody listens on the port of tcpmux.
-    let desk = desk::Desk::new(desk::Config::new("http://127.0.0.1:1", credentials)).unwrap();
-    let mut owners = TicketOwners::new(&desk);
-    for (ticket, asked) in [("1", true), ("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {
-        let why = owners.of(ticket).await.unwrap_err();
-        assert_eq!(!why.contains("did not answer before"), asked, "{ticket}: {why}");
-    }
-}

@@ -25,7 +25,7 @@ use crate::append::part_lease::PartLease;
 use crate::append::receiver::Receiver;
 use crate::append::request::{Append, BodyError, Frame};
 use crate::limits::unsigned;
-use crate::telemetry::Progress;
+use crate::telemetry::AppendProgress;
 use crate::uploads::{Uploads, busy};
 use crate::{Error, Result};
 
@@ -48,7 +48,7 @@ impl Uploads {
             Err(_) => tracing::error_span!("upload", upload.id = id),
         };
         let work = async {
-            let mut progress = Progress::default();
+            let mut progress = AppendProgress::default();
             let result = match seen {
                 Ok(seen) => self.append_to(&seen, append, body, &mut progress).await,
                 Err(error) => Err(error.into()),
@@ -65,7 +65,7 @@ impl Uploads {
         seen: &Upload,
         append: &Append,
         body: S,
-        progress: &mut Progress,
+        progress: &mut AppendProgress,
     ) -> Result<Upload>
     where
         S: Stream<Item = std::result::Result<F, BodyError>> + Unpin + Send,

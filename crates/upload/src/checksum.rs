@@ -2,6 +2,5 @@
 
 pub(crate) mod digest;
 pub(crate) mod hasher;
-pub(crate) mod link_locks;
 pub(crate) mod side_file_text;
 pub(crate) mod side_files;

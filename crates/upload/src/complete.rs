@@ -79,7 +79,7 @@ impl Uploads {
             }
             self.clear_later(upload.id.clone());
             self.record(file, Some(&original), side_file).await?;
-            self.compare_soon(&original.id).await?;
+            self.wait_for_comparison(&original.id).await?;
             return Ok(ledger.upload(&original.id).await?);
         }
         match &file.whole {
@@ -90,7 +90,7 @@ impl Uploads {
         if file.has_tail {
             self.clear_later(upload.id.clone());
         }
-        self.compare_soon(&upload.id).await?;
+        self.wait_for_comparison(&upload.id).await?;
         Ok(ledger.upload(&upload.id).await?)
     }
 

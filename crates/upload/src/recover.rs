@@ -14,8 +14,8 @@ use crate::uploads::{GATEWAY, Uploads};
 use crate::{Error, Result};
 
 impl Uploads {
-    /// Continues uploads whose process died while it published them, completes those whose last byte had arrived, cancels those
-    /// that nobody works on, and catches up on comparisons with side files. `idle` is how long an upload must not have
+    /// Continues uploads whose process died while it published them, completes those whose last byte had arrived, and cancels
+    /// those that nobody works on. `idle` is how long an upload must not have
     /// changed; zero only before the first request is accepted.
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - millis(idle);
@@ -41,7 +41,7 @@ impl Uploads {
                 tracing::warn!(upload.id, error = %error, "cannot recover upload");
             }
         }
-        self.compare_missed(idle).await
+        Ok(())
     }
 
     /// Completes an upload whose bytes are all durable, but whose process died before it told the sender. A sender that finds

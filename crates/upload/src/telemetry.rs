@@ -12,7 +12,7 @@ use crate::{Error, Result};
 const THROUGHPUT_BYTES_MIN: u64 = 1_000_000;
 
 /// What an append has done so far.
-pub(crate) struct Progress {
+pub(crate) struct AppendProgress {
     began: Instant,
     received_total: metrics::Counter,
     bytes: u64,
@@ -24,7 +24,7 @@ pub(crate) struct Progress {
     waiting_since: Option<Instant>,
 }
 
-impl Default for Progress {
+impl Default for AppendProgress {
     fn default() -> Self {
         Self {
             began: Instant::now(),
@@ -38,7 +38,7 @@ impl Default for Progress {
     }
 }
 
-impl Progress {
+impl AppendProgress {
     /// The body was polled: whether it had nothing to give.
     pub(crate) fn waits_for_sender(&mut self, is_pending: bool) {
         if is_pending {
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn only_waiting_counts_as_the_sender_s_time() {
-        let mut progress = Progress::default();
+        let mut progress = AppendProgress::default();
         progress.waits_for_sender(false);
         assert_eq!(progress.sender, Duration::ZERO, "nobody waited");
         progress.waits_for_sender(true);

@@ -377,5 +377,5 @@ fn pattern(length: usize, seed: u64) -> Bytes {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    crate::checksum::hasher::hex(&Sha256::digest(bytes))
+    hex::encode(Sha256::digest(bytes))
 }

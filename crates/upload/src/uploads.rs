@@ -14,7 +14,6 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::append::running::RunningAppends;
-use crate::checksum::link_locks::LinkLocks;
 use crate::limits::{Limits, millis};
 use crate::memory::budget::MemoryBudget;
 use crate::memory::part_plan::PartPlan;
@@ -36,8 +35,6 @@ pub(crate) struct Inner {
     pub(crate) part_plan: PartPlan,
     pub(crate) limits: Limits,
     pub(crate) running: RunningAppends,
-    /// Held while a file is read back for its MD5.
-    pub(crate) read_backs: LinkLocks,
     /// Notified when an append has succeeded, or there is new work for the jobs.
     pub(crate) completed: Arc<Notify>,
     /// Cancelled when the gateway stops.
@@ -57,7 +54,6 @@ impl Uploads {
             part_plan,
             limits,
             running: RunningAppends::default(),
-            read_backs: LinkLocks::default(),
             completed,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -12,7 +12,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Size and checksums of some bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Sums {
+pub(crate) struct FileDigests {
     pub(crate) size_bytes: u64,
     /// Lower-case hex.
     pub(crate) sha256: String,
@@ -34,8 +34,8 @@ impl Hasher {
         self.crc64.update(bytes);
     }
 
-    pub(crate) fn sums(self) -> Sums {
-        Sums {
+    pub(crate) fn sums(self) -> FileDigests {
+        FileDigests {
             size_bytes: self.size_bytes,
             sha256: hex::encode(self.sha256.finalize()),
             crc64: self.crc64.value(),
@@ -58,7 +58,7 @@ impl Hasher {
 }
 
 /// Size and checksums of a local file.
-pub(crate) fn sums_of(path: &Path) -> io::Result<Sums> {
+pub(crate) fn sums_of(path: &Path) -> io::Result<FileDigests> {
     let mut hasher = Hasher::default();
     hasher.read(File::open(path)?, |_| ())?;
     Ok(hasher.sums())
@@ -94,7 +94,7 @@ impl Proof {
     }
 
     /// What is wrong with bytes that have these sums; `None` if they match.
-    pub(crate) fn mismatch(&self, sums: &Sums) -> Option<String> {
+    pub(crate) fn mismatch(&self, sums: &FileDigests) -> Option<String> {
         let (who, expected) = match self {
             Self::Receipt(sha256) => ("the receipt", sha256),
             Self::Metadata(sha256) => ("the object's metadata", sha256),

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::part_file::PartFile;
-use crate::checksum::{Hasher, Proof, Sums};
+use crate::checksum::{FileDigests, Hasher, Proof};
 use crate::exit::{Status, mismatch, status_of};
 use crate::item::Item;
 use crate::output::data;
@@ -70,7 +70,7 @@ pub(crate) async fn fetch(
     parallel: u8,
     mut sink: Sink,
     bar: &ProgressBar,
-) -> anyhow::Result<(Sink, Sums)> {
+) -> anyhow::Result<(Sink, FileDigests)> {
     // Bytes that cannot be verified must at least come from a single run.
     if sink.kept_bytes() > item.size_bytes || item.proof == Proof::Nothing {
         sink.restart()?;
@@ -93,7 +93,12 @@ pub(crate) async fn fetch(
 }
 
 /// Downloads everything after the bytes that the sink already has.
-async fn pull(item: &Item, parallel: u8, sink: Sink, bar: &ProgressBar) -> anyhow::Result<(Sink, Sums)> {
+async fn pull(
+    item: &Item,
+    parallel: u8,
+    sink: Sink,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Sink, FileDigests)> {
     let start = sink.kept_bytes();
     let progress = bar.clone();
     let mut state = spawn_blocking(move || {

@@ -11,7 +11,7 @@ const MARKER: &str = "ref: ";
 const ATTACHED: &str = "Where: attached to this comment";
 
 /// One file in a note.
-pub(super) struct Entry<'a> {
+pub(super) struct NotedFile<'a> {
     pub(super) upload: &'a Upload,
     pub(super) destination: Destination,
     /// The name of its bucket.
@@ -19,7 +19,7 @@ pub(super) struct Entry<'a> {
 }
 
 /// A public note omits what only support staff can use.
-pub(super) fn text(entries: &[Entry<'_>], public_url: &str, public: bool) -> String {
+pub(super) fn text(entries: &[NotedFile<'_>], public_url: &str, public: bool) -> String {
     let mut text = match entries.len() {
         1 => "**1 file received**\n".to_owned(),
         count => format!("**{count} files received**\n"),
@@ -30,8 +30,8 @@ pub(super) fn text(entries: &[Entry<'_>], public_url: &str, public: bool) -> Str
     text
 }
 
-fn section(text: &mut String, entry: &Entry<'_>, public_url: &str, public: bool) {
-    let Entry { upload, destination, bucket } = entry;
+fn section(text: &mut String, entry: &NotedFile<'_>, public_url: &str, public: bool) {
+    let NotedFile { upload, destination, bucket } = entry;
     let id = &upload.id;
     let object = || format!("`s3://{bucket}/{}", escape(&upload.object_key).trim_start_matches('`'));
     let place = match destination {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     fn one(upload: &Upload, destination: Destination, public: bool) -> String {
-        text(&[Entry { upload, destination, bucket: "support" }], "https://gate.example/", public)
+        text(&[NotedFile { upload, destination, bucket: "support" }], "https://gate.example/", public)
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn markers_are_found_and_show_what_was_attached() {
         let (a, b) = (upload(ID, "a"), upload(OTHER, "b"));
-        let entry = |upload, destination| Entry { upload, destination, bucket: "x" };
+        let entry = |upload, destination| NotedFile { upload, destination, bucket: "x" };
         let both = text(
             &[entry(&a, Destination::TicketAttachment), entry(&b, Destination::PartnerBucket)],
             "https://g",
@@ -204,7 +204,8 @@ mod tests {
     fn the_longest_note_fits() {
         // Every second pair of braces grows by a space.
         let file = upload(ID, &"{".repeat(255));
-        let entry = || Entry { upload: &file, destination: Destination::SupportUploader, bucket: &ID[..20] };
+        let entry =
+            || NotedFile { upload: &file, destination: Destination::SupportUploader, bucket: &ID[..20] };
         let entries: Vec<_> = (0..TICKET_JOBS_MAX).map(|_| entry()).collect();
         let long = text(&entries, &format!("https://{}", "x".repeat(100)), false);
         assert!(long.len() < 60_000, "{}", long.len());

@@ -4,15 +4,16 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use access::{LinkMaker, is_partner_id};
 use anyhow::{Context as _, bail};
+use api::LinkRequest;
 use clap::Subcommand;
 use desk::Desk;
 use ledger::{Ledger, Token};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::sweep;
-use crate::access::links::{LinkMaker, LinkRequest, describe};
-use crate::access::partner_id::is_partner_id;
+use crate::answers;
 use crate::config::{Config, parse_duration, parse_size};
 use crate::output::{print, say};
 use crate::startup;
@@ -104,16 +105,16 @@ pub(crate) enum LinkCommand {
         expires: Option<Duration>,
         /// Largest file, in bytes or for example 20GB.
         #[arg(long, value_parser = size)]
-        max_bytes: Option<i64>,
+        max_bytes: Option<u64>,
         /// Most open uploads at a time.
         #[arg(long)]
-        max_open: Option<i64>,
+        max_open: Option<u64>,
         /// Most bytes of unfinished uploads, in total.
         #[arg(long, value_parser = size)]
-        max_unfinished_bytes: Option<i64>,
+        max_unfinished_bytes: Option<u64>,
         /// Most requests per minute.
         #[arg(long)]
-        max_requests_per_minute: Option<i64>,
+        max_requests_per_minute: Option<u64>,
     },
     /// List links, one JSON object per line.
     List {
@@ -148,10 +149,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text, "48h").map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))
 }
 
-fn size(text: &str) -> Result<i64, String> {
-    let size = parse_size(text, "20000000");
-    let size = size.map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))?;
-    i64::try_from(size).map_err(|_| "is too large".into())
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text, "20000000").map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -191,11 +190,11 @@ async fn partner(command: PartnerCommand, ledger: &Ledger, config: &Config) -> a
             let name = name.unwrap_or(known_name);
             let partner = ledger.put_partner(&id, &name, organization_id.or(known_organization)).await?;
             ledger.record("operator", "partner.put", &id, &partner.name).await?;
-            print(&partner_json(&partner))?;
+            print(&answers::partner(&partner, false))?;
         }
         PartnerCommand::List => {
             for partner in ledger.partners().await? {
-                print(&partner_json(&partner))?;
+                print(&answers::partner(&partner, false))?;
             }
         }
         PartnerCommand::Disable { id } => {
@@ -204,13 +203,6 @@ async fn partner(command: PartnerCommand, ledger: &Ledger, config: &Config) -> a
         PartnerCommand::Enable { id } => known(ledger.set_partner_disabled(&id, None).await, &id)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn partner_json(partner: &ledger::Partner) -> Value {
-    json!({
-        "id": partner.id, "name": partner.name, "organization_id": partner.organization_id,
-        "disabled_at": partner.disabled_at.map(ledger::rfc3339),
-    })
 }
 
 async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
@@ -245,10 +237,10 @@ async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow:
             max_requests_per_minute,
         } => {
             let request = LinkRequest {
-                partner: &partner,
-                ticket: ticket.as_deref(),
-                rights: &rights,
-                expires_in: expires,
+                partner,
+                ticket,
+                rights,
+                expires_in_s: expires.map(|lasts| lasts.as_secs()),
                 max_bytes,
                 max_open,
                 max_unfinished_bytes,
@@ -258,7 +250,7 @@ async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow:
         }
         LinkCommand::List { partner } => {
             for link in ledger.links(partner.as_deref()).await? {
-                print(&describe(&link))?;
+                print(&answers::link(&link))?;
             }
         }
         LinkCommand::Revoke { id } => known(ledger.revoke_link(&id, "operator").await, &id)?,
@@ -267,7 +259,7 @@ async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow:
 }
 
 /// Only the address goes to standard output, so that scripts can capture it.
-async fn create_link(request: &LinkRequest<'_>, ledger: &Ledger, config: &Config) -> anyhow::Result<()> {
+async fn create_link(request: &LinkRequest, ledger: &Ledger, config: &Config) -> anyhow::Result<()> {
     let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
     let maker = LinkMaker { ledger, desk: &desk, default_expiry: config.limits.link_expiry };
     let made = maker.make(request, "operator").await?;

@@ -4,10 +4,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use access::TicketOwners;
 use anyhow::Context as _;
 use desk::Desk;
 use ledger::Ledger;
-use rebuild::{Finding, Rebuild, TicketOwners};
+use rebuild::{Discovery, Rebuild};
 use serde_json::{Value, json};
 use upload::{Leak, LeakKind};
 
@@ -73,7 +74,7 @@ pub(super) async fn run(
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn adoption(finding: &Finding) -> Value {
+fn adoption(finding: &Discovery) -> Value {
     json!({ "found": finding.what, "bucket": finding.bucket, "key": finding.key, "detail": finding.detail })
 }
 

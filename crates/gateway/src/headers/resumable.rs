@@ -3,26 +3,25 @@
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sfv::{BareItem, Item, Parser};
 use upload::{Algorithm, Digest};
 
 use super::{list, text};
 use crate::problem::{self, Problem};
 
-/// The value of a structured item (RFC 9651 section 3.3) without its parameters. One that appears twice is refused.
-fn item<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h str>, Problem> {
+/// A structured item (RFC 9651) without its parameters; `Some(None)` if it cannot be read. One that appears twice is refused.
+fn item(headers: &HeaderMap, name: &'static str) -> Result<Option<Option<BareItem>>, Problem> {
     if headers.get_all(name).iter().count() > 1 {
         return Err(problem::bad_request(&format!("The header {name} appears twice. Send it once.")));
     }
-    let bare = |value: &'h str| value.split_once(';').map_or(value, |(bare, _)| bare.trim_end());
-    Ok(text(headers, name)?.map(bare))
+    let read = |text| Parser::new(text).parse::<Item>().ok().map(|item| item.bare_item);
+    Ok(text(headers, name)?.map(read))
 }
 
-/// A whole number of bytes.
+/// A whole number of bytes, of at most 15 digits (RFC 9651 section 3.3.1).
 fn number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, Problem> {
     let Some(value) = item(headers, name)? else { return Ok(None) };
-    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
-    // 15 digits: what a structured field's integer may have (RFC 9651 section 3.3.1).
-    let number = if digits && value.len() <= 15 { value.parse().ok() } else { None };
+    let number = value.and_then(|item| item.as_integer()).and_then(|number| u64::try_from(number).ok());
     number.map(Some).ok_or_else(|| {
         problem::bad_request(&format!("The header {name} is not a number of bytes. Write `{name}: 1048576`."))
     })
@@ -39,12 +38,10 @@ pub(crate) fn length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 /// `Upload-Complete: ?1`: whether the body ends the file. A request with it speaks the IETF draft. The draft has unreadable
 /// values ignored; here they are refused, or half a file could be taken for a whole one.
 pub(crate) fn complete(headers: &HeaderMap) -> Result<Option<bool>, Problem> {
-    match item(headers, "Upload-Complete")? {
-        None => Ok(None),
-        Some("?1") => Ok(Some(true)),
-        Some("?0") => Ok(Some(false)),
-        Some(_) => Err(problem::bad_request("The header Upload-Complete must be `?1` or `?0`.")),
-    }
+    let Some(value) = item(headers, "Upload-Complete")? else { return Ok(None) };
+    let complete = value.and_then(|item| item.as_boolean());
+    let refused = || problem::bad_request("The header Upload-Complete must be `?1` or `?0`.");
+    complete.map(Some).ok_or_else(refused)
 }
 
 /// `Upload-Metadata` of tus: the decoded value of the first wanted key. A key alone has an empty value.

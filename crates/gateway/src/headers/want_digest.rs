@@ -4,19 +4,17 @@
 use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sfv::{Dictionary, ListEntry, Parser};
 
-/// Whether the client wants SHA-256: `sha-256=1` to `sha-256=10`. 0 means no; unreadable values are ignored.
+use super::list;
+
+/// Whether the client wants SHA-256: `sha-256=1` to `sha-256=10`. 0 means no; an unreadable header is ignored.
 pub(crate) fn sha256(headers: &HeaderMap) -> bool {
-    let values = headers.get_all("want-repr-digest").iter().filter_map(|value| value.to_str().ok());
-    // The last of equal keys counts (RFC 9651 section 4.2.2).
-    let mut weights = values.flat_map(|value| value.split(',')).filter_map(|member| {
-        let (key, weight) = member.trim().split_once('=')?;
-        key.trim_end()
-            .eq_ignore_ascii_case("sha-256")
-            .then(|| weight.split(';').next().unwrap_or_default().trim())
-    });
-    let weight = weights.next_back().and_then(|weight| weight.parse::<u8>().ok());
-    weight.is_some_and(|weight| (1..=10).contains(&weight))
+    let Ok(Some(wanted)) = list(headers, "want-repr-digest") else { return false };
+    let wanted = wanted.to_ascii_lowercase();
+    let Ok(wanted) = Parser::new(&wanted).parse::<Dictionary>() else { return false };
+    let Some(ListEntry::Item(weight)) = wanted.get("sha-256") else { return false };
+    weight.bare_item.as_integer().is_some_and(|weight| (1..=10).contains(&i64::from(weight)))
 }
 
 /// `sha-256=:BASE64:` of a digest in hex.

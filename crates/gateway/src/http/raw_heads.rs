@@ -274,9 +274,7 @@ fn with_problem(said: &[u8], seen: &Seen) -> Option<Vec<u8>> {
 pub(super) fn answer(refusal: &Problem, lines: &[&str]) -> Vec<u8> {
     let id = ledger::new_id();
     tracing::debug!(request_id = id, status = refusal.status.as_u16(), "head refused");
-    let mut body = refusal.to_json();
-    body["request_id"] = id.as_str().into();
-    let body = format!("{body:#}\n");
+    let body = refusal.text(Some(&id));
     let (status, length, lines) = (refusal.status, body.len(), lines.join("\r\n"));
     format!(
         "HTTP/1.1 {status}\r\n{lines}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\n\

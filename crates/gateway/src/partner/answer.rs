@@ -8,6 +8,7 @@ use ledger::{State, Upload};
 use super::protocol::Protocol;
 use super::request::PartnerRequest;
 use crate::accept::ResponseFormat;
+use crate::answers;
 use crate::headers::{http_date, want_digest};
 use crate::http::json::Json;
 use crate::receipt;
@@ -22,7 +23,7 @@ pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 pub(super) fn receipt(request: &PartnerRequest, status: StatusCode, upload: &Upload) -> Response {
     let location = request.location(&upload.id);
     let mut response = match request.format {
-        ResponseFormat::Json => Json(receipt::json(upload)).into_response(),
+        ResponseFormat::Json => Json(answers::receipt(upload)).into_response(),
         ResponseFormat::Text => receipt::text(upload, &location).into_response(),
         ResponseFormat::Html => Html(page(request, upload)).into_response(),
     };
@@ -40,14 +41,14 @@ fn page(request: &PartnerRequest, upload: &Upload) -> String {
     let here = request.here();
     match (&upload.sha256, receipt::size(upload)) {
         (Some(sha256), Some(size)) => {
-            let outcome = page::Outcome::Stored {
+            let outcome = page::SentFile::Stored {
                 name: &upload.name,
                 size,
                 sha256,
                 place: &receipt::sentence(upload),
                 location: &format!("{here}uploads/{}", upload.id),
             };
-            page::outcomes(&here, &[outcome])
+            page::html(&page::OutcomesPage { here: &here, outcomes: &[outcome] })
         }
         _ => unfinished_page(request, upload),
     }
@@ -58,7 +59,7 @@ fn unfinished_page(request: &PartnerRequest, upload: &Upload) -> String {
     let until = ledger::rfc3339(request.state.uploads.expires_at(upload));
     let (curl, windows) = (resume_command(request, upload), resume_command_on_windows(request, upload));
     let ways = page::Ways { until: &until, curl: &curl, windows: &windows };
-    page::unfinished(&page::UnfinishedPage {
+    page::html(&page::UnfinishedPage {
         name: &upload.name,
         offset: unsigned(upload.offset),
         length: upload.length.map(unsigned),

@@ -7,7 +7,7 @@ mod part;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use answer::{Outcome, answer};
+use answer::{FileAnswer, answer};
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
@@ -61,7 +61,8 @@ async fn form(request: PartnerRequest, body: Body) -> Result<Response, Problem> 
     let length = headers::content_length(&request.headers);
     let key = match idempotency::claim(&request, ("", ticket), length, None).await? {
         Turn::Done(uploads) => {
-            let outcome = |upload: ledger::Upload| Outcome { name: upload.name.clone(), result: Ok(upload) };
+            let outcome =
+                |upload: ledger::Upload| FileAnswer { name: upload.name.clone(), result: Ok(upload) };
             return answer(&request, uploads.into_iter().map(outcome).collect());
         }
         Turn::New(key) => key,
@@ -88,7 +89,7 @@ async fn form(request: PartnerRequest, body: Body) -> Result<Response, Problem> 
 struct Form {
     request: PartnerRequest,
     ticket: Option<String>,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<FileAnswer>,
     /// Refused files that are not among the outcomes.
     unnamed: usize,
     key: Option<ledger::Key>,
@@ -222,7 +223,7 @@ impl Form {
 
     /// Ends the form: what follows was not read.
     fn stop(&mut self, problem: Problem) {
-        self.outcomes.push(Outcome { name: String::new(), result: Err(problem) });
+        self.outcomes.push(FileAnswer { name: String::new(), result: Err(problem) });
     }
 
     /// Adds a file's result to the answer.
@@ -231,7 +232,7 @@ impl Form {
         if result.is_err() && refused() >= REFUSED_MAX {
             self.unnamed += 1;
         } else {
-            self.outcomes.push(Outcome { name: answer::shortened(named), result });
+            self.outcomes.push(FileAnswer { name: answer::shortened(named), result });
         }
     }
 
@@ -243,7 +244,7 @@ impl Form {
                  send them in another form.",
                 self.unnamed
             );
-            self.outcomes.push(Outcome { name: String::new(), result: Err(problem::bad_request(&more)) });
+            self.outcomes.push(FileAnswer { name: String::new(), result: Err(problem::bad_request(&more)) });
         }
     }
 

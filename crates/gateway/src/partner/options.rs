@@ -1,5 +1,6 @@
 //! `OPTIONS`: limits and ways to send, before a byte is sent.
 
+use api::LinkLimits;
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -27,22 +28,23 @@ pub(crate) async fn options(State(state): State<AppState>, request: Request) -> 
     Ok(response)
 }
 
-fn limits(request: &PartnerRequest) -> Json<serde_json::Value> {
-    let uploads = &request.state.uploads;
-    let rights: Vec<_> = request.link.rights.iter().map(|right| right.name()).collect();
-    Json(serde_json::json!({
-        "max_size": request.max_bytes(),
-        "ticket_attachment_size": request.state.limits.ticket_attachment_bytes,
-        "ticket": request.link.ticket,
-        "max_open": uploads.max_open(&request.link),
-        "max_unfinished_bytes": uploads.max_unfinished_bytes(&request.link),
-        "max_requests_per_minute": request.state.requests_per_minute(&request.link),
-        "expires_at": request.link.expires_at.map(ledger::rfc3339),
-        "rights": rights,
-        "methods": ["PUT", "POST multipart/form-data", "tus 1.0.0", rufh::PROTOCOL],
-        "resume_window_seconds": request.state.limits.resume_window.as_secs(),
-        "digests": upload::Algorithm::ALL.map(upload::Algorithm::name),
-    }))
+fn limits(request: &PartnerRequest) -> Json<LinkLimits> {
+    let PartnerRequest { state, link, .. } = request;
+    let uploads = &state.uploads;
+    Json(LinkLimits {
+        max_size: request.max_bytes(),
+        ticket_attachment_size: state.limits.ticket_attachment_bytes,
+        ticket: link.ticket.clone(),
+        max_open: uploads.max_open(link).unsigned_abs(),
+        max_unfinished_bytes: uploads.max_unfinished_bytes(link),
+        max_requests_per_minute: state.requests_per_minute(link),
+        expires_at: link.expires_at.map(ledger::rfc3339),
+        rights: link.rights.iter().map(|right| right.name().to_owned()).collect(),
+        methods: ["PUT", "POST multipart/form-data", "tus 1.0.0", rufh::PROTOCOL].map(str::to_owned).into(),
+        resume_window_seconds: state.limits.resume_window.as_secs(),
+        digests: upload::Algorithm::ALL.map(|algorithm| algorithm.name().to_owned()).into(),
+        extra: api::Extra::default(),
+    })
 }
 
 fn describe(request: &PartnerRequest, headers: &mut HeaderMap) {

@@ -8,7 +8,7 @@ use super::request::PartnerRequest;
 
 pub(crate) async fn page(request: PartnerRequest) -> impl IntoResponse {
     let expires_at = request.link.expires_at.map(ledger::rfc3339);
-    let html = page::upload(&page::UploadPage {
+    let html = page::html(&page::LinkPage {
         partner: &request.partner.name,
         ticket: request.link.ticket.as_deref(),
         link: &request.address,

@@ -13,7 +13,7 @@ use crate::accept::ResponseFormat;
 use crate::headers::resumable;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
-use crate::{file_name, receipt as text};
+use crate::{answers, file_name, receipt as text};
 
 pub(crate) async fn show(UploadRequest(request): UploadRequest) -> Result<Response, Problem> {
     let upload = request.state.uploads.status(&request.link.id, request.upload_id()).await?;
@@ -21,7 +21,7 @@ pub(crate) async fn show(UploadRequest(request): UploadRequest) -> Result<Respon
     if request.format == ResponseFormat::Html {
         return Ok(receipt(&request, StatusCode::OK, &upload));
     }
-    let mut response = Json(text::json(&upload)).into_response();
+    let mut response = Json(answers::receipt(&upload)).into_response();
     state_headers(&request, Protocol::Plain, &upload, response.headers_mut());
     Ok(response)
 }

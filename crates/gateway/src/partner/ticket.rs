@@ -1,7 +1,8 @@
 //! The ticket that a request names, and the one it may use.
 
+use access::TicketError;
+
 use super::request::PartnerRequest;
-use crate::access::tickets::TicketError;
 use crate::problem::Problem;
 
 /// The ticket that the file is for. `in_form` is the ticket field of a form.

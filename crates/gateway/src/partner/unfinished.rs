@@ -48,14 +48,13 @@ pub(super) async fn by_name(
 
 /// The refusal if several uploads may be meant.
 pub(super) fn ambiguous(request: &PartnerRequest, name: &str, candidates: &[Upload]) -> Problem {
-    let describe = |upload: &Upload| {
-        serde_json::json!({
-            "id": upload.id,
-            "length": upload.length,
-            "offset": upload.offset,
-            "started_at": ledger::rfc3339(upload.created_at),
-            "location": request.location(&upload.id),
-        })
+    let describe = |upload: &Upload| api::UnfinishedUpload {
+        id: upload.id.clone(),
+        length: upload.length.map(|length| length.unsigned_abs()),
+        offset: upload.offset.unsigned_abs(),
+        started_at: ledger::rfc3339(upload.created_at),
+        location: request.location(&upload.id),
     };
-    problem::ambiguous_name(name).with("uploads", candidates.iter().map(describe).collect::<Vec<_>>())
+    let uploads: Vec<_> = candidates.iter().map(describe).collect();
+    problem::ambiguous_name(name).with("uploads", serde_json::to_value(uploads).unwrap_or_default())
 }

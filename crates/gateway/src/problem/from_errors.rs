@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access::{LinkError, TicketError};
 use axum::http::StatusCode;
 use upload::{Algorithm, SideFile};
 
@@ -10,8 +11,6 @@ use super::{
     ticket_closed, ticket_required, too_large, too_many_open, too_many_tickets, too_much_unfinished,
     unavailable, unknown_ticket, upload_gone,
 };
-use crate::access::links::LinkError;
-use crate::access::tickets::TicketError;
 
 /// A restart, or another gateway, takes about this long.
 const DRAINING_RETRY_AFTER: Duration = Duration::from_secs(2);

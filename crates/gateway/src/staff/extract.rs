@@ -1,12 +1,12 @@
 //! What handlers for support take as arguments: the staff token, ids in the address, the query string, a JSON body.
 
+use access::is_partner_id;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use ledger::{Partner, StaffToken};
 use serde::de::DeserializeOwned;
 
-use crate::access::partner_id::is_partner_id;
 use crate::headers;
 use crate::http::places;
 use crate::problem::{self, Problem};

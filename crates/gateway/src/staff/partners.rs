@@ -1,29 +1,23 @@
 //! Partners, the notes about their organisation in the desk, and everything in their bucket.
 
+use api::{BucketObject, ObjectPage, PartnerDetails, PartnerList};
 use axum::extract::State;
 use bucket::layout::{self, FileKey};
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::extract::{Id, Params, Staff, partner};
+use crate::answers;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
 
-pub(crate) async fn list(_: Staff, State(state): State<AppState>) -> Result<Json<Value>, Problem> {
-    let partners: Vec<_> =
-        state.ledger.partners().await?.iter().map(|partner| describe(&state, partner)).collect();
-    Ok(Json(json!({ "partners": partners })))
+pub(crate) async fn list(_: Staff, State(state): State<AppState>) -> Result<Json<PartnerList>, Problem> {
+    let partners = state.ledger.partners().await?;
+    Ok(Json(PartnerList { partners: partners.iter().map(|partner| answer(&state, partner)).collect() }))
 }
 
-fn describe(state: &AppState, partner: &ledger::Partner) -> Value {
-    json!({
-        "id": partner.id,
-        "name": partner.name,
-        "organization_id": partner.organization_id,
-        "bucket": state.buckets.has_own(&partner.id),
-        "disabled_at": partner.disabled_at.map(ledger::rfc3339),
-    })
+fn answer(state: &AppState, partner: &ledger::Partner) -> api::Partner {
+    answers::partner(partner, state.buckets.has_own(&partner.id))
 }
 
 /// The organisation's notes come from the desk. If it does not respond, the rest is answered anyway.
@@ -31,31 +25,27 @@ pub(crate) async fn show(
     _: Staff,
     State(state): State<AppState>,
     Id(id): Id,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<PartnerDetails>, Problem> {
     let partner = partner(&state, &id).await?;
-    let mut body = describe(&state, &partner);
+    let mut details = PartnerDetails { partner: answer(&state, &partner), ..PartnerDetails::default() };
     let organization = match partner.organization_id.and_then(|id| u64::try_from(id).ok()) {
         None => Err("the partner has no organization_id".to_owned()),
         Some(id) => state.desk.organization(id).await.map_err(|error| error.to_string()),
     };
     match organization {
         Ok(organization) => {
-            body["notes"] = organization.notes.into();
-            body["details"] = organization.details.into();
-            body["fields"] = json!(organization.fields);
+            details.notes = Some(organization.notes);
+            details.details = Some(organization.details);
+            details.fields = Some(organization.fields.into_iter().collect());
         }
-        Err(why) => {
-            body["notes"] = Value::Null;
-            body["details"] = Value::Null;
-            body["notes_problem"] = why.into();
-        }
+        Err(why) => details.notes_problem = Some(why),
     }
-    Ok(Json(body))
+    Ok(Json(details))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ObjectPage {
+pub(crate) struct ObjectCursor {
     cursor: Option<String>,
 }
 
@@ -65,8 +55,8 @@ pub(crate) async fn objects(
     _: Staff,
     State(state): State<AppState>,
     Id(id): Id,
-    Params(asked): Params<ObjectPage>,
-) -> Result<Json<Value>, Problem> {
+    Params(asked): Params<ObjectCursor>,
+) -> Result<Json<ObjectPage>, Problem> {
     partner(&state, &id).await?;
     let (name, bucket) = state.buckets.of_partner(&id);
     let own = state.buckets.has_own(&id);
@@ -93,15 +83,16 @@ pub(crate) async fn objects(
             Found::Upload(_) | Found::Nothing if !own => continue,
             Found::Upload(_) | Found::Nothing => None,
         };
-        objects.push(json!({
-            "key": object.key,
-            "size": object.size,
-            "last_modified": ledger::rfc3339(object.last_modified),
-            "upload_id": upload.as_ref().map(|upload| upload.id.clone()),
-            "unverified": upload.is_none(),
-        }));
+        objects.push(BucketObject {
+            size: u64::try_from(object.size).unwrap_or_default(),
+            last_modified: Some(ledger::rfc3339(object.last_modified)),
+            unverified: upload.is_none(),
+            upload_id: upload.map(|upload| upload.id),
+            key: object.key,
+            ..BucketObject::default()
+        });
     }
-    Ok(Json(json!({ "objects": objects, "next_cursor": page.next })))
+    Ok(Json(ObjectPage { objects, next_cursor: page.next }))
 }
 
 enum Found {

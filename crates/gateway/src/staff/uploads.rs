@@ -4,9 +4,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use ledger::Filter;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::extract::{Id, Params, Staff, found, partner};
+use crate::answers;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::receipt;
@@ -28,7 +28,7 @@ pub(crate) async fn list(
     _: Staff,
     State(state): State<AppState>,
     Params(wanted): Params<UploadFilter>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<api::UploadPage>, Problem> {
     let name = wanted.state.as_deref().unwrap_or(ledger::State::Complete.name());
     let (upload_state, delivery) = match (ledger::State::parse(name), ledger::Delivery::parse(name)) {
         (Some(state), _) => (state, None),
@@ -75,17 +75,19 @@ fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
     })
 }
 
-pub(crate) async fn show(_: Staff, State(state): State<AppState>, id: Id) -> Result<Json<Value>, Problem> {
+pub(crate) async fn show(
+    _: Staff,
+    State(state): State<AppState>,
+    id: Id,
+) -> Result<Json<api::Receipt>, Problem> {
     let id = id.of("upload")?;
     let upload = found("upload", id, state.ledger.upload(id).await)?;
-    let mut receipt = receipt::json(&upload);
-    if let Some(detail) = &upload.delivery_detail {
-        receipt["delivery_detail"] = detail.as_str().into();
-    }
-    if let Some(bucket) = state.buckets.named(&upload.bucket) {
-        receipt["object"] = format!("s3://{}/{}", bucket.name(), upload.object_key).into();
-    }
-    Ok(Json(receipt))
+    let bucket = state.buckets.named(&upload.bucket);
+    Ok(Json(api::Receipt {
+        delivery_detail: upload.delivery_detail.clone(),
+        object: bucket.map(|bucket| format!("s3://{}/{}", bucket.name(), upload.object_key)),
+        ..answers::receipt(&upload)
+    }))
 }
 
 pub(crate) async fn remove(

@@ -60,12 +60,12 @@ async fn side_file_binds_one_link_and_name_until_it_expires() {
 
 #[tokio::test]
 async fn completing_file_is_compared_with_its_side_files() {
-    for (md5, digest, checked, mismatch, uncompared) in [
-        (None, ("sha-256", "ab"), vec!["sha-256"], None, &[][..]),
-        (None, ("sha-256", "00"), vec![], Some("sha-256 00 ab"), &[]),
-        (Some("ef"), ("md5", "ef"), vec!["md5"], None, &[]),
-        (Some("ef"), ("md5", "00"), vec![], Some("md5 00 ef"), &[]),
-        (None, ("md5", "00"), vec![], None, &[("md5", "00")]),
+    for (md5, digest, checked, mismatch, waits) in [
+        (None, ("sha-256", "ab"), vec!["sha-256"], None, false),
+        (None, ("sha-256", "00"), vec![], Some("sha-256 00 ab"), false),
+        (Some("ef"), ("md5", "ef"), vec!["md5"], None, false),
+        (Some("ef"), ("md5", "00"), vec![], Some("md5 00 ef"), false),
+        (None, ("md5", "00"), vec![], None, true),
     ] {
         let world = World::open().await;
         let id = stored(&world, md5).await;
@@ -78,10 +78,9 @@ async fn completing_file_is_compared_with_its_side_files() {
             "{digest:?}"
         );
         assert_eq!(comments(&world).await, i64::from(mismatch.is_some()));
-        assert_eq!(world.uncompared(&id).await.unwrap(), owned(uncompared));
+        assert_eq!(world.has_job(JobKind::Compare, &id).await.unwrap(), waits);
         assert!(announced(&world, "a.bin").await.is_empty(), "it binds no other");
         assert_eq!(world.complete(&id, 1, None).await.unwrap(), Completed::Before);
-        assert_eq!(world.uncompared(&id).await.unwrap(), owned(uncompared));
     }
 }
 
@@ -100,12 +99,15 @@ async fn late_comparison_is_made_once() {
         let id = stored(&world, None).await;
         say(&world, &binds("md5", digest, None)).await;
         world.complete(&id, 1, None).await.unwrap();
-        assert_eq!(world.uncompared_since(now_ms() + 1).await.unwrap(), std::slice::from_ref(&id));
-        assert!(world.uncompared_since(0).await.unwrap().is_empty(), "it may be under way");
-        assert!(!world.compared(&id, "md5", "another", actual).await.unwrap());
-        assert!(world.compared(&id, "md5", digest, actual).await.unwrap());
-        assert!(!world.compared(&id, "md5", digest, actual).await.unwrap());
-        assert!(world.uncompared_since(now_ms() + 1).await.unwrap().is_empty());
+        // A side file that comes later replaces the digest, and a request for the MD5 adds no job.
+        let side = SideFileRecord::Waits { upload_id: &id, digest };
+        assert_eq!(world.settle_again(&id, None, Some(&side)).await.unwrap(), Completed::Before);
+        world.queue_comparison(&id).await.unwrap();
+        let claimed = world.claim_jobs(JobKind::Compare, now_ms() + 60_000).await.unwrap().unwrap();
+        for _ in 0..2 {
+            world.finish_comparison(&claimed.jobs[0].id, &id, actual).await.unwrap();
+            assert!(!world.has_job(JobKind::Compare, &id).await.unwrap());
+        }
         let upload = world.upload(&id).await.unwrap();
         assert_eq!((upload.checked, upload.mismatch.as_deref()), (owned_names(&checked), mismatch));
         assert_eq!(comments(&world).await, i64::from(mismatch.is_some()));
@@ -146,7 +148,31 @@ async fn file_sent_again_is_compared_with_newer_side_files() {
     assert_eq!((upload.checked, upload.mismatch.as_deref()), (owned_names(&["sha-256"]), Some("md5 00 ef")));
     assert_eq!(upload.md5.as_deref(), Some("ef"));
     assert!(announced(&world, "a.bin").await.is_empty());
-    world.keep_md5(&first, "ee").await.unwrap();
-    assert_eq!(world.upload(&first).await.unwrap().md5.as_deref(), Some("ee"));
     assert!(matches!(world.settle_again("none", None, None).await, Err(Error::NotFound)));
+}
+
+/// One link's files do not occupy every worker.
+#[tokio::test]
+async fn one_file_of_a_link_is_compared_at_a_time() {
+    let world = World::open().await;
+    let claim = async || {
+        let claimed = world.claim_jobs(JobKind::Compare, now_ms() + 60_000).await.unwrap();
+        claimed.map(|claimed| claimed.jobs[0].clone())
+    };
+    for dedupe_key in ["1", "2"] {
+        let id = world.complete_one(dedupe_key).await;
+        world.queue_comparison(&id).await.unwrap();
+    }
+    let first = claim().await.unwrap();
+    assert!(claim().await.is_none());
+    let other = world.create_link(&Token::random(), &new_link()).await.unwrap();
+    let new = NewUpload { link_id: other.id, ..world.new_upload() };
+    world.create_upload(&new, AMPLE).await.unwrap();
+    world.begin_append(&new.id, 0, None).await.unwrap();
+    world.begin_completing(&end(&new.id, 1, "3")).await.unwrap();
+    world.complete(&new.id, 1, None).await.unwrap();
+    world.queue_comparison(&new.id).await.unwrap();
+    assert_eq!(claim().await.unwrap().subject, new.id);
+    world.finish_comparison(&first.id, &first.subject, Some("ef")).await.unwrap();
+    assert!(claim().await.is_some());
 }

@@ -12,7 +12,7 @@ use crate::checksum::digest;
 use crate::checksum::hasher::Hasher;
 use crate::limits::signed;
 use crate::memory::budget::AppendMemory;
-use crate::telemetry::Progress;
+use crate::telemetry::AppendProgress;
 use crate::uploads::Uploads;
 use crate::{Error, Result};
 
@@ -57,7 +57,7 @@ impl Uploads {
         sha256_state: Option<String>,
         append: &Append,
         memory: AppendMemory,
-        progress: &'a mut Progress,
+        progress: &'a mut AppendProgress,
     ) -> Result<Receiver<'a>> {
         let (ledger, upload) = (&self.0.ledger, &target.upload);
         let mut announced = digest::from_text(&upload.announced);

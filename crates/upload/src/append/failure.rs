@@ -6,7 +6,7 @@ use ledger::{State, Upload};
 use crate::Error;
 use crate::append::request::Append;
 use crate::limits::unsigned;
-use crate::telemetry::Progress;
+use crate::telemetry::AppendProgress;
 use crate::uploads::{GATEWAY, Uploads};
 
 impl Uploads {
@@ -19,7 +19,7 @@ impl Uploads {
         epoch: i64,
         append: &Append,
         error: &Error,
-        progress: &mut Progress,
+        progress: &mut AppendProgress,
     ) {
         let cancelled = async {
             let upload = self.0.ledger.upload(id).await?;

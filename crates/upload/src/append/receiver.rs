@@ -18,7 +18,7 @@ use crate::limits::unsigned;
 use crate::memory::budget::AppendMemory;
 use crate::memory::part_plan::PART_BYTES_MIN;
 use crate::quota::GrowthQuota;
-use crate::telemetry::Progress;
+use crate::telemetry::AppendProgress;
 use crate::{Digest, Error, Result};
 
 /// One append, from its first frame to its last.
@@ -35,7 +35,7 @@ pub(crate) struct Receiver<'a> {
     body_digest: BodyDigest,
     memory: AppendMemory,
     buffer: PartBuffer,
-    progress: &'a mut Progress,
+    progress: &'a mut AppendProgress,
 }
 
 impl<'a> Receiver<'a> {
@@ -45,7 +45,7 @@ impl<'a> Receiver<'a> {
         (hasher, announced): (Hasher, Vec<Digest>),
         memory: AppendMemory,
         append: &Append,
-        progress: &'a mut Progress,
+        progress: &'a mut AppendProgress,
     ) -> Self {
         let target = pipeline.target();
         let (offset, length) = (pipeline.durable(), target.upload.length.map(unsigned));

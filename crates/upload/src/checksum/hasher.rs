@@ -59,13 +59,13 @@ impl RunningHash {
     }
 
     fn save(&self) -> String {
-        format!("{}{}", self.layout(), each!(self, hash => hex(&hash.serialize())))
+        format!("{}{}", self.layout(), each!(self, hash => hex::encode(hash.serialize())))
     }
 
     fn restore(saved: &str) -> Option<Self> {
         let mut empty = Algorithm::ALL.into_iter().map(Self::new);
         let kind = empty.find(|running| saved.starts_with(running.layout()))?;
-        let state = unhex(saved.strip_prefix(kind.layout())?)?;
+        let state = hex::decode(saved.strip_prefix(kind.layout())?).ok()?;
         Some(match kind {
             Self::Sha256(_) => Self::Sha256(deserialize(&state)?),
             Self::Sha512(_) => Self::Sha512(deserialize(&state)?),
@@ -105,7 +105,7 @@ impl Hasher {
     pub(crate) fn finish(self) -> Vec<Digest> {
         let digest = |running: RunningHash| Digest {
             algorithm: running.algorithm(),
-            hex: each!(running, hash => hex(&hash.finalize())),
+            hex: each!(running, hash => hex::encode(hash.finalize())),
         };
         self.0.into_iter().map(digest).collect()
     }
@@ -122,35 +122,6 @@ impl Hasher {
     }
 }
 
-/// MD5 of a stored file as it is read back.
-#[derive(Default)]
-pub(crate) struct Md5Hasher(Md5);
-
-impl Md5Hasher {
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    pub(crate) fn finish(self) -> String {
-        hex(&self.0.finalize())
-    }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(digits: &str) -> Option<Vec<u8>> {
-    (0..digits.len())
-        .step_by(2)
-        .map(|at| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,8 +134,8 @@ mod tests {
         whole.update(&bytes);
         let whole = whole.finish();
         assert_eq!(whole.len(), 4);
-        assert_eq!(whole[0].hex, hex(&Sha256::digest(&bytes)));
-        assert_eq!(whole[1].hex, hex(&Md5::digest(&bytes)));
+        assert_eq!(whole[0].hex, hex::encode(Sha256::digest(&bytes)));
+        assert_eq!(whole[1].hex, hex::encode(Md5::digest(&bytes)));
         for cut in [0, 1, 63, 64, 65, 127, 128, 3999, 4000] {
             let mut first = hasher();
             first.update(&bytes[..cut]);

@@ -1,27 +1,23 @@
 //! Side files, `NAME.sha256` and `NAME.md5`. One that arrives first binds the next upload of NAME; one that arrives later is
-//! compared with it, at once or when it is complete.
+//! compared with it, at once or by a job.
 //! Invariant: every mismatch is reported, to a sender and on the ticket; a match is reported only of what was compared.
 
 use std::time::Duration;
 
 use bucket::Payload;
 use futures_util::StreamExt as _;
-use ledger::{State, Upload, now_ms};
+use ledger::{JobKind, Upload, now_ms};
 
-use crate::checksum::hasher::Md5Hasher;
 use crate::checksum::side_file_text::{SIDE_FILE_BYTES_MAX, SideFileText, parse, target_of};
-use crate::limits::{millis, unsigned};
+use crate::limits::unsigned;
 use crate::uploads::Uploads;
 use crate::{Algorithm, Digest, Error, Result, SideFile};
 
 /// How long a side file binds the next upload of its name, and how long after a file a side file is compared with it.
 const BINDS_MS: i64 = 60 * 60 * 1000;
-/// Up to this size an MD5 that was not announced is computed from the stored object: about 5 s.
-const READ_BACK_BYTES_MAX: u64 = 2_000_000_000;
-/// How long the sender of a file waits while it is read back for its side file. Most clients and proxies wait longer.
+/// How long a sender waits while a file is read back for its MD5. Most clients and proxies wait longer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
-/// The lock of [`Uploads::compare_missed`]. No link has this ID.
-const MISSED: &str = "missed";
+const COMPARISON_POLL: Duration = Duration::from_millis(50);
 
 /// What a side file that has arrived is used for.
 pub(crate) enum SideFileOutcome {
@@ -29,6 +25,17 @@ pub(crate) enum SideFileOutcome {
     Binds(NextUpload),
     /// It matches this upload, which arrived before.
     Agrees(String, Algorithm),
+    /// This upload, which arrived before, is compared with this MD5 later.
+    Waits(String, String),
+}
+
+/// The digest of a complete file.
+enum FileDigest {
+    Known(String),
+    /// The job that reads the file back is not done.
+    Later,
+    /// The file is too large to be read back, or gone. The side file stays beside it, for people.
+    Unknown,
 }
 
 /// The next upload of a name.
@@ -55,6 +62,7 @@ impl SideFileOutcome {
             Self::Agrees(upload_id, algorithm) => {
                 ledger::SideFileRecord::Agrees { upload_id, algorithm: algorithm.name() }
             }
+            Self::Waits(upload_id, digest) => ledger::SideFileRecord::Waits { upload_id, digest },
         }
     }
 }
@@ -76,7 +84,7 @@ impl Uploads {
 
     /// Compares the digests of a file with those that its sender and its side files announced. Returns the names of the
     /// algorithms that match. Side files are looked up again, because one may have arrived together with the file. Digests
-    /// that were not computed are left to [`Self::compare_soon`].
+    /// that were not computed are left to a job.
     pub(crate) async fn compare_digests(
         &self,
         upload: &Upload,
@@ -147,17 +155,20 @@ impl Uploads {
             Ok(Some(SideFileOutcome::Binds(next)))
         };
         let Some(file) = before else { return binds(None) };
-        let actual = match algorithm {
-            Algorithm::Md5 => self.md5_of(&file).await?,
-            _ => file.sha256.clone(),
+        let actual = match (algorithm, &file.sha256) {
+            (Algorithm::Md5, _) => self.md5_of(&file).await?,
+            (_, Some(sha256)) => FileDigest::Known(sha256.clone()),
+            (_, None) => FileDigest::Unknown,
         };
         match actual {
-            // The file is too large to be read back. The side file stays beside it, for people.
-            None => Ok(None),
-            Some(actual) if actual == announced.hex => Ok(Some(SideFileOutcome::Agrees(file.id, algorithm))),
+            FileDigest::Unknown => Ok(None),
+            FileDigest::Known(actual) if actual == announced.hex => {
+                Ok(Some(SideFileOutcome::Agrees(file.id, algorithm)))
+            }
             // The file has its own side file: this one is about the next file of that name.
-            Some(_) if self.has_side_file(&file, upload).await? => binds(Some(file.id)),
-            Some(actual) => {
+            _ if self.has_side_file(&file, upload).await? => binds(Some(file.id)),
+            FileDigest::Later => Ok(Some(SideFileOutcome::Waits(file.id, announced.hex))),
+            FileDigest::Known(actual) => {
                 let mismatch = format!("{} {} {}", algorithm.name(), announced.hex, actual);
                 self.0.ledger.mark_mismatch(&file.id, &mismatch).await?;
                 self.0.completed.notify_one();
@@ -175,83 +186,32 @@ impl Uploads {
         Ok(newest.await?.is_some())
     }
 
-    /// Compares a complete file with the side files that arrived together with it, if that needs an MD5 that was not computed.
-    /// The file's sender waits a while for the comparison.
-    pub(crate) async fn compare_soon(&self, id: &str) -> Result<()> {
-        if self.0.ledger.uncompared(id).await?.is_empty() {
-            return Ok(());
-        }
-        let (uploads, id) = (self.clone(), id.to_owned());
-        let comparing = self.spawn(async move { uploads.compare_complete(&id).await });
-        // If it takes longer, it continues in the background.
-        let _ = tokio::time::timeout(ANSWER_WAIT, comparing).await;
-        Ok(())
-    }
-
-    /// Catches up, in the background, on comparisons whose process died or whose bucket did not answer. `idle` as for
-    /// [`Uploads::recover`].
-    pub(crate) async fn compare_missed(&self, idle: Duration) -> Result<()> {
-        let missed = self.0.ledger.uncompared_since(now_ms() - millis(idle)).await?;
-        // The previous run may still be going.
-        let Ok(lock) = self.0.read_backs.get(MISSED).try_lock_owned() else { return Ok(()) };
-        if !missed.is_empty() {
-            let uploads = self.clone();
-            self.spawn(async move {
-                let _lock = lock;
-                for id in missed {
-                    uploads.compare_complete(&id).await;
-                }
-            });
-        }
-        Ok(())
-    }
-
-    /// A comparison that fails is left to the next [`Self::compare_missed`].
-    async fn compare_complete(&self, id: &str) {
-        let compared = async {
-            for (algorithm, digest) in self.0.ledger.uncompared(id).await? {
-                let file = self.0.ledger.upload(id).await?;
-                let actual = match Algorithm::parse(&algorithm) {
-                    Some(Algorithm::Md5) if file.state == State::Complete => self.md5_of(&file).await,
-                    _ => Ok(None),
-                };
-                self.0.ledger.compared(id, &algorithm, &digest, actual?.as_deref()).await?;
+    /// Waits for the job that compares a complete file with its side files, if there is one. Returns whether it has ended; if
+    /// it takes longer, it continues without us.
+    pub(crate) async fn wait_for_comparison(&self, id: &str) -> Result<bool> {
+        let ended = async {
+            while self.0.ledger.has_job(JobKind::Compare, id).await? {
                 self.0.completed.notify_one();
+                tokio::time::sleep(COMPARISON_POLL).await;
             }
             Ok::<_, Error>(())
         };
-        if let Err(error) = compared.await {
-            tracing::warn!(upload.id = id, error = %error, "cannot compare an upload with its side file; trying again later");
+        match tokio::time::timeout(ANSWER_WAIT, ended).await {
+            Ok(ended) => ended.map(|()| true),
+            Err(_) => Ok(false),
         }
     }
 
-    /// The MD5 of a stored file, computed once. None if the file is too large to be read back, or gone.
-    async fn md5_of(&self, file: &Upload) -> Result<Option<String>> {
-        if file.md5.is_some() {
-            return Ok(file.md5.clone());
+    async fn md5_of(&self, file: &Upload) -> Result<FileDigest> {
+        if let Some(md5) = &file.md5 {
+            return Ok(FileDigest::Known(md5.clone()));
         }
-        if file.length.is_none_or(|length| unsigned(length) > READ_BACK_BYTES_MAX) {
-            return Ok(None);
-        }
-        let lock = self.0.read_backs.get(&file.link_id);
-        let _lock = lock.lock().await;
-        if let Some(md5) = self.0.ledger.upload(&file.id).await?.md5 {
-            return Ok(Some(md5));
-        }
-        let read = match self.bucket(file)?.read(&file.object_key, None).await {
-            Err(error @ bucket::Error::NotFound(_)) => {
-                tracing::warn!(upload.id = file.id, error = %error, "cannot compare an upload with its side file");
-                return Ok(None);
-            }
-            other => other?,
-        };
-        let mut frames = Box::pin(read.stream());
-        let mut md5 = Md5Hasher::default();
-        while let Some(frame) = frames.next().await {
-            md5.update(&frame?);
-        }
-        let md5 = md5.finish();
-        self.0.ledger.keep_md5(&file.id, &md5).await?;
-        Ok(Some(md5))
+        self.0.ledger.queue_comparison(&file.id).await?;
+        let has_ended = self.wait_for_comparison(&file.id).await?;
+        Ok(match self.0.ledger.upload(&file.id).await?.md5 {
+            Some(md5) => FileDigest::Known(md5),
+            None if has_ended => FileDigest::Unknown,
+            None => FileDigest::Later,
+        })
     }
 }

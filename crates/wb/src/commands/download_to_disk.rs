@@ -7,7 +7,7 @@ use anyhow::Context;
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
-use crate::checksum::{self, Proof, Sums};
+use crate::checksum::{self, FileDigests, Proof};
 use crate::download::part_file::PartFile;
 use crate::download::{self, Sink};
 use crate::exit::{Status, mismatch, usage};
@@ -116,7 +116,7 @@ async fn to_folder(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow
 }
 
 /// The file from an earlier run, if it still matches the receipt, so that the same command downloads only what is missing.
-async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, Sums)> {
+async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, FileDigests)> {
     if arguments.force || !matches!(item.proof, Proof::Receipt(_)) {
         return None;
     }
@@ -140,7 +140,7 @@ async fn already_here(item: &Item, arguments: &cli::Get) -> Option<(PathBuf, Sum
 }
 
 /// The result of a verification, in words.
-pub(super) fn verdict(proof: &Proof, sums: &Sums) -> String {
+pub(super) fn verdict(proof: &Proof, sums: &FileDigests) -> String {
     let sha256 = &sums.sha256;
     match proof {
         Proof::Receipt(_) => format!("sha256 {sha256} verified"),
@@ -164,7 +164,7 @@ fn check_verifiable(item: &Item, arguments: &cli::Get, output: &Output) -> anyho
     }
 }
 
-async fn save(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<(PathBuf, Sums)> {
+async fn save(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<(PathBuf, FileDigests)> {
     let folder = arguments.output.clone();
     let file = PartFile::open(&folder, &item.id)?;
     let part = file.path().to_owned();

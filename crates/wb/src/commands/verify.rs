@@ -9,7 +9,7 @@ use anyhow::Context;
 use api::Receipt;
 use serde_json::Value;
 
-use crate::checksum::{self, Sums};
+use crate::checksum::{self, FileDigests};
 use crate::download::{self, Sink};
 use crate::exit::{Status, mismatch, not_found, status_of, usage};
 use crate::gateway::client::{Filter, Gateway};
@@ -19,7 +19,7 @@ use crate::{cli, names, saved_receipts};
 
 pub(super) struct Local<'a> {
     pub(super) path: &'a Path,
-    pub(super) sums: Sums,
+    pub(super) sums: FileDigests,
 }
 
 pub(crate) async fn run(

@@ -1,9 +1,11 @@
 //! The answer to a form: for one file as if it had been `PUT`, for several a list in their order.
 
+use api::{FormAnswer, FormFile};
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::accept::ResponseFormat;
+use crate::answers;
 use crate::http::json::Json;
 use crate::partner::answer::receipt as receipt_of;
 use crate::partner::request::PartnerRequest;
@@ -14,7 +16,7 @@ use crate::receipt;
 const NAMED_BYTES_MAX: usize = 255;
 
 /// One file of a form.
-pub(super) struct Outcome {
+pub(super) struct FileAnswer {
     pub(super) name: String,
     pub(super) result: Result<ledger::Upload, Problem>,
 }
@@ -23,9 +25,9 @@ pub(super) fn shortened(text: &str) -> String {
     text[..text.floor_char_boundary(NAMED_BYTES_MAX)].to_owned()
 }
 
-pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<Outcome>) -> Result<Response, Problem> {
+pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<FileAnswer>) -> Result<Response, Problem> {
     // The reason why the rest was not read belongs to no file.
-    if let [Outcome { result: Err(_), .. }, Outcome { name, result: Err(_) }] = outcomes.as_slice()
+    if let [FileAnswer { result: Err(_), .. }, FileAnswer { name, result: Err(_) }] = outcomes.as_slice()
         && name.is_empty()
     {
         outcomes.pop();
@@ -49,18 +51,14 @@ pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<Outcome>) -> Re
     let uploads: Vec<_> = outcomes
         .iter()
         .map(|outcome| match &outcome.result {
-            Ok(upload) => receipt::json(upload),
-            Err(problem) => {
-                let mut problem = problem.to_json();
-                problem["name"] = outcome.name.as_str().into();
-                problem
-            }
+            Ok(upload) => FormFile::Stored(Box::new(answers::receipt(upload))),
+            Err(problem) => FormFile::Refused(problem.clone().with("name", outcome.name.as_str()).to_api()),
         })
         .collect();
-    Ok((status, Json(serde_json::json!({ "uploads": uploads }))).into_response())
+    Ok((status, Json(FormAnswer { uploads })).into_response())
 }
 
-fn page(request: &PartnerRequest, outcomes: &[Outcome]) -> String {
+fn page(request: &PartnerRequest, outcomes: &[FileAnswer]) -> String {
     let here = request.here();
     let texts: Vec<_> = outcomes
         .iter()
@@ -73,15 +71,15 @@ fn page(request: &PartnerRequest, outcomes: &[Outcome]) -> String {
         .iter()
         .zip(&texts)
         .map(|(outcome, (text, location))| match &outcome.result {
-            Ok(upload) => page::Outcome::Stored {
+            Ok(upload) => page::SentFile::Stored {
                 name: &upload.name,
                 size: receipt::size(upload).unwrap_or_default(),
                 sha256: upload.sha256.as_deref().unwrap_or_default(),
                 place: text,
                 location,
             },
-            Err(_) => page::Outcome::Refused { name: &outcome.name, detail: text },
+            Err(_) => page::SentFile::Refused { name: &outcome.name, detail: text },
         })
         .collect();
-    page::outcomes(&here, &shown)
+    page::html(&page::OutcomesPage { here: &here, outcomes: &shown })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::checksum::{Proof, Sums};
+use crate::checksum::{FileDigests, Proof};
 use crate::cli;
 use crate::commands::download_to_disk::verdict;
 use crate::commands::verify;
@@ -107,7 +107,7 @@ fn check_verifiable(item: &Item) -> anyhow::Result<()> {
 }
 
 /// Prints the result. A mismatch is printed only as JSON; people see the error.
-fn report(item: &Item, what: &str, right: Option<&Sums>, output: &Output) -> anyhow::Result<()> {
+fn report(item: &Item, what: &str, right: Option<&FileDigests>, output: &Output) -> anyhow::Result<()> {
     // For a local file, name the object as well.
     let against = item.facts["key"].as_str().filter(|key| *key != what);
     if output.is_json() {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use desk::Desk;
 use ledger::{Ledger, Link, Partner};
 
+use crate::desk_ticket::ask;
 use crate::rate_limit::RateLimiter;
 
 /// What the desk said about a ticket counts for this long without asking again.
@@ -16,36 +17,9 @@ const FRESH_MS: i64 = 5 * 60 * 1000;
 /// How long a request waits for the desk.
 const DESK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What the desk knows about a ticket.
-pub(crate) enum DeskAnswer {
-    Found {
-        /// None: the ticket has no organisation.
-        organization: Option<i64>,
-        closed: bool,
-    },
-    NotFound,
-    /// Why the desk could not be asked.
-    Unavailable(String),
-}
-
-pub(crate) async fn ask_desk(desk: &Desk, ticket: &str) -> DeskAnswer {
-    match tokio::time::timeout(DESK_TIMEOUT, desk.ticket(ticket)).await {
-        Ok(Ok(found)) => DeskAnswer::Found {
-            organization: found.organization_id.and_then(|id| i64::try_from(id).ok()),
-            closed: found.status == desk::Status::Closed,
-        },
-        Ok(Err(desk::Error::NotFound)) => DeskAnswer::NotFound,
-        Ok(Err(error)) => {
-            tracing::warn!(error = %error, "asking the desk for a ticket failed");
-            DeskAnswer::Unavailable(error.to_string())
-        }
-        Err(_) => DeskAnswer::Unavailable("the desk does not respond".into()),
-    }
-}
-
 /// Why a file cannot be sent for a ticket.
 #[derive(Debug)]
-pub(crate) enum TicketError {
+pub enum TicketError {
     /// The link is not bound to a ticket, and the request names none.
     Required,
     Unknown,
@@ -68,7 +42,7 @@ impl From<ledger::Error> for TicketError {
 }
 
 /// Checks tickets for partners.
-pub(crate) struct TicketCheck {
+pub struct TicketCheck {
     ledger: Ledger,
     desk: Desk,
     /// Tickets that each link may have checked.
@@ -78,13 +52,13 @@ pub(crate) struct TicketCheck {
 }
 
 impl TicketCheck {
-    pub(crate) fn new(ledger: Ledger, desk: Desk, lookups_per_minute: u32) -> Self {
+    pub fn new(ledger: Ledger, desk: Desk, lookups_per_minute: u32) -> Self {
         let (lookups, absent) = (RateLimiter::default(), AbsentTickets::default());
         Self { ledger, desk, lookups, lookups_per_minute, absent }
     }
 
     /// The ticket that a file is for. `named` is the ticket that the request names.
-    pub(crate) async fn resolve(
+    pub async fn resolve(
         &self,
         link: &Link,
         partner: &Partner,
@@ -131,12 +105,12 @@ impl TicketCheck {
         if self.absent.contains(organization, ticket) {
             return Err(TicketError::Unknown);
         }
-        match ask_desk(&self.desk, ticket).await {
-            DeskAnswer::Found { organization: owner, closed } if owner == Some(organization) => {
-                self.ledger.saw_ticket(ticket, owner, closed).await?;
-                Ok(closed)
+        match ask(&self.desk, ticket, DESK_TIMEOUT).await {
+            Ok(Some(found)) if found.organization == Some(organization) => {
+                self.ledger.saw_ticket(ticket, found.organization, found.closed).await?;
+                Ok(found.closed)
             }
-            DeskAnswer::Found { .. } | DeskAnswer::NotFound => {
+            Ok(_) => {
                 self.absent.insert(organization, ticket);
                 // Only a ticket that was theirs is written down: nothing else changes, nor takes longer.
                 if known.is_some() {
@@ -144,7 +118,7 @@ impl TicketCheck {
                 }
                 Err(TicketError::Unknown)
             }
-            DeskAnswer::Unavailable(_) => known.map(|known| known.closed).ok_or(TicketError::Unchecked),
+            Err(_) => known.map(|known| known.closed).ok_or(TicketError::Unchecked),
         }
     }
 }

@@ -13,11 +13,11 @@ const BUCKETS_MAX: usize = 100_000;
 
 /// Buckets, by link id.
 #[derive(Debug, Default)]
-pub(crate) struct RateLimiter(Mutex<HashMap<String, Instant>>);
+pub struct RateLimiter(Mutex<HashMap<String, Instant>>);
 
 impl RateLimiter {
     /// Takes a token from the bucket of `key`; the error is the time until there is one.
-    pub(crate) fn take(&self, key: &str, per_minute: u32) -> Result<(), Duration> {
+    pub fn take(&self, key: &str, per_minute: u32) -> Result<(), Duration> {
         self.take_at(key, per_minute, Instant::now())
     }
 

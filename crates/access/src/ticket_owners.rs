@@ -1,9 +1,10 @@
-//! Asks the desk which organisation a ticket belongs to, where the receipt is not enough.
-//! Invariant: a desk that does not answer never counts as an answer.
+//! Asks the desk which organisation many tickets belong to, one after the other, where a receipt is not enough.
 
 use std::time::Duration;
 
-use desk::{Desk, Error};
+use desk::Desk;
+
+use crate::desk_ticket::ask;
 
 /// Limit for one answer of the desk.
 const DESK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -16,7 +17,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(90);
 const SILENT_MAX: u32 = 3;
 
 /// The organisation of a ticket, none if it has none or does not exist; or why that is unknown now.
-pub(crate) type Owner = Result<Option<i64>, String>;
+pub type Owner = Result<Option<i64>, String>;
 
 /// Asks the desk once for all receipts of a ticket, which follow one another.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl<'a> TicketOwners<'a> {
         Self { desk, last: None, silent: 0 }
     }
 
-    pub(crate) async fn of(&mut self, ticket: &str) -> Owner {
+    pub async fn of(&mut self, ticket: &str) -> Owner {
         if let Some((last, owner)) = &self.last
             && last == ticket
         {
@@ -51,16 +52,37 @@ impl<'a> TicketOwners<'a> {
     async fn ask(&self, ticket: &str) -> Owner {
         let mut waits = 0;
         loop {
-            match tokio::time::timeout(DESK_TIMEOUT, self.desk.ticket(ticket)).await {
-                Ok(Ok(found)) => return Ok(found.organization_id.and_then(|id| i64::try_from(id).ok())),
-                Ok(Err(Error::NotFound)) => return Ok(None),
-                Ok(Err(Error::RateLimited { retry_after })) if waits < WAITS_MAX => {
-                    waits += 1;
-                    tokio::time::sleep(retry_after.min(PAUSE_MAX)).await;
-                }
-                Ok(Err(error)) => return Err(format!("{:#}", anyhow::Error::new(error))),
-                Err(_) => return Err("no answer in time".into()),
+            match ask(self.desk, ticket, DESK_TIMEOUT).await {
+                Ok(found) => return Ok(found.and_then(|ticket| ticket.organization)),
+                Err(no_answer) => match no_answer.retry_after {
+                    Some(pause) if waits < WAITS_MAX => {
+                        waits += 1;
+                        tokio::time::sleep(pause.min(PAUSE_MAX)).await;
+                    }
+                    _ => return Err(no_answer.why),
+                },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A desk that is down is not asked about every ticket.
+    #[tokio::test]
+    async fn owner_of_a_ticket_is_unknown_without_the_desk() {
+        let credentials =
+            desk::Credentials::ApiToken { email: "a@example.com".into(), api_token: "t".into() };
+        // Nobody listens on the port of tcpmux.
+        let desk = Desk::new(desk::Config::new("http://127.0.0.1:1", credentials)).unwrap();
+        let mut owners = TicketOwners::new(&desk);
+        for (ticket, asked) in
+            [("1", true), ("1", true), ("2", true), ("3", true), ("4", false), ("5", false)]
+        {
+            let why = owners.of(ticket).await.unwrap_err();
+            assert_eq!(!why.contains("did not answer before"), asked, "{ticket}: {why}");
         }
     }
 }

@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
+use api::LinkRequest;
 use desk::Desk;
 use ledger::{Ledger, Link, NewLink, Partner, Right, Token};
-use serde_json::{Value, json};
 
-use super::partner_id::is_partner_id;
-use super::tickets::{DeskAnswer, ask_desk};
+use crate::desk_ticket::ask;
+use crate::partner_id::is_partner_id;
 
 /// Longest life of a link: ten years.
 const LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// How long to wait for the desk.
+const DESK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a link is not made.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
+pub enum LinkError {
     #[error("No partner is called `{}`. List the partners to find its short name.", .0.escape_debug())]
     UnknownPartner(String),
     #[error("`ticket` must be the number of a ticket, digits only.")]
@@ -27,8 +29,8 @@ pub(crate) enum LinkError {
     TicketNeeded,
     #[error("`{}` is not a right. Use one of {}.", .0.escape_debug(), Right::ALL.map(Right::name).join(", "))]
     UnknownRight(String),
-    #[error("`{0}` must be at least 1.")]
-    LimitTooSmall(&'static str),
+    #[error("`{0}` must be at least 1, and less than 2^63.")]
+    Limit(&'static str),
     #[error("A link must work for at least a second and at most ten years.")]
     Life,
     #[error("The desk has no ticket {0}. Check the number.")]
@@ -43,77 +45,51 @@ pub(crate) enum LinkError {
     Ledger(#[from] ledger::Error),
 }
 
-/// What a link should be. A limit that is none is the configuration's.
-pub(crate) struct LinkRequest<'a> {
-    pub(crate) partner: &'a str,
-    pub(crate) ticket: Option<&'a str>,
-    pub(crate) rights: &'a [String],
-    pub(crate) expires_in: Option<Duration>,
-    pub(crate) max_bytes: Option<i64>,
-    pub(crate) max_open: Option<i64>,
-    pub(crate) max_unfinished_bytes: Option<i64>,
-    pub(crate) max_requests_per_minute: Option<i64>,
-}
-
-pub(crate) struct MadeLink {
-    pub(crate) link: Link,
+pub struct MadeLink {
+    pub link: Link,
     /// Shown only once.
-    pub(crate) token: Token,
+    pub token: Token,
     /// What could not be checked.
-    pub(crate) warning: Option<String>,
+    pub warning: Option<String>,
 }
 
 /// Makes links.
-pub(crate) struct LinkMaker<'a> {
-    pub(crate) ledger: &'a Ledger,
-    pub(crate) desk: &'a Desk,
-    pub(crate) default_expiry: Duration,
+pub struct LinkMaker<'a> {
+    pub ledger: &'a Ledger,
+    pub desk: &'a Desk,
+    pub default_expiry: Duration,
 }
 
 impl LinkMaker<'_> {
-    pub(crate) async fn make(
-        &self,
-        request: &LinkRequest<'_>,
-        created_by: &str,
-    ) -> Result<MadeLink, LinkError> {
-        let partner = self.partner(request.partner).await?;
-        let ticket = match request.ticket {
+    pub async fn make(&self, request: &LinkRequest, created_by: &str) -> Result<MadeLink, LinkError> {
+        let partner = self.partner(&request.partner).await?;
+        let ticket = match &request.ticket {
             Some(text) => Some(desk::ticket_number(text).ok_or(LinkError::NoTicketNumber)?),
             None if partner.organization_id.is_none() => return Err(LinkError::TicketNeeded),
             None => None,
         };
         let parse = |name: &String| Right::parse(name).ok_or_else(|| LinkError::UnknownRight(name.clone()));
         let rights = request.rights.iter().map(parse).collect::<Result<_, _>>()?;
-        for (name, limit) in [
-            ("max_bytes", request.max_bytes),
-            ("max_open", request.max_open),
-            ("max_unfinished_bytes", request.max_unfinished_bytes),
-            ("max_requests_per_minute", request.max_requests_per_minute),
-        ] {
-            if limit.is_some_and(|limit| limit < 1) {
-                return Err(LinkError::LimitTooSmall(name));
-            }
-        }
-        let life = request.expires_in.unwrap_or(self.default_expiry);
+        let life = request.expires_in_s.map_or(self.default_expiry, Duration::from_secs);
         if life.is_zero() || life > LIFE_MAX {
             return Err(LinkError::Life);
         }
         let life_ms = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
-        let warning = match &ticket {
-            Some(ticket) => self.check_ticket(&partner, ticket).await?,
-            None => None,
-        };
         let new = NewLink {
-            partner_id: partner.id,
+            partner_id: partner.id.clone(),
             contact_id: None,
             ticket,
             rights,
-            max_bytes: request.max_bytes,
-            max_open: request.max_open,
-            max_unfinished_bytes: request.max_unfinished_bytes,
-            max_requests_per_minute: request.max_requests_per_minute,
+            max_bytes: limit("max_bytes", request.max_bytes)?,
+            max_open: limit("max_open", request.max_open)?,
+            max_unfinished_bytes: limit("max_unfinished_bytes", request.max_unfinished_bytes)?,
+            max_requests_per_minute: limit("max_requests_per_minute", request.max_requests_per_minute)?,
             created_by: created_by.to_owned(),
             expires_at: Some(ledger::now_ms().saturating_add(life_ms)),
+        };
+        let warning = match &new.ticket {
+            Some(ticket) => self.check_ticket(&partner, ticket).await?,
+            None => None,
         };
         let token = Token::random();
         Ok(MadeLink { link: self.ledger.create_link(&token, &new).await?, token, warning })
@@ -132,20 +108,20 @@ impl LinkMaker<'_> {
 
     /// Refuses a ticket that is closed, missing or another partner's. Returns what could not be checked.
     async fn check_ticket(&self, partner: &Partner, ticket: &str) -> Result<Option<String>, LinkError> {
-        let (organization, closed) = match ask_desk(self.desk, ticket).await {
-            DeskAnswer::Found { organization, closed } => (organization, closed),
-            DeskAnswer::NotFound => return Err(LinkError::UnknownTicket(ticket.to_owned())),
-            DeskAnswer::Unavailable(why) => {
+        let found = match ask(self.desk, ticket, DESK_TIMEOUT).await {
+            Ok(found) => found.ok_or_else(|| LinkError::UnknownTicket(ticket.to_owned()))?,
+            Err(no_answer) => {
+                let why = no_answer.why;
                 return Ok(Some(format!(
                     "Ticket {ticket} was not checked: {why}. The link was made anyway."
                 )));
             }
         };
-        self.ledger.saw_ticket(ticket, organization, closed).await?;
-        if partner.organization_id.is_some() && organization != partner.organization_id {
+        self.ledger.saw_ticket(ticket, found.organization, found.closed).await?;
+        if partner.organization_id.is_some() && found.organization != partner.organization_id {
             return Err(LinkError::OtherPartner { ticket: ticket.to_owned(), partner: partner.id.clone() });
         }
-        if closed {
+        if found.closed {
             return Err(LinkError::TicketClosed(ticket.to_owned()));
         }
         Ok(partner.organization_id.is_none().then(|| {
@@ -157,20 +133,9 @@ impl LinkMaker<'_> {
     }
 }
 
-/// A link as it is shown, without its token. A limit that is null is the configuration's.
-pub(crate) fn describe(link: &Link) -> Value {
-    json!({
-        "id": link.id,
-        "partner": link.partner_id,
-        "ticket": link.ticket,
-        "rights": link.rights.iter().map(|right| right.name()).collect::<Vec<_>>(),
-        "max_bytes": link.max_bytes,
-        "max_open": link.max_open,
-        "max_unfinished_bytes": link.max_unfinished_bytes,
-        "max_requests_per_minute": link.max_requests_per_minute,
-        "created_by": link.created_by,
-        "created_at": ledger::rfc3339(link.created_at),
-        "expires_at": link.expires_at.map(ledger::rfc3339),
-        "revoked_at": link.revoked_at.map(ledger::rfc3339),
-    })
+/// A limit as the ledger keeps it.
+fn limit(name: &'static str, limit: Option<u64>) -> Result<Option<i64>, LinkError> {
+    let in_ledger =
+        |limit| i64::try_from(limit).ok().filter(|limit| *limit > 0).ok_or(LinkError::Limit(name));
+    limit.map(in_ledger).transpose()
 }
