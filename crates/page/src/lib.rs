@@ -118,10 +118,12 @@ pub struct ProblemPage<'a> {
     pub request_id: Option<&'a str>,
 }
 
-/// The page as HTML.
+/// The page as HTML, with a newline at its end.
 pub fn html(page: &impl Template) -> String {
     // Writing into a string does not fail.
-    page.render().unwrap_or_default()
+    let mut html = page.render().unwrap_or_default();
+    html.push('\n');
+    html
 }
 
 /// A size for people: `20 MB`, decimal units, exact up to three digits.
