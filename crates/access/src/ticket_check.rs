@@ -112,7 +112,7 @@ impl TicketCheck {
             }
             Ok(_) => {
                 self.absent.insert(organization, ticket);
-                // Only a ticket that was theirs is written down: nothing else changes, nor takes longer.
+                // Recorded only for a ticket that was theirs before: otherwise the extra write would show in the time.
                 if known.is_some() {
                     self.ledger.saw_ticket(ticket, None, false).await?;
                 }

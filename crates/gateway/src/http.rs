@@ -3,6 +3,7 @@
 mod certificate_expiry;
 mod drain;
 pub(crate) mod head;
+mod http1;
 mod http2;
 mod idle_timeout;
 pub(crate) mod json;

@@ -3,7 +3,6 @@
 //! The gateway turns HTTP into the engine's verbs. No handler collects a body, and none asks the desk about a bound link.
 
 mod accept;
-mod answers;
 mod bucket_checks;
 mod commands;
 mod config;
@@ -16,13 +15,13 @@ mod http;
 mod output;
 mod partner;
 mod problem;
-mod receipt;
 mod router;
 mod serve;
 mod staff;
 mod startup;
 mod state;
 mod telemetry;
+mod to_api;
 
 use std::io::Write as _;
 use std::path::PathBuf;

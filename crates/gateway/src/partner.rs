@@ -1,6 +1,5 @@
 //! The partner's side, below `/u/{link}`. Everything that can be refused without the body is refused before it is read.
 
-mod answer;
 mod append;
 pub(crate) mod cancel;
 mod cors;
@@ -13,6 +12,7 @@ pub(crate) mod page;
 pub(crate) mod protocol;
 pub(crate) mod put;
 mod request;
+mod response;
 pub(crate) mod resume;
 pub(crate) mod show;
 mod ticket;

@@ -99,7 +99,7 @@ pub(crate) fn operators(state: &AppState, handle: PrometheusHandle) -> Router {
     Router::new().route("/metrics", metrics).merge(balancers().with_state(state.clone()))
 }
 
-/// The answer at an address that is none. A file sent to one is told what is wrong with its name.
+/// The response at an unknown address. A `PUT` is told what is wrong with its file's name.
 async fn nothing_here(method: Method, uri: Uri) -> Problem {
     let below_link = uri.path().strip_prefix("/u/").and_then(|rest| rest.split_once('/'));
     match below_link {

@@ -160,7 +160,7 @@ async fn recover(
     uploads: &upload::Uploads,
     hold: InstanceLock,
 ) -> anyhow::Result<InstanceLock> {
-    ledger.correct_future_times().await.context("correct times after a wrong clock")?;
+    ledger.correct_future_times().await.context("cannot correct the times that a wrong clock wrote")?;
     if hold.is_alone() {
         ledger.release_claims().await.context("release claims")?;
         // A bucket that hangs does not delay the start: housekeeping recovers the rest.
@@ -229,7 +229,9 @@ async fn housekeeping(state: AppState, stop: CancellationToken) {
                     set_back = false;
                     tracing::warn!(times, "the clock was set back; jobs that it had postponed are due");
                 }
-                Err(error) => tracing::warn!(error = %error, "correct times after a wrong clock"),
+                Err(error) => {
+                    tracing::warn!(error = %error, "cannot correct the times that a wrong clock wrote")
+                }
             }
         }
         let done: Result<(), upload::Error> = tokio::select! {

@@ -2,19 +2,19 @@
 //! Invariant: the offset never falls. Of an upload that can be resumed, everything received in order is kept; of any other,
 //! nothing is.
 
-mod admission;
 mod body_digest;
 mod bounds;
 pub(crate) mod buffer;
 mod failure;
+mod halt;
 pub(crate) mod part_lease;
 mod pipeline;
+mod prepare;
 mod receiver;
 pub(crate) mod request;
 pub(crate) mod running;
 pub(crate) mod signals;
 mod tail;
-mod takeover;
 pub(crate) mod target;
 
 use futures_util::Stream;

@@ -42,11 +42,14 @@ impl Uploads {
         Ok(true)
     }
 
-    /// Cancels unfinished uploads of links that were revoked and of partners that were disabled, including those whose sender
-    /// is silent.
+    /// Cancels open uploads of links that were revoked and of partners that were disabled, including those whose sender is
+    /// silent.
     pub async fn cancel_revoked(&self) -> Result<()> {
         for id in self.0.ledger.withdrawn_uploads().await? {
-            tracing::info!(upload.id = id, "cancel upload: its link was revoked");
+            tracing::info!(
+                upload.id = id,
+                "cancel upload: its link was revoked, or its partner was disabled"
+            );
             self.cancel(&id, GATEWAY, "link-expired").await?;
         }
         Ok(())

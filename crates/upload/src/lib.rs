@@ -14,7 +14,6 @@ mod limits;
 mod lost;
 mod memory;
 mod metadata;
-mod publish;
 mod quota;
 mod recover;
 mod storage_retry;

@@ -7,16 +7,16 @@ use tracing::Instrument as _;
 
 use crate::append::request::{Append, BodyError, End, Frame};
 use crate::checksum::side_files::SideFileOutcome;
+use crate::complete::is_published;
 use crate::limits::{millis, unsigned};
-use crate::publish::is_published;
 use crate::telemetry::{damaged, ended_without_append};
 use crate::uploads::{GATEWAY, Uploads};
 use crate::{Error, Result};
 
 impl Uploads {
     /// Continues uploads whose process died while it published them, completes those whose last byte had arrived, and cancels
-    /// those that nobody works on. `idle` is how long an upload must not have
-    /// changed; zero only before the first request is accepted.
+    /// those that nobody works on. `idle` is how long an upload must not have changed; zero only before the first request is
+    /// accepted.
     pub async fn recover(&self, idle: Duration) -> Result<()> {
         let before = now_ms() - millis(idle);
         for upload in self.0.ledger.abandoned_uploads(before, self.resumable_since()).await? {

@@ -13,10 +13,10 @@ use ledger::{Ledger, Token};
 use serde_json::json;
 
 use super::sweep;
-use crate::answers;
 use crate::config::{Config, parse_duration, parse_size};
 use crate::output::{print, say};
 use crate::startup;
+use crate::to_api;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -190,11 +190,11 @@ async fn partner(command: PartnerCommand, ledger: &Ledger, config: &Config) -> a
             let name = name.unwrap_or(known_name);
             let partner = ledger.put_partner(&id, &name, organization_id.or(known_organization)).await?;
             ledger.record("operator", "partner.put", &id, &partner.name).await?;
-            print(&answers::partner(&partner, false))?;
+            print(&to_api::partner(&partner, false))?;
         }
         PartnerCommand::List => {
             for partner in ledger.partners().await? {
-                print(&answers::partner(&partner, false))?;
+                print(&to_api::partner(&partner, false))?;
             }
         }
         PartnerCommand::Disable { id } => {
@@ -250,7 +250,7 @@ async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow:
         }
         LinkCommand::List { partner } => {
             for link in ledger.links(partner.as_deref()).await? {
-                print(&answers::link(&link))?;
+                print(&to_api::link(&link))?;
             }
         }
         LinkCommand::Revoke { id } => known(ledger.revoke_link(&id, "operator").await, &id)?,

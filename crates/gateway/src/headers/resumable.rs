@@ -35,8 +35,8 @@ pub(crate) fn length(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     number(headers, "Upload-Length")
 }
 
-/// `Upload-Complete: ?1`: whether the body ends the file. A request with it speaks the IETF draft. The draft has unreadable
-/// values ignored; here they are refused, or half a file could be taken for a whole one.
+/// `Upload-Complete: ?1`: whether the body ends the file. A request with it speaks the IETF draft. The draft ignores
+/// unreadable values; here they are refused, or half a file could be taken for a whole one.
 pub(crate) fn complete(headers: &HeaderMap) -> Result<Option<bool>, Problem> {
     let Some(value) = item(headers, "Upload-Complete")? else { return Ok(None) };
     let complete = value.and_then(|item| item.as_boolean());

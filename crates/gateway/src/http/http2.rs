@@ -219,8 +219,7 @@ fn complete(headers: &mut HeaderMap, body: &Body) {
     }
 }
 
-/// Sends a body frame by frame. For a client that reads nothing one frame is held: capacity is reserved with the frame in hand,
-/// since capacity reserved without one is missing for other streams.
+/// Sends a body frame by frame. Capacity is reserved only with a frame in hand: idle reservations would starve other streams.
 async fn send(mut body: Body, mut stream: SendStream<Bytes>, patience: Duration) -> Result<(), h2::Error> {
     loop {
         let frame = tokio::select! {

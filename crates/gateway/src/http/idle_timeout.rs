@@ -1,7 +1,7 @@
 //! Tracks activity on a connection: running handlers, and frames of bodies in either direction.
 //! Invariant: a connection with no running handler and no moving bytes ends in bounded time, whatever else its peer sends.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
-use hyper_util::server::graceful::GracefulConnection;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
 
 use super::places::UnderWay;
+
 /// Answers are sent in steps of this size. A slow reader takes one before its connection counts as stalled, at 1,100 bytes per
 /// second with the default `header_timeout`.
 const STEP_BYTES: usize = 64 * 1024;
@@ -178,39 +177,6 @@ pub(super) enum Due {
     GoAway,
     /// Its peer does not close it, or reads nothing.
     End,
-}
-
-/// Serves one HTTP/1.1 connection to its end. After a stop it accepts no more requests. Hyper ends connections that are idle
-/// between requests; a connection whose peer reads nothing is dropped here.
-pub(super) async fn drive<C>(
-    connection: C,
-    stop: &CancellationToken,
-    tracker: &ActivityTracker,
-    idle: Duration,
-) where
-    C: GracefulConnection,
-    C::Error: std::fmt::Display,
-{
-    let mut connection = pin!(connection);
-    let (mut stopping, mut quiet) = (false, Quiet::new(idle));
-    loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(error = %error, "connection ended");
-                }
-                return;
-            }
-            () = stop.cancelled(), if !stopping => {
-                stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            due = quiet.check(tracker) => if due == Due::End {
-                tracing::debug!("connection dropped: its peer reads nothing");
-                return;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,9 +16,6 @@ use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::{CONNECTION, EXPECT};
 use axum::response::Response;
-use hyper::body::{Body as _, Incoming};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -29,18 +26,15 @@ use tower::ServiceExt as _;
 use upload::MemoryBudget;
 
 use super::drain::Drain;
-use super::http2;
-use super::idle_timeout::{ActivityTracker, drive};
+use super::idle_timeout::ActivityTracker;
 use super::places::{NoPlace, Place, Places};
-use super::raw_heads::{self, REFUSED_BYTES_MAX, RawHeads};
+use super::raw_heads::{self, REFUSED_BYTES_MAX};
 use super::tls::Tls;
 use super::trusted_proxy::Connection;
+use super::{http1, http2};
 use crate::config::Limits;
 use crate::problem;
 
-/// What an HTTP/1.1 connection buffers outside of the budget. Larger buffers are no faster, and `max_connections` of these stay
-/// small. Hyper doubles its buffer and may hold nearly twice this, so this alone bounds no head.
-const BUFFER_BYTES: usize = 64 * 1024;
 /// Connections that the system completes before they are accepted. It drops the handshakes of more, and their clients wait for
 /// seconds or are reset. The system may have a lower limit (`net.core.somaxconn`, 4096 on Linux).
 const BACKLOG: u32 = 4096;
@@ -191,30 +185,12 @@ impl Listener {
                 })
             }
         };
-        let idle = self.limits.header_timeout;
+        let (tracker, idle, stop) = (Arc::clone(&tracker), self.limits.header_timeout, &self.stop);
         if http2 {
-            let (tracker, budget, stop) = (Arc::clone(&tracker), self.budget.as_ref(), &self.stop);
+            let budget = self.budget.as_ref();
             Box::pin(http2::Serving { answer, tracker, place, budget, idle, stop }.run(stream)).await;
         } else {
-            let seen = raw_heads::Shared::default();
-            let heads = Arc::clone(&seen);
-            let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
-                let fragment = raw_heads::request(&heads, request.body().size_hint().exact());
-                let mut request = request.map(Body::new);
-                if let Some(fragment) = fragment {
-                    request.extensions_mut().insert(fragment);
-                }
-                answer(request)
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(idle)
-                // A client that has sent everything and shut its side down still gets its answer.
-                .half_close(true)
-                .max_header_size(super::head::BYTES_MAX)
-                .max_buf_size(BUFFER_BYTES)
-                .serve_connection(TokioIo::new(RawHeads::new(stream, Arc::clone(&tracker), seen)), service);
-            drive(connection, &self.stop, &tracker, idle).await;
+            http1::Serving { answer, tracker, idle, stop }.run(stream).await;
         }
     }
 }

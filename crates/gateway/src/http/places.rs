@@ -1,6 +1,6 @@
 //! Places for connections, and which connection is displaced when there are not enough. Invariant: a connection that waits for
-//! an answer after naming a valid link or staff token keeps its place. Of the others idle ones go first, and among those one
-//! of the address with most places, so no stranger can keep others out.
+//! an answer after naming a valid link or staff token keeps its place. Otherwise an idle connection is displaced first, from
+//! the address that has the most, so no stranger can keep others out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

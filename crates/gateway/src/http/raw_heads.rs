@@ -1,5 +1,5 @@
-//! Fills gaps of the HTTP/1 library at the bytes of the connection: it cuts a target off at a `#`, and refuses heads with an
-//! empty body. Here the `#` is noticed, and refusals get a problem.
+//! Works around two flaws of hyper on the bytes of an HTTP/1.1 connection: hyper drops what follows a `#` in a target, and refuses
+//! bad heads with an empty body. Here the `#` is noticed, and refusals get a problem.
 //! Invariant: bytes of bodies are not looked at, and our own answers are not changed.
 
 use std::future::Future as _;

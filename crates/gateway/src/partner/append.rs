@@ -6,9 +6,9 @@ use axum::response::Response;
 use ledger::{State, Upload};
 use upload::{Append, End};
 
-use super::answer::{appended, resume_command, unsigned};
 use super::protocol::{Protocol, rufh, tus};
 use super::request::PartnerRequest;
+use super::response::{appended, resume_command, unsigned};
 use crate::headers::http_date;
 use crate::http::request_body::RateLimitedBody;
 use crate::problem::{self, Problem};

@@ -6,13 +6,13 @@ use axum::http::header::LOCATION;
 use axum::response::Response;
 use upload::Create;
 
-use super::answer::{appended, set};
 use super::append;
 use super::how_to_send::check_creation;
 use super::idempotency::{self, Created};
 use super::protocol::creation::Creation;
 use super::protocol::{Protocol, rufh, tus};
 use super::request::PartnerRequest;
+use super::response::{appended, set};
 use super::ticket;
 use crate::file_name;
 use crate::problem::{self, Problem};

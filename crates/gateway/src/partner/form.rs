@@ -1,13 +1,12 @@
 //! `POST multipart/form-data`: any number of files, streamed one after the other. Nothing is collected.
 
-mod answer;
 mod multipart;
 mod part;
+mod response;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use answer::{FileAnswer, answer};
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
@@ -15,6 +14,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use multipart::{Data, Headers, Multipart};
 use part::Kind;
+use response::{FileAnswer, answer};
 use upload::{Append, BodyError, Create, Frame};
 
 use super::how_to_send::check_creation;
@@ -232,7 +232,7 @@ impl Form {
         if result.is_err() && refused() >= REFUSED_MAX {
             self.unnamed += 1;
         } else {
-            self.outcomes.push(FileAnswer { name: answer::shortened(named), result });
+            self.outcomes.push(FileAnswer { name: response::shortened(named), result });
         }
     }
 

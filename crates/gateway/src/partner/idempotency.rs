@@ -5,8 +5,8 @@ use axum::response::Response;
 use ledger::{Claim, Key, State};
 use upload::{Algorithm, Create};
 
-use super::answer::receipt;
 use super::request::PartnerRequest;
+use super::response::receipt;
 use crate::headers;
 use crate::problem::{self, Problem};
 
@@ -91,7 +91,7 @@ async fn claim_on(
     let Some(text) = headers::text(&request.headers, "idempotency-key")? else { return Ok(Turn::New(None)) };
     if text.is_empty() || text.len() > KEY_BYTES_MAX {
         return Err(problem::bad_request(
-            "The Idempotency-Key must have 1 to 255 characters. Use a shorter one.",
+            "The Idempotency-Key must have 1 to 255 characters. Send one of that length.",
         ));
     }
     let key = Key {

@@ -5,10 +5,10 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::answer::{limit, set};
 use super::cors;
 use super::protocol::{rufh, tus};
 use super::request::{PartnerRequest, split};
+use super::response::{limit, set};
 use crate::http::json::Json;
 use crate::problem::Problem;
 use crate::state::AppState;

@@ -7,12 +7,12 @@ use axum::response::Response;
 use ledger::{State, Upload};
 use upload::{Algorithm, Append, Create, Digest, End};
 
-use super::answer::{self, appended, receipt};
 use super::append::refusal;
 use super::how_to_send::check_file;
 use super::idempotency::{self, Turn};
 use super::protocol::{Protocol, rufh};
 use super::request::PartnerRequest;
+use super::response::{appended, receipt, set};
 use super::{create, resume, ticket, unfinished};
 use crate::headers::resumable;
 use crate::http::head::Length;
@@ -135,7 +135,7 @@ async fn receive(
         Err(error) => Err(idempotency::why_ended(ledger, key.as_ref(), &ids, error).await),
         done => done,
     };
-    // One that can be resumed is not done yet.
+    // An open upload can still be resumed, so its key is not done.
     let done = result.as_ref().ok().filter(|upload| upload.state == State::Complete);
     let done = done.map(|upload| [upload.id.clone()]);
     idempotency::settle(ledger, key.as_ref(), done.as_ref().map(<[String; 1]>::as_slice)).await;
@@ -146,7 +146,7 @@ async fn receive(
 /// The answer to a range that does not end its file: the offset, and where to resume.
 fn open(request: &PartnerRequest, upload: &Upload) -> Response {
     let mut response = appended(request, Protocol::Plain, StatusCode::NO_CONTENT, upload);
-    answer::set(response.headers_mut(), "location", &request.location(&upload.id));
+    set(response.headers_mut(), "location", &request.location(&upload.id));
     response
 }
 

@@ -5,10 +5,10 @@ use axum::response::Response;
 use ledger::{State, Upload};
 use upload::{Append, End};
 
-use super::answer::unsigned;
 use super::append::{self, ended, with_expiry};
 use super::protocol::Protocol;
 use super::request::{PartnerRequest, UploadRequest};
+use super::response::unsigned;
 use super::{how_to_send, unfinished};
 use crate::http::head::Length;
 use crate::problem::Problem;

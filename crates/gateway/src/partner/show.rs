@@ -5,15 +5,15 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::{Filter, Right, State, Upload};
 
-use super::answer::{receipt, set, state_headers};
 use super::protocol::Protocol;
 use super::request::{PartnerRequest, UploadRequest};
+use super::response::{receipt, set, state_headers};
 use super::unfinished;
 use crate::accept::ResponseFormat;
 use crate::headers::resumable;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
-use crate::{answers, file_name, receipt as text};
+use crate::{file_name, to_api};
 
 pub(crate) async fn show(UploadRequest(request): UploadRequest) -> Result<Response, Problem> {
     let upload = request.state.uploads.status(&request.link.id, request.upload_id()).await?;
@@ -21,7 +21,7 @@ pub(crate) async fn show(UploadRequest(request): UploadRequest) -> Result<Respon
     if request.format == ResponseFormat::Html {
         return Ok(receipt(&request, StatusCode::OK, &upload));
     }
-    let mut response = Json(answers::receipt(&upload)).into_response();
+    let mut response = Json(to_api::receipt(&upload)).into_response();
     state_headers(&request, Protocol::Plain, &upload, response.headers_mut());
     Ok(response)
 }
@@ -74,12 +74,12 @@ pub(crate) async fn list(request: PartnerRequest) -> Result<Response, Problem> {
     let filter = Filter {
         link_id: Some(request.link.id.clone()),
         state: Some(State::Complete),
-        before: request.query("cursor").map(|cursor| text::page_cursor(&cursor)).transpose()?,
-        limit: text::PAGE_UPLOADS,
+        before: request.query("cursor").map(|cursor| to_api::page_cursor(&cursor)).transpose()?,
+        limit: to_api::PAGE_UPLOADS,
         ..Filter::default()
     };
     let uploads = request.state.ledger.uploads(&filter).await?;
-    let mut response = Json(text::page(&uploads)).into_response();
+    let mut response = Json(to_api::page(&uploads)).into_response();
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::extract::{Id, JsonBody, Params, Staff, found, partner};
-use crate::answers;
 use crate::http::json::Json;
 use crate::problem::Problem;
 use crate::state::AppState;
+use crate::to_api;
 
 /// Largest body: the description of a link.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -27,7 +27,7 @@ pub(crate) async fn create(
     let created = CreatedLink {
         url: format!("{}/u/{}", state.public_url, made.token.reveal()),
         warning: made.warning,
-        link: answers::link(&made.link),
+        link: to_api::link(&made.link),
     };
     Ok((StatusCode::CREATED, [("cache-control", "no-store")], Json(created)).into_response())
 }
@@ -48,7 +48,7 @@ pub(crate) async fn list(
         None => None,
     };
     let links = state.ledger.links(of.as_deref()).await?;
-    Ok(Json(LinkList { links: links.iter().map(answers::link).collect() }))
+    Ok(Json(LinkList { links: links.iter().map(to_api::link).collect() }))
 }
 
 pub(crate) async fn show(
@@ -57,7 +57,7 @@ pub(crate) async fn show(
     id: Id,
 ) -> Result<Json<api::Link>, Problem> {
     let id = id.of("link")?;
-    Ok(Json(answers::link(&found("link", id, state.ledger.link(id).await)?)))
+    Ok(Json(to_api::link(&found("link", id, state.ledger.link(id).await)?)))
 }
 
 pub(crate) async fn revoke(

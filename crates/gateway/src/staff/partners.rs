@@ -6,10 +6,10 @@ use bucket::layout::{self, FileKey};
 use serde::Deserialize;
 
 use super::extract::{Id, Params, Staff, partner};
-use crate::answers;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
+use crate::to_api;
 
 pub(crate) async fn list(_: Staff, State(state): State<AppState>) -> Result<Json<PartnerList>, Problem> {
     let partners = state.ledger.partners().await?;
@@ -17,7 +17,7 @@ pub(crate) async fn list(_: Staff, State(state): State<AppState>) -> Result<Json
 }
 
 fn answer(state: &AppState, partner: &ledger::Partner) -> api::Partner {
-    answers::partner(partner, state.buckets.has_own(&partner.id))
+    to_api::partner(partner, state.buckets.has_own(&partner.id))
 }
 
 /// The organisation's notes come from the desk. If it does not respond, the rest is answered anyway.
@@ -102,8 +102,8 @@ enum Found {
     Nothing,
 }
 
-/// The complete upload with this key. An object of another size or in another bucket is
-/// not the upload's.
+/// The complete upload with this key. An object of another size or in another bucket is not
+/// the upload's.
 async fn upload_of(
     state: &AppState,
     name: &str,

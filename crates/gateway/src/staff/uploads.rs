@@ -6,11 +6,10 @@ use ledger::Filter;
 use serde::Deserialize;
 
 use super::extract::{Id, Params, Staff, found, partner};
-use crate::answers;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
-use crate::receipt;
 use crate::state::AppState;
+use crate::to_api;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +46,7 @@ pub(crate) async fn list(
             None => None,
         };
     let (since, until) = (time("since", wanted.since.as_deref())?, time("until", wanted.until.as_deref())?);
-    let before = wanted.cursor.as_deref().map(receipt::page_cursor).transpose()?;
+    let before = wanted.cursor.as_deref().map(to_api::page_cursor).transpose()?;
     // An unknown partner is an error: an empty list would look as if nothing had arrived.
     let partner_id = match &wanted.partner {
         Some(id) => Some(partner(&state, id).await?.id),
@@ -63,9 +62,9 @@ pub(crate) async fn list(
         before,
         link_id: None,
         name: None,
-        limit: receipt::PAGE_UPLOADS,
+        limit: to_api::PAGE_UPLOADS,
     };
-    Ok(Json(receipt::page(&state.ledger.uploads(&filter).await?)))
+    Ok(Json(to_api::page(&state.ledger.uploads(&filter).await?)))
 }
 
 fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
@@ -86,7 +85,7 @@ pub(crate) async fn show(
     Ok(Json(api::Receipt {
         delivery_detail: upload.delivery_detail.clone(),
         object: bucket.map(|bucket| format!("s3://{}/{}", bucket.name(), upload.object_key)),
-        ..answers::receipt(&upload)
+        ..to_api::receipt(&upload)
     }))
 }
 

@@ -1,5 +1,5 @@
 //! Gives every request an id and a span, and counts and logs its end.
-//! Invariant: paths are never logged or counted, since they may contain a link's token: the route's pattern is.
+//! Invariant: a path is never logged or counted, because it may contain a link's token. The route's pattern is used instead.
 
 use std::time::Instant;
 

@@ -32,6 +32,7 @@ impl PartBuffer {
 
     /// Copies bytes, at most [`Self::room`].
     pub(crate) fn fill(&mut self, bytes: &[u8]) {
+        debug_assert!(self.open.is_some() || bytes.is_empty(), "there is no room for these bytes");
         if let Some(buffer) = &mut self.open {
             buffer.next(bytes.len()).copy_from_slice(bytes);
             self.crc64.update(bytes);

@@ -111,7 +111,7 @@ fn is_whole(headers: &HeaderMap) -> Result<bool, Problem> {
     })
 }
 
-/// The length, if it can be read. The draft has any other value ignored (section 4.1.3); then the end of the body decides.
+/// The length, if it can be read. The draft ignores any other value (section 4.1.3); then the end of the body decides.
 fn length(headers: &HeaderMap) -> Option<u64> {
     resumable::length(headers).ok().flatten()
 }

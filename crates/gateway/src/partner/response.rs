@@ -3,15 +3,14 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
-use ledger::{State, Upload};
+use ledger::{Destination, State, Upload};
 
 use super::protocol::Protocol;
 use super::request::PartnerRequest;
 use crate::accept::ResponseFormat;
-use crate::answers;
 use crate::headers::{http_date, want_digest};
 use crate::http::json::Json;
-use crate::receipt;
+use crate::to_api;
 
 pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = value.parse() {
@@ -23,8 +22,8 @@ pub(super) fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
 pub(super) fn receipt(request: &PartnerRequest, status: StatusCode, upload: &Upload) -> Response {
     let location = request.location(&upload.id);
     let mut response = match request.format {
-        ResponseFormat::Json => Json(answers::receipt(upload)).into_response(),
-        ResponseFormat::Text => receipt::text(upload, &location).into_response(),
+        ResponseFormat::Json => Json(to_api::receipt(upload)).into_response(),
+        ResponseFormat::Text => text(upload, &location).into_response(),
         ResponseFormat::Html => Html(page(request, upload)).into_response(),
     };
     *response.status_mut() = status;
@@ -39,13 +38,13 @@ pub(super) fn receipt(request: &PartnerRequest, status: StatusCode, upload: &Upl
 
 fn page(request: &PartnerRequest, upload: &Upload) -> String {
     let here = request.here();
-    match (&upload.sha256, receipt::size(upload)) {
+    match (&upload.sha256, size(upload)) {
         (Some(sha256), Some(size)) => {
             let outcome = page::SentFile::Stored {
                 name: &upload.name,
                 size,
                 sha256,
-                place: &receipt::sentence(upload),
+                place: &sentence(upload),
                 location: &format!("{here}uploads/{}", upload.id),
             };
             page::html(&page::OutcomesPage { here: &here, outcomes: &[outcome] })
@@ -168,4 +167,59 @@ fn resume_command_on_windows(request: &PartnerRequest, upload: &Upload) -> Strin
 /// A count out of the ledger, which is never negative.
 pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or_default()
+}
+
+/// The receipt for a terminal.
+fn text(upload: &Upload, location: &str) -> String {
+    if upload.state != State::Complete {
+        let of = upload.length.map(|length| format!(" of {length}")).unwrap_or_default();
+        return format!("{}: {}{of} bytes so far\n", upload.name, upload.offset);
+    }
+    let size = size(upload).unwrap_or_default();
+    // `curl -T DIRECTORY` sends nothing and reports no error.
+    let empty = if size == 0 {
+        "The file is empty. To send a directory: tar cz DIRECTORY | curl -T - …\n"
+    } else {
+        ""
+    };
+    let differs = differs(upload).map(|differs| format!("{differs}.\n")).unwrap_or_default();
+    format!(
+        "{}, {size} bytes\nSHA-256 {}\n{}\n{empty}{differs}Receipt {location}\n",
+        upload.name,
+        upload.sha256.as_deref().unwrap_or_default(),
+        place(upload),
+    )
+}
+
+/// That the file does not match its side file. The ledger has algorithm, announced and actual digest.
+fn differs(upload: &Upload) -> Option<String> {
+    let mut words = upload.mismatch.as_deref()?.split(' ');
+    let (algorithm, announced, actual) = (words.next()?, words.next()?, words.next()?);
+    Some(format!(
+        "The file is kept but does not match its side file: {algorithm} {announced} expected, {actual} received. Send both again"
+    ))
+}
+
+/// Where the file goes, and what is wrong with it.
+pub(super) fn sentence(upload: &Upload) -> String {
+    match differs(upload) {
+        Some(differs) => format!("{}. {differs}", place(upload)),
+        None => place(upload),
+    }
+}
+
+/// Where the file goes.
+fn place(upload: &Upload) -> String {
+    let ticket = &upload.ticket;
+    match upload.destination {
+        Some(Destination::TicketAttachment) => format!("for ticket {ticket}, as an attachment"),
+        Some(Destination::SupportUploader) => format!("for ticket {ticket}, in the Support Uploader"),
+        Some(Destination::PartnerBucket) => format!("for ticket {ticket}, in your organisation's bucket"),
+        None => format!("for ticket {ticket}"),
+    }
+}
+
+/// Bytes of a complete upload.
+pub(super) fn size(upload: &Upload) -> Option<u64> {
+    upload.length.filter(|_| upload.state == State::Complete).and_then(|length| u64::try_from(length).ok())
 }

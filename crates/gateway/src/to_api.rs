@@ -2,6 +2,8 @@
 
 use ledger::{State, Upload, rfc3339};
 
+use crate::problem::{self, Problem};
+
 /// The receipt. Only an unfinished upload has a state, an offset and a length; it has neither size nor digest.
 pub(crate) fn receipt(upload: &Upload) -> api::Receipt {
     let mut receipt = delivery::receipt(upload);
@@ -50,4 +52,20 @@ pub(crate) fn partner(partner: &ledger::Partner, has_own_bucket: bool) -> api::P
 /// No count or size in the ledger is negative.
 fn unsigned(number: i64) -> Option<u64> {
     u64::try_from(number).ok()
+}
+
+/// Uploads on one page of a list.
+pub(crate) const PAGE_UPLOADS: i64 = 200;
+
+/// The cursor of a list, if it can be one of ours: the id of an upload.
+pub(crate) fn page_cursor(text: &str) -> Result<String, Problem> {
+    let why = "`cursor` is not from this list. Use `next_cursor` of the page before, or leave it out.";
+    if ledger::is_id(text) { Ok(text.to_owned()) } else { Err(problem::bad_request(why)) }
+}
+
+/// Receipts, and the cursor of the next page if there may be one.
+pub(crate) fn page(uploads: &[Upload]) -> api::UploadPage {
+    let is_full = i64::try_from(uploads.len()).is_ok_and(|count| count >= PAGE_UPLOADS);
+    let next_cursor = uploads.last().filter(|_| is_full).map(|upload| upload.id.clone());
+    api::UploadPage { uploads: uploads.iter().map(receipt).collect(), next_cursor }
 }

@@ -5,12 +5,11 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::accept::ResponseFormat;
-use crate::answers;
 use crate::http::json::Json;
-use crate::partner::answer::receipt as receipt_of;
 use crate::partner::request::PartnerRequest;
+use crate::partner::response::{receipt, sentence, size};
 use crate::problem::{self, Problem};
-use crate::receipt;
+use crate::to_api;
 
 /// Longest excerpt of a sent name that the answer repeats: no file name is longer.
 const NAMED_BYTES_MAX: usize = 255;
@@ -34,7 +33,7 @@ pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<FileAnswer>) ->
     }
     if outcomes.len() <= 1 {
         return match outcomes.pop().map(|outcome| outcome.result) {
-            Some(Ok(upload)) => Ok(receipt_of(request, StatusCode::CREATED, &upload)),
+            Some(Ok(upload)) => Ok(receipt(request, StatusCode::CREATED, &upload)),
             Some(Err(problem)) => Err(problem),
             None => {
                 Err(problem::bad_request("The form contains no file. Choose one, or send `-F file=@NAME`."))
@@ -51,7 +50,7 @@ pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<FileAnswer>) ->
     let uploads: Vec<_> = outcomes
         .iter()
         .map(|outcome| match &outcome.result {
-            Ok(upload) => FormFile::Stored(Box::new(answers::receipt(upload))),
+            Ok(upload) => FormFile::Stored(Box::new(to_api::receipt(upload))),
             Err(problem) => FormFile::Refused(problem.clone().with("name", outcome.name.as_str()).to_api()),
         })
         .collect();
@@ -63,7 +62,7 @@ fn page(request: &PartnerRequest, outcomes: &[FileAnswer]) -> String {
     let texts: Vec<_> = outcomes
         .iter()
         .map(|outcome| match &outcome.result {
-            Ok(upload) => (receipt::sentence(upload), format!("{here}uploads/{}", upload.id)),
+            Ok(upload) => (sentence(upload), format!("{here}uploads/{}", upload.id)),
             Err(problem) => (problem.detail().to_owned(), String::new()),
         })
         .collect();
@@ -73,7 +72,7 @@ fn page(request: &PartnerRequest, outcomes: &[FileAnswer]) -> String {
         .map(|(outcome, (text, location))| match &outcome.result {
             Ok(upload) => page::SentFile::Stored {
                 name: &upload.name,
-                size: receipt::size(upload).unwrap_or_default(),
+                size: size(upload).unwrap_or_default(),
                 sha256: upload.sha256.as_deref().unwrap_or_default(),
                 place: text,
                 location,
