@@ -9,6 +9,11 @@ fn process() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
+/// Ends the process, and waits until none of its tasks runs.
+fn die(process: Runtime) {
+    tokio::task::block_in_place(|| process.shutdown_timeout(PATIENCE));
+}
+
 /// The process dies during a call to the bucket, before or after it was performed. Returns false if there was no such call.
 async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
     world.faults("*", call, 1, Fault::Delay(PATIENCE * 2, when));
@@ -24,7 +29,7 @@ async fn dies_at(world: &World, call: u64, when: When, sent: &Bytes) -> bool {
         died || sending.is_finished()
     })
     .await;
-    process.shutdown_background();
+    die(process);
     world.sandbox.faults().clear();
     died
 }
@@ -113,7 +118,7 @@ async fn dies_at_any_time() {
         });
         begins.await.unwrap();
         tokio::time::sleep(Duration::from_millis(round * 40)).await;
-        process.shutdown_background();
+        die(process);
         if let Some(upload) = assert_all_or_nothing(&world, &sent).await {
             world.uploads.remove(&upload.id, "operator").await.unwrap();
         }
@@ -139,7 +144,7 @@ async fn dies_while_the_body_stalls() {
         open.first().is_some_and(|upload| usize::try_from(upload.offset) == Ok(16 * MIB))
     })
     .await;
-    process.shutdown_background();
+    die(process);
     assert!(assert_all_or_nothing(&world, &Bytes::new()).await.is_none());
     world.assert_nothing_left().await;
 }
