@@ -21,7 +21,7 @@ pub(crate) fn read_or_make<T: Serialize + DeserializeOwned>(
         return Ok(value);
     }
     let value = make();
-    write_json(dir, name, &value)?;
+    write_json(dir, name, &value).with_context(|| format!("write {}", dir.join(name).display()))?;
     Ok(value)
 }
 
