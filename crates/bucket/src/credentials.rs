@@ -64,10 +64,10 @@ pub(crate) async fn load(credentials: &Credentials, region: &str) -> SdkConfig {
     let region = (!region.is_empty()).then(|| Region::new(region.to_owned()));
     match credentials {
         // Complete by itself: files and variables of this machine do not count.
-        Credentials::Static { .. } => {
+        Credentials::Static { access_key_id, secret_access_key } => {
             let mut sdk = SdkConfig::builder()
                 .behavior_version(BehaviorVersion::latest())
-                .credentials_provider(fixed(credentials))
+                .credentials_provider(fixed(access_key_id, secret_access_key))
                 .region(region.unwrap_or(Region::from_static(FALLBACK_REGION)));
             sdk.set_http_client(Some(http::client()));
             sdk.build()
@@ -115,7 +115,9 @@ async fn loader(base: &Credentials, region: Option<Region>) -> ConfigLoader {
         Credentials::Profile(name) => loader.profile_name(name).credentials_provider(
             ProfileFileCredentialsProvider::builder().profile_name(name).configure(&conventions).build(),
         ),
-        Credentials::Static { .. } => loader.credentials_provider(fixed(base)),
+        Credentials::Static { access_key_id, secret_access_key } => {
+            loader.credentials_provider(fixed(access_key_id, secret_access_key))
+        }
         // A role is assumed with these credentials, never with another role.
         Credentials::Chain | Credentials::Role { .. } => loader.credentials_provider(
             DefaultCredentialsChain::builder()
@@ -140,20 +142,9 @@ fn metadata() -> imds::Client {
         .build()
 }
 
-fn fixed(credentials: &Credentials) -> SharedCredentialsProvider {
-    let (id, secret) = match credentials {
-        Credentials::Static { access_key_id, secret_access_key } => {
-            (access_key_id.as_str(), secret_access_key.as_str())
-        }
-        _ => ("", ""),
-    };
-    SharedCredentialsProvider::new(aws_credential_types::Credentials::new(
-        id,
-        secret,
-        None,
-        None,
-        "configuration",
-    ))
+fn fixed(id: &str, secret: &str) -> SharedCredentialsProvider {
+    let keys = aws_credential_types::Credentials::new(id, secret, None, None, "configuration");
+    SharedCredentialsProvider::new(keys)
 }
 
 /// A provider that caches the last credentials, so that signing rarely has to fetch them.

@@ -3,16 +3,15 @@
 
 use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_sdk_s3::config::{RuntimeComponents, SharedHttpClient};
+use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -34,9 +33,12 @@ pub(crate) fn client() -> SharedHttpClient {
     if PROXY_VARIABLES.into_iter().all(|name| std::env::var_os(name).is_none_or(|value| value.is_empty())) {
         return build(&ProxyConfig::disabled());
     }
-    SharedHttpClient::new(Routed {
-        direct: build(&ProxyConfig::disabled()),
-        proxied: build(&ProxyConfig::from_env()),
+    let (direct, proxied) = (build(&ProxyConfig::disabled()), build(&ProxyConfig::from_env()));
+    http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(Route {
+            direct: direct.http_connector(settings, components),
+            proxied: proxied.http_connector(settings, components),
+        })
     })
 }
 
@@ -64,25 +66,6 @@ fn build(proxy: &ProxyConfig) -> SharedHttpClient {
 }
 
 /// Uses the proxy for other machines only.
-#[derive(Debug)]
-struct Routed {
-    direct: SharedHttpClient,
-    proxied: SharedHttpClient,
-}
-
-impl HttpClient for Routed {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(Route {
-            direct: self.direct.http_connector(settings, components),
-            proxied: self.proxied.http_connector(settings, components),
-        })
-    }
-}
-
 #[derive(Debug)]
 struct Route {
     direct: SharedHttpConnector,
@@ -125,31 +108,21 @@ fn bypasses_proxy(host: &str) -> bool {
 
 /// A client for the cloud's metadata address. If it does not answer, the whole process leaves it alone for a while.
 pub(crate) fn metadata_client() -> SharedHttpClient {
-    SharedHttpClient::new(Metadata(build(&ProxyConfig::disabled())))
+    let client = build(&ProxyConfig::disabled());
+    http_client_fn(move |settings, components| {
+        SharedHttpConnector::new(Metadata(client.http_connector(settings, components)))
+    })
 }
 
 /// Since when the metadata address has not answered. Locked during a request, so that others wait for its result.
 static METADATA_ABSENT_SINCE: Mutex<Option<Instant>> = Mutex::const_new(None);
 
 #[derive(Debug)]
-struct Metadata(SharedHttpClient);
+struct Metadata(SharedHttpConnector);
 
-impl HttpClient for Metadata {
-    fn http_connector(
-        &self,
-        settings: &HttpConnectorSettings,
-        components: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(MetadataConnector(Arc::new(self.0.http_connector(settings, components))))
-    }
-}
-
-#[derive(Debug)]
-struct MetadataConnector(Arc<SharedHttpConnector>);
-
-impl HttpConnector for MetadataConnector {
+impl HttpConnector for Metadata {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let connector = Arc::clone(&self.0);
+        let connector = self.0.clone();
         HttpConnectorFuture::new(async move {
             let mut absent = METADATA_ABSENT_SINCE.lock().await;
             if absent.is_some_and(|since| since.elapsed() < METADATA_ABSENT_FOR) {

@@ -22,7 +22,7 @@ pub use buckets::{Buckets, SUPPORT_UPLOADER};
 pub use config::{Bucket, Config};
 pub use crc::{Crc64, Crc64Hasher};
 pub use credentials::Credentials;
-pub use error::{Error, Result};
+pub use error::{Error, Result, chain};
 pub use http::ca_bundle;
 pub use list::{Listed, Object, Page, Unfinished};
 pub use payload::Payload;

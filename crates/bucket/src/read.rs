@@ -112,6 +112,19 @@ impl Bucket {
         Ok(Read { length: answer.content_length.unwrap_or_default(), etag, body: answer.body })
     }
 
+    /// Reads a whole small object; `None` if it has more than `bytes_max`.
+    pub async fn read_small(&self, key: &str, bytes_max: i64) -> Result<Option<Vec<u8>>> {
+        let read = self.read(key, None).await?;
+        if read.length > bytes_max {
+            return Ok(None);
+        }
+        let (mut bytes, mut frames) = (Vec::new(), std::pin::pin!(read.stream()));
+        while let Some(frame) = frames.next().await {
+            bytes.extend_from_slice(&frame?);
+        }
+        Ok(Some(bytes))
+    }
+
     /// Reads a whole object and computes its MD5, hex.
     pub async fn md5(&self, key: &str) -> Result<String> {
         let mut frames = std::pin::pin!(self.read(key, None).await?.stream());

@@ -1,5 +1,7 @@
 //! Writes and deletes. Every call may be repeated.
 
+use std::collections::HashMap;
+
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
@@ -49,9 +51,7 @@ impl Bucket {
             .bucket(self.name())
             .key(key)
             .content_type(content_type)
-            .set_metadata(Some(
-                metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            ))
+            .set_metadata(Some(owned(metadata)))
             .set_expected_bucket_owner(self.owner())
             .body(payload.stream());
         request = match self.checks() {
@@ -84,9 +84,7 @@ impl Bucket {
             .bucket(self.name())
             .key(key)
             .content_type(content_type)
-            .set_metadata(Some(
-                metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            ))
+            .set_metadata(Some(owned(metadata)))
             .set_expected_bucket_owner(self.owner());
         if self.checks() == Checks::Whole {
             request = request
@@ -187,20 +185,26 @@ impl Bucket {
             .key(key)
             .upload_id(multipart_id)
             .set_expected_bucket_owner(self.owner());
-        match bounded(request.send()).await {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        gone(bounded(request.send()).await)
     }
 
     /// Deletes an object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> Result<()> {
         let request =
             self.client.delete_object().bucket(self.name()).key(key).set_expected_bucket_owner(self.owner());
-        match bounded(request.send()).await {
-            Ok(_) | Err(Error::NotFound(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
+        gone(bounded(request.send()).await)
+    }
+}
+
+fn owned(metadata: &Metadata) -> HashMap<String, String> {
+    metadata.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+}
+
+/// What does not exist is deleted.
+fn gone<T>(answer: Result<T>) -> Result<()> {
+    match answer {
+        Ok(_) | Err(Error::NotFound(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -4,9 +4,8 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bucket::chain;
 use ledger::{Held, Job, JobKind, Ledger, now_ms};
-
-use crate::shared::chain;
 
 /// How long the jobs of a dead worker wait.
 const LEASE_MS: i64 = 20_000;

@@ -19,7 +19,7 @@ mod receipt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::Buckets;
+use bucket::{Buckets, chain};
 use desk::Desk;
 use ledger::{JobKind, Ledger, now_ms};
 use tokio::sync::{Notify, Semaphore};
@@ -32,7 +32,7 @@ use error::JobError;
 use lease::Lease;
 pub use receipt::receipt;
 pub use shared::Config;
-use shared::{Shared, chain, failed};
+use shared::{Shared, failed};
 
 async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
     match kind {

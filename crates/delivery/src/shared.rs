@@ -53,14 +53,3 @@ impl Shared {
 pub(crate) fn failed(reason: &'static str) {
     metrics::counter!("weighbridge_delivery_failures_total", "reason" => reason).increment(1);
 }
-
-/// An error with its causes, on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}

@@ -13,6 +13,7 @@ mod server;
 mod tests;
 mod units;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,7 +21,7 @@ use bucket::SUPPORT_UPLOADER;
 use buckets::{bucket_config, check_apart};
 pub(crate) use ledger_url::LedgerUrl;
 pub(crate) use limits::Limits;
-use reader::{Mistake, Section};
+use reader::{File, Mistake, Section};
 pub(crate) use server::Server;
 pub(crate) use units::{parse_duration, parse_size};
 
@@ -64,14 +65,14 @@ pub(crate) fn load(path: &Path) -> Result<Config, Vec<String>> {
 pub(crate) fn bucket_line(path: &Path, bucket: &str) -> usize {
     let Ok(text) = secret::read(path, secret::CONFIGURATION_BYTES_MAX) else { return 1 };
     let Ok(table) = toml::de::DeTable::parse(&text) else { return 1 };
-    let mut root = Section::root(&text, &table, false);
-    let mistakes = &mut Vec::new();
+    let file = File { text: &text, is_open_to_all: false, mistakes: RefCell::default() };
+    let mut root = Section::root(&file, &table);
     if bucket == SUPPORT_UPLOADER {
-        return root.section("support_uploader", mistakes).line();
+        return root.section("support_uploader").line();
     }
-    let partners = root.sections("partners", mistakes);
+    let partners = root.sections("partners");
     let own = partners.into_iter().find(|(id, _)| id == bucket);
-    own.map_or(1, |(_, mut partner)| partner.section("bucket", mistakes).line())
+    own.map_or(1, |(_, mut partner)| partner.section("bucket").line())
 }
 
 /// Checks a configuration that is not in a file.
@@ -90,43 +91,34 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
             is_warning: false,
         }]
     })?;
-    let mut mistakes = Vec::new();
-    let found = &mut mistakes;
-    let mut root = Section::root(text, &table, is_open_to_all);
-    let server = server::read(root.section("server", found), found);
-    let log = log::read(root.section("log", found), found);
-    let mut ledger = root.section("ledger", found);
-    let ledger_url = ledger_url::read(&mut ledger, found);
-    ledger.finish(found);
-    let limits = limits::read(root.section("limits", found), found);
-    let (desk, attachments_public) = desk_section::desk_config(root.section("desk", found), found);
-    let uploader = root.section("support_uploader", found);
+    let file = File { text, is_open_to_all, mistakes: RefCell::default() };
+    let mut root = Section::root(&file, &table);
+    let server = server::read(root.section("server"));
+    let log = log::read(root.section("log"));
+    let mut ledger = root.section("ledger");
+    let ledger_url = ledger_url::read(&mut ledger);
+    ledger.finish();
+    let limits = limits::read(root.section("limits"));
+    let (desk, attachments_public) = desk_section::desk_config(root.section("desk"));
+    let uploader = root.section("support_uploader");
     if !uploader.is_there() {
-        uploader.wrong(
-            "bucket",
-            "is missing",
-            "add a section `[support_uploader]` with `bucket = \"NAME\"`",
-            found,
-        );
+        uploader.wrong("bucket", "is missing", "add a section `[support_uploader]` with `bucket = \"NAME\"`");
     }
     let uploader_line = uploader.line();
-    let support_uploader = bucket_config(SUPPORT_UPLOADER, uploader, found);
-    let partners: Vec<_> = root
-        .sections("partners", found)
-        .into_iter()
-        .map(|(id, section)| partner(id, section, found))
-        .collect();
-    root.finish(found);
+    let support_uploader = bucket_config(SUPPORT_UPLOADER, uploader);
+    let partners: Vec<_> =
+        root.sections("partners").into_iter().map(|(id, section)| partner(id, section)).collect();
+    root.finish();
     let mut buckets = vec![(uploader_line, "support_uploader".to_owned(), &support_uploader)];
     buckets.extend(partners.iter().filter_map(|(id, line, partner)| {
         Some((*line, format!("partners.{id}.bucket"), partner.bucket.as_ref()?))
     }));
-    check_apart(&buckets, found);
+    check_apart(&buckets, &file);
     if let Err(text) = bucket::ca_bundle() {
         let (what, fix) = text.split_once("; ").unwrap_or((&text, ""));
-        let (what, fix) = (what.into(), fix.into());
-        found.push(Mistake { line: 1, key: "environment".into(), what, fix, is_warning: false });
+        file.wrong(1, "environment", what, fix);
     }
+    let mut mistakes = file.mistakes.into_inner();
     mistakes.sort_by_key(|mistake| mistake.line);
     let (warnings, mistakes): (Vec<_>, Vec<_>) = mistakes.into_iter().partition(|found| found.is_warning);
     if !mistakes.is_empty() {
@@ -148,21 +140,20 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
 }
 
 /// A partner, and the line where its bucket's section starts.
-fn partner(id: String, mut section: Section<'_>, found: &mut Vec<Mistake>) -> (String, usize, Partner) {
+fn partner(id: String, mut section: Section<'_>) -> (String, usize, Partner) {
     if !access::is_partner_id(&id) || id == SUPPORT_UPLOADER {
         let fix = "use 1 to 63 lower-case letters, digits and `-`, and not `support-uploader`";
-        section.wrong_name(&format!("`{id}` is not a partner's short name"), fix, found);
+        section.wrong_name(&format!("`{id}` is not a partner's short name"), fix);
     }
-    let name = section.string("name", found).unwrap_or_else(|| id.clone());
+    let name = section.string("name").unwrap_or_else(|| id.clone());
     if name.trim().is_empty() {
-        section.wrong("name", "is empty", "write the partner's name for people, or remove it", found);
+        section.wrong("name", "is empty", "write the partner's name for people, or remove it");
     }
-    let organization_id = section
-        .number("organization_id", "360001172559", found)
-        .and_then(|number| i64::try_from(number).ok());
-    let own = section.section("bucket", found);
+    let organization_id =
+        section.number("organization_id", "360001172559").and_then(|number| i64::try_from(number).ok());
+    let own = section.section("bucket");
     let line = own.line();
-    let bucket = if own.is_there() { Some(bucket_config(&id, own, found)) } else { None };
-    section.finish(found);
+    let bucket = if own.is_there() { Some(bucket_config(&id, own)) } else { None };
+    section.finish();
     (id, line, Partner { name, organization_id, bucket })
 }

@@ -254,7 +254,7 @@ pub(crate) fn not_found_at(path: &str) -> Problem {
 pub(crate) fn no_such_id(what: &str, id: &str) -> Problem {
     let detail =
         format!("No {what} has the id `{}`. List what there is to find the right one.", id.escape_debug());
-    Problem::new(StatusCode::NOT_FOUND, "about:blank", "Not Found", detail)
+    not_found().with_detail(detail)
 }
 
 /// The router adds `Allow`.
@@ -279,14 +279,10 @@ pub(crate) fn ambiguous_name(name: &str) -> Problem {
 }
 
 pub(crate) fn unsupported_media_type(wanted: &str) -> Problem {
-    Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "/problems/unsupported-media-type",
-        "Unsupported media type",
-        format!("This protocol sends the bytes of an upload as `Content-Type: {wanted}`. Add that header."),
-    )
+    let why =
+        format!("This protocol sends the bytes of an upload as `Content-Type: {wanted}`. Add that header.");
     // RFC 5789 section 2.2.
-    .header(HeaderName::from_static("accept-patch"), wanted)
+    encoded(&why).header(HeaderName::from_static("accept-patch"), wanted)
 }
 
 pub(crate) fn encoded(why: &str) -> Problem {

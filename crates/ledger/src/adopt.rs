@@ -2,6 +2,7 @@
 //! Invariant: the upload and everything that belongs to it are recorded in one transaction, and only a pending delivery is
 //! queued: no ticket gets a second note.
 
+use crate::sql::{sql, sql_scalar};
 use crate::{
     Delivery, Destination, JobKind, Ledger, Result, SAME_FILE_MS, Token, audit, dedupe_key, jobs, now_ms,
 };
@@ -50,20 +51,15 @@ impl Ledger {
         let shared = format!("adopted-{}", upload.partner_id);
         let mut link_id = shared.clone();
         for id in upload.link_id.iter().chain([&shared]) {
-            sqlx::query(
+            sql!(
                 "INSERT INTO links (id, token_hash, partner_id, rights, created_by, created_at, revoked_at) \
                  VALUES ($1, $2, $3, 'upload', 'operator', $4, $4) ON CONFLICT (id) DO NOTHING",
+                [id, Token::random().hash(), &upload.partner_id, now]
             )
-            .bind(id)
-            .bind(Token::random().hash())
-            .bind(&upload.partner_id)
-            .bind(now)
             .execute(&mut *tx)
             .await?;
-            let of: String = sqlx::query_scalar("SELECT partner_id FROM links WHERE id = $1")
-                .bind(id)
-                .fetch_one(&mut *tx)
-                .await?;
+            let of: String =
+                sql_scalar!("SELECT partner_id FROM links WHERE id = $1", [id]).fetch_one(&mut *tx).await?;
             // A partner that can write into its bucket could name another partner's link.
             if of == upload.partner_id {
                 link_id.clone_from(id);
@@ -77,17 +73,15 @@ impl Ledger {
             return Ok(false);
         }
         if upload.received_at > now - SAME_FILE_MS {
-            sqlx::query(
+            sql!(
                 "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
                  ON CONFLICT (dedupe_key) DO NOTHING",
+                [&dedupe_key, &upload.id, upload.received_at]
             )
-            .bind(&dedupe_key)
-            .bind(&upload.id)
-            .bind(upload.received_at)
             .execute(&mut *tx)
             .await?;
         }
-        sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(&upload.id).execute(&mut *tx).await?;
+        sql!("DELETE FROM tails WHERE upload_id = $1", [&upload.id]).execute(&mut *tx).await?;
         if upload.delivery == Delivery::Pending {
             jobs::queue(&mut tx, JobKind::Deliver, &upload.id).await?;
         }
@@ -101,7 +95,7 @@ type Insert<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// `tails_written` is 1, so that the next sweep looks for pieces of a tail once.
 fn insert<'q>(upload: &'q Adopted, link_id: &'q str, dedupe_key: &'q str, now: i64) -> Insert<'q> {
-    sqlx::query(
+    sql!(
         "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, epoch, \
          offset_bytes, length_bytes, parts_bytes, crc64, sha256, checked, mismatch, destination, delivery, \
          delivery_detail, dedupe_key, created_at, updated_at, completed_at, attempts_until, tails_written) \
@@ -114,27 +108,29 @@ fn insert<'q>(upload: &'q Adopted, link_id: &'q str, dedupe_key: &'q str, now: i
          completed_at = excluded.completed_at, tails_written = uploads.tails_written + 1, swept_at = NULL \
          WHERE uploads.state IN ('open', 'completing', 'cancelled') AND uploads.bucket = excluded.bucket \
          AND uploads.object_key = excluded.object_key AND uploads.partner_id = excluded.partner_id",
+        [
+            &upload.id,
+            link_id,
+            &upload.partner_id,
+            &upload.ticket,
+            &upload.name,
+            &upload.content_type,
+            &upload.bucket,
+            &upload.object_key,
+            upload.size,
+            &upload.crc64,
+            &upload.sha256,
+            upload.checked.join(","),
+            &upload.mismatch,
+            upload.destination.name(),
+            upload.delivery.name(),
+            (upload.delivery == Delivery::Undeliverable).then_some(REASON_LOST),
+            dedupe_key,
+            begun_at(&upload.id).unwrap_or(upload.received_at),
+            now,
+            upload.received_at
+        ]
     )
-    .bind(&upload.id)
-    .bind(link_id)
-    .bind(&upload.partner_id)
-    .bind(&upload.ticket)
-    .bind(&upload.name)
-    .bind(&upload.content_type)
-    .bind(&upload.bucket)
-    .bind(&upload.object_key)
-    .bind(upload.size)
-    .bind(&upload.crc64)
-    .bind(&upload.sha256)
-    .bind(upload.checked.join(","))
-    .bind(&upload.mismatch)
-    .bind(upload.destination.name())
-    .bind(upload.delivery.name())
-    .bind((upload.delivery == Delivery::Undeliverable).then_some(REASON_LOST))
-    .bind(dedupe_key)
-    .bind(begun_at(&upload.id).unwrap_or(upload.received_at))
-    .bind(now)
-    .bind(upload.received_at)
 }
 
 /// When an upload began, ms, by its ID.

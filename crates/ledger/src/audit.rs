@@ -1,8 +1,6 @@
 //! The append-only audit: who did what to which thing, and when. No secrets, no file contents.
 
-use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _};
-
+use crate::sql::{from_row, sql, sql_as};
 use crate::{Ledger, Result, new_id, now_ms};
 
 #[derive(Debug, Clone)]
@@ -26,30 +24,16 @@ impl Ledger {
 
     /// Entries after the one with the ID `after` (empty for the beginning), oldest first.
     pub async fn audit(&self, after: &str, subject: Option<&str>, limit: i64) -> Result<Vec<AuditEntry>> {
-        let rows = sqlx::query_as(
+        Ok(sql_as!(
             "SELECT * FROM audit WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR subject = $2) ORDER BY id LIMIT $3",
+            [after, subject, limit]
         )
-        .bind(after)
-        .bind(subject)
-        .bind(limit)
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 }
 
-impl FromRow<'_, AnyRow> for AuditEntry {
-    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            at: row.try_get("at")?,
-            actor: row.try_get("actor")?,
-            action: row.try_get("action")?,
-            subject: row.try_get("subject")?,
-            detail: row.try_get("detail")?,
-        })
-    }
-}
+from_row!(AuditEntry { id, at, actor, action, subject, detail });
 
 /// Appends a line, in the transaction of the action where there is one.
 pub(crate) async fn write(
@@ -59,14 +43,11 @@ pub(crate) async fn write(
     subject: &str,
     detail: &str,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO audit (id, at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(new_id())
-        .bind(now_ms())
-        .bind(actor)
-        .bind(action)
-        .bind(subject)
-        .bind(detail)
-        .execute(to)
-        .await?;
+    sql!(
+        "INSERT INTO audit (id, at, actor, action, subject, detail) VALUES ($1, $2, $3, $4, $5, $6)",
+        [new_id(), now_ms(), actor, action, subject, detail]
+    )
+    .execute(to)
+    .await?;
     Ok(())
 }

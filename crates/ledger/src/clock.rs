@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::sql::sql;
 use crate::{Ledger, Result, now_ms};
 
 const MINUTE_MS: i64 = 60 * 1000;
@@ -37,9 +38,7 @@ impl Ledger {
         let (now, mut tx, mut changed) = (now_ms(), self.begin().await?, 0);
         for (table, column, max_ahead, ahead) in TIMES {
             let statement = format!("UPDATE {table} SET {column} = $1 WHERE {column} > $2");
-            let done = sqlx::query(sqlx::AssertSqlSafe(statement))
-                .bind(now + ahead)
-                .bind(now + max_ahead)
+            let done = sql!(sqlx::AssertSqlSafe(statement), [now + ahead, now + max_ahead])
                 .execute(&mut *tx)
                 .await?;
             changed += done.rows_affected();

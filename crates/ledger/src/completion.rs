@@ -2,6 +2,7 @@
 //! Invariant: of equal files one is the original; `complete` is final, and its jobs are queued in the same transaction.
 
 use crate::quota::link_lives;
+use crate::sql::{sql, sql_as, sql_scalar};
 use crate::{
     Destination, Error, JobKind, Ledger, Result, SideFileRecord, State, Upload, audit, hash_token, jobs,
     now_ms, side_files,
@@ -68,7 +69,7 @@ impl Ledger {
         let now = now_ms();
         // In turn: the next claimant sees not only the claim but also the state of its upload.
         let mut tx = self.begin_in_turn(end.dedupe_key).await?;
-        let original: String = sqlx::query_scalar(
+        let original: String = sql_scalar!(
             "INSERT INTO originals (dedupe_key, upload_id, claimed_at) VALUES ($1, $2, $3) \
              ON CONFLICT (dedupe_key) DO UPDATE SET \
                upload_id = CASE WHEN originals.claimed_at < $4 OR NOT EXISTS (SELECT 1 FROM uploads \
@@ -78,35 +79,27 @@ impl Ledger {
                  WHERE uploads.id = originals.upload_id AND uploads.state IN ('completing', 'complete')) \
                  THEN excluded.claimed_at ELSE originals.claimed_at END \
              RETURNING upload_id",
+            [end.dedupe_key, end.id, now, end.claims_since]
         )
-        .bind(end.dedupe_key)
-        .bind(end.id)
-        .bind(now)
-        .bind(end.claims_since)
         .fetch_one(&mut *tx)
         .await?;
         if original != end.id {
             tx.rollback().await?;
             return Ok(Dedupe::DuplicateOf(original));
         }
-        let done = sqlx::query(concat!(
-            "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
-             checked = $7, dedupe_key = $8, updated_at = $9, \
-             attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END, md5 = $11 \
-             WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
-            link_lives!()
-        ))
-        .bind(end.id)
-        .bind(end.epoch)
-        .bind(end.size)
-        .bind(end.sha256)
-        .bind(end.crc64)
-        .bind(end.destination.name())
-        .bind(end.checked.join(","))
-        .bind(end.dedupe_key)
-        .bind(now)
-        .bind(end.attempts_until)
-        .bind(end.md5)
+        let done = sql!(
+            concat!(
+                "UPDATE uploads SET state = 'completing', length_bytes = $3, sha256 = $4, crc64 = $5, destination = $6, \
+                 checked = $7, dedupe_key = $8, updated_at = $9, \
+                 attempts_until = CASE WHEN attempts_until < $10 THEN $10 ELSE attempts_until END, md5 = $11 \
+                 WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
+                link_lives!()
+            ),
+            [
+                end.id, end.epoch, end.size, end.sha256, end.crc64, end.destination.name(),
+                end.checked.join(","), end.dedupe_key, now, end.attempts_until, end.md5,
+            ]
+        )
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
@@ -120,14 +113,12 @@ impl Ledger {
     /// Opens a completing upload again: its last bytes could not be stored, and its sender resumes from the tail. Only an
     /// upload without parts that may be resumed; a writer that may still be storing it loses it. Returns whether it did.
     pub async fn reopen(&self, id: &str, epoch: i64) -> Result<bool> {
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET state = 'open', epoch = epoch + 1, sha256 = NULL, md5 = NULL, crc64 = NULL, destination = NULL, \
              checked = '', dedupe_key = NULL, updated_at = $3 \
              WHERE id = $1 AND epoch = $2 AND state = 'completing' AND multipart_id IS NULL AND resumable = 1",
+            [id, epoch, now_ms()]
         )
-        .bind(id)
-        .bind(epoch)
-        .bind(now_ms())
         .execute(&self.write)
         .await?;
         Ok(done.rows_affected() > 0)
@@ -147,14 +138,12 @@ impl Ledger {
         // In turn: of a file and its side file, the one that completes later sees the other.
         let mut tx = self.begin_in_turn(&self.link_of(id).await?).await?;
         let now = now_ms();
-        let completed: Option<Upload> = sqlx::query_as(
+        let completed: Option<Upload> = sql_as!(
             "UPDATE uploads SET state = 'complete', delivery = 'pending', offset_bytes = length_bytes, \
              sha256_state = NULL, completed_at = $2, updated_at = $2 \
              WHERE id = $1 AND epoch = $3 AND state = 'completing' RETURNING *",
+            [id, now, epoch]
         )
-        .bind(id)
-        .bind(now)
-        .bind(epoch)
         .fetch_optional(&mut *tx)
         .await?;
         let Some(upload) = completed else {
@@ -185,11 +174,10 @@ impl Ledger {
         side: Option<&SideFileRecord<'_>>,
     ) -> Result<Completed> {
         let mut tx = self.begin_in_turn(&self.link_of(original).await?).await?;
-        let upload = sqlx::query_as("UPDATE uploads SET md5 = COALESCE(md5, $2) WHERE id = $1 RETURNING *")
-            .bind(original)
-            .bind(md5)
-            .fetch_one(&mut *tx)
-            .await?;
+        let upload =
+            sql_as!("UPDATE uploads SET md5 = COALESCE(md5, $2) WHERE id = $1 RETURNING *", [original, md5])
+                .fetch_one(&mut *tx)
+                .await?;
         if side_files::apply(&mut tx, &upload, side).await? {
             tx.rollback().await?;
             return Ok(Completed::Stale);
@@ -200,7 +188,7 @@ impl Ledger {
 
     /// The link of an upload, which never changes: its uploads complete in turn.
     pub(crate) async fn link_of(&self, id: &str) -> Result<String> {
-        let link = sqlx::query_scalar("SELECT link_id FROM uploads WHERE id = $1").bind(id);
+        let link = sql_scalar!("SELECT link_id FROM uploads WHERE id = $1", [id]);
         Ok(link.fetch_one(&self.read).await?)
     }
 }

@@ -9,6 +9,7 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 
 use crate::dialect::Dialect;
 use crate::error::distrusted_at;
+use crate::sql::sql;
 use crate::timeout::{Pool, in_time};
 use crate::transaction::Transaction;
 use crate::{Error, Result, check_url, now_ms};
@@ -118,7 +119,7 @@ impl Ledger {
     pub(crate) async fn begin_in_turn(&self, turn: &str) -> Result<Transaction> {
         let mut tx = self.begin().await?;
         if let Some(statement) = self.dialect.wait_for_turn() {
-            sqlx::query(statement).bind(turn).execute(&mut *tx).await?;
+            sql!(statement, [turn]).execute(&mut *tx).await?;
         }
         Ok(tx)
     }

@@ -1,5 +1,6 @@
 //! Duplicates: uploads that were dropped because the file was sent before. Their senders may have lost the first answer.
 
+use crate::sql::sql;
 use crate::{Ledger, Result, Upload, audit, now_ms};
 
 impl Ledger {
@@ -7,24 +8,19 @@ impl Ledger {
     /// no longer complete.
     pub async fn cancel_duplicate(&self, id: &str, epoch: i64, original: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET state = 'cancelled', epoch = epoch + 1, updated_at = $3 \
              WHERE id = $1 AND epoch = $2 AND state IN ('open', 'completing') \
              AND EXISTS (SELECT 1 FROM uploads AS original WHERE original.id = $4 AND original.state = 'complete')",
+            [id, epoch, now_ms(), original]
         )
-        .bind(id)
-        .bind(epoch)
-        .bind(now_ms())
-        .bind(original)
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
             tx.rollback().await?;
             return Ok(false);
         }
-        sqlx::query("INSERT INTO duplicates (upload_id, original_id) VALUES ($1, $2)")
-            .bind(id)
-            .bind(original)
+        sql!("INSERT INTO duplicates (upload_id, original_id) VALUES ($1, $2)", [id, original])
             .execute(&mut *tx)
             .await?;
         let why = format!("the same file as {original}");

@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use crate::sql::sql;
 use crate::{Ledger, Result, now_ms};
 
 /// What a request with a key announces before its body.
@@ -34,13 +35,10 @@ impl Ledger {
     /// Claims a key for this request. A claim from before `since`, ms, has expired.
     pub async fn claim_key(&self, key: &Key, since: i64) -> Result<Claim> {
         let mut tx = self.begin_in_turn(&key.hash).await?;
-        sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND created_at < $2")
-            .bind(&key.hash)
-            .bind(since)
+        sql!("DELETE FROM idempotency WHERE key_hash = $1 AND created_at < $2", [&key.hash, since])
             .execute(&mut *tx)
             .await?;
-        let found = sqlx::query("SELECT * FROM idempotency WHERE key_hash = $1")
-            .bind(&key.hash)
+        let found = sql!("SELECT * FROM idempotency WHERE key_hash = $1", [&key.hash])
             .fetch_optional(&mut *tx)
             .await?;
         let claim = match found {
@@ -63,18 +61,13 @@ impl Ledger {
             }
         };
         if matches!(claim, Claim::New | Claim::Running(_)) {
-            sqlx::query(
+            sql!(
                 "INSERT INTO idempotency (key_hash, name, length_bytes, digest, attempt, upload_ids, created_at, done_at) \
                  VALUES ($1, $2, $3, $4, $5, '', $6, NULL) ON CONFLICT (key_hash) DO UPDATE SET \
                  length_bytes = excluded.length_bytes, digest = excluded.digest, attempt = excluded.attempt, \
                  upload_ids = '', created_at = excluded.created_at",
+                [&key.hash, &key.name, key.length, &key.digest, &key.attempt, now_ms()]
             )
-            .bind(&key.hash)
-            .bind(&key.name)
-            .bind(key.length)
-            .bind(&key.digest)
-            .bind(&key.attempt)
-            .bind(now_ms())
             .execute(&mut *tx)
             .await?;
         }
@@ -84,12 +77,10 @@ impl Ledger {
 
     /// Whether a request with this key and `name` has been done since `since`, ms. Claims nothing.
     pub async fn key_is_done(&self, hash: &str, name: &str, since: i64) -> Result<bool> {
-        let found = sqlx::query(
+        let found = sql!(
             "SELECT 1 FROM idempotency WHERE key_hash = $1 AND name = $2 AND created_at >= $3 AND done_at IS NOT NULL",
+            [hash, name, since]
         )
-        .bind(hash)
-        .bind(name)
-        .bind(since)
         .fetch_optional(&self.read)
         .await?;
         Ok(found.is_some())
@@ -99,13 +90,10 @@ impl Ledger {
     pub async fn note_key(&self, key: &Key, upload_ids: &[String], done: bool) -> Result<bool> {
         // In turn: a claim reads the row and then writes it.
         let mut tx = self.begin_in_turn(&key.hash).await?;
-        let changed = sqlx::query(
+        let changed = sql!(
             "UPDATE idempotency SET upload_ids = $3, done_at = $4 WHERE key_hash = $1 AND attempt = $2",
+            [&key.hash, &key.attempt, upload_ids.join(","), done.then(now_ms)]
         )
-        .bind(&key.hash)
-        .bind(&key.attempt)
-        .bind(upload_ids.join(","))
-        .bind(done.then(now_ms))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -115,9 +103,7 @@ impl Ledger {
     /// Releases the key of a failed request: the next one may differ.
     pub async fn drop_key(&self, key: &Key) -> Result<()> {
         let mut tx = self.begin_in_turn(&key.hash).await?;
-        sqlx::query("DELETE FROM idempotency WHERE key_hash = $1 AND attempt = $2")
-            .bind(&key.hash)
-            .bind(&key.attempt)
+        sql!("DELETE FROM idempotency WHERE key_hash = $1 AND attempt = $2", [&key.hash, &key.attempt])
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
 use crate::names::names;
+use crate::sql::{sql, sql_as};
 use crate::timeout::Connection;
 use crate::{Ledger, Result, new_id, now_ms};
 
@@ -70,17 +71,12 @@ impl Ledger {
         ticket: Option<&str>,
         payload: &str,
     ) -> Result<()> {
-        sqlx::query(
+        sql!(
             "INSERT INTO jobs (id, kind, subject, ticket, payload, run_at, lease_until, attempts, created_at) \
              VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $6) ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, \
              ticket = excluded.ticket, payload = excluded.payload, run_at = excluded.run_at, lease_until = 0",
+            [new_id(), kind.name(), subject, ticket, payload, now_ms()]
         )
-        .bind(new_id())
-        .bind(kind.name())
-        .bind(subject)
-        .bind(ticket)
-        .bind(payload)
-        .bind(now_ms())
         .execute(&self.write)
         .await?;
         Ok(())
@@ -90,13 +86,11 @@ impl Ledger {
     pub async fn postpone(&self, jobs: &[Job], run_at: i64, error: Option<&str>) -> Result<()> {
         let mut tx = self.begin().await?;
         for job in jobs {
-            sqlx::query(
+            sql!(
                 "UPDATE jobs SET run_at = $2, lease_until = 0, last_error = COALESCE($3, last_error), \
                  attempts = attempts + CASE WHEN CAST($3 AS TEXT) IS NULL THEN 0 ELSE 1 END WHERE id = $1",
+                [&job.id, run_at, error]
             )
-            .bind(&job.id)
-            .bind(run_at)
-            .bind(error)
             .execute(&mut *tx)
             .await?;
         }
@@ -106,7 +100,7 @@ impl Ledger {
 
     /// Deletes a job whose outcome needs no record.
     pub async fn finish_job(&self, id: &str) -> Result<()> {
-        sqlx::query("DELETE FROM jobs WHERE id = $1").bind(id).execute(&self.write).await?;
+        sql!("DELETE FROM jobs WHERE id = $1", [id]).execute(&self.write).await?;
         Ok(())
     }
 
@@ -118,28 +112,24 @@ impl Ledger {
 
     /// The kind of waiting jobs, their number, and the age of the oldest, ms: for metrics. Kinds with no job are left out.
     pub async fn job_counts(&self) -> Result<Vec<(String, i64, i64)>> {
-        let rows = sqlx::query_as(
+        Ok(sql_as!(
             "SELECT kind, COUNT(*) AS jobs, $1 - MIN(created_at) AS age FROM jobs GROUP BY kind",
+            [now_ms()]
         )
-        .bind(now_ms())
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 }
 
 /// Queues a job about a complete upload, and on its ticket. A waiting job of this kind and upload is replaced: a worker that
 /// still has the older one ends that one, not this.
 pub(crate) async fn queue(tx: &mut Connection, kind: JobKind, upload_id: &str) -> Result<()> {
-    sqlx::query(
+    sql!(
         "INSERT INTO jobs (id, kind, upload_id, ticket, run_at, lease_until, attempts, created_at) \
          SELECT $1, $4, id, ticket, $3, 0, 0, $3 FROM uploads WHERE id = $2 AND state = 'complete' \
          ON CONFLICT (kind, upload_id) DO UPDATE SET id = excluded.id, run_at = excluded.run_at, lease_until = 0",
+        [new_id(), upload_id, now_ms(), kind.name()]
     )
-    .bind(new_id())
-    .bind(upload_id)
-    .bind(now_ms())
-    .bind(kind.name())
     .execute(tx)
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! Who works on which jobs: a lease on one job, or on a ticket and all its jobs.
 //! Invariant: two workers never hold the same job or ticket; a lease that is not extended runs out.
 
+use crate::sql::{sql, sql_as, sql_scalar};
 use crate::{Job, JobKind, Ledger, Result, now_ms};
 
 /// The jobs of one ticket that a worker takes together: with the longest file names, a note about so many fits into a
@@ -35,17 +36,14 @@ impl Ledger {
     }
 
     async fn claim_job(&self, kind: JobKind, lease_until: i64) -> Result<Option<ClaimedJobs>> {
-        let job: Option<Job> = sqlx::query_as(
+        let job: Option<Job> = sql_as!(
             "UPDATE jobs SET lease_until = $2 WHERE lease_until < $1 AND id = (SELECT id FROM jobs \
              WHERE kind = $3 AND run_at <= $1 AND lease_until < $1 AND ($4 = 0 OR NOT EXISTS (SELECT 1 FROM jobs AS running \
              JOIN uploads AS its ON its.id = running.upload_id JOIN uploads AS ours ON ours.link_id = its.link_id \
              WHERE running.kind = $3 AND running.lease_until >= $1 AND ours.id = jobs.upload_id)) ORDER BY run_at LIMIT 1) \
              RETURNING id, upload_id, subject, ticket, payload, attempts",
+            [now_ms(), lease_until, kind.name(), i64::from(kind.is_one_per_link())]
         )
-        .bind(now_ms())
-        .bind(lease_until)
-        .bind(kind.name())
-        .bind(i64::from(kind.is_one_per_link()))
         .fetch_optional(&self.write)
         .await?;
         Ok(job.map(|job| ClaimedJobs { held: Held::Job(job.id.clone()), jobs: vec![job] }))
@@ -54,23 +52,20 @@ impl Ledger {
     async fn claim_ticket(&self, kind: JobKind, lease_until: i64) -> Result<Option<ClaimedJobs>> {
         let now = now_ms();
         // Looking takes long where many jobs wait: nobody who writes waits for it.
-        let due: Option<String> = sqlx::query_scalar(
+        let due: Option<String> = sql_scalar!(
             "SELECT ticket FROM jobs WHERE kind = $2 AND run_at <= $1 AND ticket IS NOT NULL \
              AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = jobs.ticket AND tickets.lease_until > $1) \
              GROUP BY ticket ORDER BY MIN(run_at) LIMIT 1",
+            [now, kind.name()]
         )
-        .bind(now)
-        .bind(kind.name())
         .fetch_optional(&self.read)
         .await?;
         let Some(ticket) = due else { return Ok(None) };
-        let taken = sqlx::query(
+        let taken = sql!(
             "INSERT INTO tickets (ticket, closed, checked_at, lease_until, last_note_at) VALUES ($1, 0, 0, $3, 0) \
              ON CONFLICT (ticket) DO UPDATE SET lease_until = excluded.lease_until WHERE tickets.lease_until <= $2",
+            [&ticket, now, lease_until]
         )
-        .bind(&ticket)
-        .bind(now)
-        .bind(lease_until)
         .execute(&self.write)
         .await?;
         if taken.rows_affected() == 0 {
@@ -82,14 +77,11 @@ impl Ledger {
 
     /// The due jobs of a ticket, oldest first, at most [`TICKET_JOBS_MAX`]. Only whoever holds the ticket may work on them.
     pub async fn ticket_jobs(&self, kind: JobKind, ticket: &str) -> Result<Vec<Job>> {
-        let jobs = sqlx::query_as(
+        let jobs = sql_as!(
             "SELECT id, upload_id, subject, ticket, payload, attempts FROM jobs \
              WHERE kind = $1 AND ticket = $2 AND run_at <= $3 ORDER BY upload_id, id LIMIT $4",
+            [kind.name(), ticket, now_ms(), TICKET_JOBS_MAX]
         )
-        .bind(kind.name())
-        .bind(ticket)
-        .bind(now_ms())
-        .bind(TICKET_JOBS_MAX)
         .fetch_all(&self.read)
         .await?;
         Ok(jobs)
@@ -105,7 +97,7 @@ impl Ledger {
                 ("UPDATE tickets SET lease_until = $3 WHERE ticket = $1 AND lease_until = $2", ticket)
             }
         };
-        let done = sqlx::query(statement).bind(id).bind(until).bind(to).execute(&self.write).await?;
+        let done = sql!(statement, [id, until, to]).execute(&self.write).await?;
         Ok(done.rows_affected() > 0)
     }
 }

@@ -24,6 +24,7 @@ mod partners;
 mod parts;
 mod quota;
 mod side_files;
+mod sql;
 mod staff_tokens;
 mod sweep;
 mod tails;

@@ -5,6 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
 use crate::names::names;
+use crate::sql::{sql, sql_as};
 use crate::token::{hash_token, same};
 use crate::{Ledger, Result, Token, new_id, now_ms};
 
@@ -77,24 +78,26 @@ impl Ledger {
         rights.extend(Right::ALL.into_iter().filter(|r| *r != Right::Upload && new.rights.contains(r)));
         let names: Vec<_> = rights.iter().map(|r| r.name()).collect();
         let now = now_ms();
-        sqlx::query(
+        sql!(
             "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
              max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)",
+            [
+                &id,
+                token.hash(),
+                &new.partner_id,
+                &new.contact_id,
+                &new.ticket,
+                names.join(","),
+                new.max_bytes,
+                new.max_open,
+                new.max_unfinished_bytes,
+                new.max_requests_per_minute,
+                &new.created_by,
+                now,
+                new.expires_at
+            ]
         )
-        .bind(&id)
-        .bind(token.hash())
-        .bind(&new.partner_id)
-        .bind(&new.contact_id)
-        .bind(&new.ticket)
-        .bind(names.join(","))
-        .bind(new.max_bytes)
-        .bind(new.max_open)
-        .bind(new.max_unfinished_bytes)
-        .bind(new.max_requests_per_minute)
-        .bind(&new.created_by)
-        .bind(now)
-        .bind(new.expires_at)
         .execute(&self.write)
         .await?;
         self.record(&new.created_by, "link.create", &id, &new.partner_id).await?;
@@ -107,7 +110,7 @@ impl Ledger {
     /// [`crate::Error::NotFound`] for a token that was never issued.
     pub async fn link_by_token(&self, token: &str) -> Result<Link> {
         let hash = hash_token(token);
-        let row = sqlx::query("SELECT * FROM links WHERE token_hash = $1").bind(&hash);
+        let row = sql!("SELECT * FROM links WHERE token_hash = $1", [&hash]);
         let row = row.fetch_one(&self.read).await?;
         if !same(&hash, row.try_get("token_hash")?) {
             return Err(crate::Error::NotFound);
@@ -116,27 +119,25 @@ impl Ledger {
     }
 
     pub async fn link(&self, id: &str) -> Result<Link> {
-        Ok(sqlx::query_as("SELECT * FROM links WHERE id = $1").bind(id).fetch_one(&self.read).await?)
+        Ok(sql_as!("SELECT * FROM links WHERE id = $1", [id]).fetch_one(&self.read).await?)
     }
 
     /// Links of a partner or of all, newest first.
     pub async fn links(&self, partner_id: Option<&str>) -> Result<Vec<Link>> {
-        let rows = sqlx::query_as(
+        Ok(sql_as!(
             "SELECT * FROM links WHERE (CAST($1 AS TEXT) IS NULL OR partner_id = $1) ORDER BY id DESC LIMIT 10000",
+            [partner_id]
         )
-        .bind(partner_id)
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 
     /// Revokes a link at once; revoking it twice changes nothing.
     pub async fn revoke_link(&self, id: &str, actor: &str) -> Result<()> {
-        let done = sqlx::query("UPDATE links SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
-            .bind(id)
-            .bind(now_ms())
-            .execute(&self.write)
-            .await?;
+        let done =
+            sql!("UPDATE links SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1", [id, now_ms()])
+                .execute(&self.write)
+                .await?;
         if done.rows_affected() == 0 {
             return Err(crate::Error::NotFound);
         }

@@ -1,5 +1,6 @@
 //! Listings of uploads for people and metrics.
 
+use crate::sql::sql_as;
 use crate::{Delivery, Ledger, Result, State, Upload};
 
 /// Which uploads to list.
@@ -23,37 +24,30 @@ pub struct Filter {
 impl Ledger {
     /// Uploads that match the filter, newest first.
     pub async fn uploads(&self, filter: &Filter) -> Result<Vec<Upload>> {
-        let rows = sqlx::query_as(
+        Ok(sql_as!(
             "SELECT * FROM uploads WHERE (CAST($1 AS TEXT) IS NULL OR ticket = $1) \
              AND (CAST($2 AS TEXT) IS NULL OR partner_id = $2) AND (CAST($3 AS TEXT) IS NULL OR state = $3) \
              AND (CAST($4 AS BIGINT) IS NULL OR created_at >= $4) AND (CAST($5 AS BIGINT) IS NULL OR created_at < $5) \
              AND (CAST($6 AS TEXT) IS NULL OR id < $6) AND (CAST($7 AS TEXT) IS NULL OR link_id = $7) \
              AND (CAST($8 AS TEXT) IS NULL OR delivery = $8) \
              AND (CAST($10 AS TEXT) IS NULL OR name = $10) ORDER BY id DESC LIMIT $9",
+            [
+                &filter.ticket, &filter.partner_id, filter.state.map(State::name), filter.since, filter.until,
+                &filter.before, &filter.link_id, filter.delivery.map(Delivery::name), filter.limit,
+                &filter.name,
+            ]
         )
-        .bind(&filter.ticket)
-        .bind(&filter.partner_id)
-        .bind(filter.state.map(State::name))
-        .bind(filter.since)
-        .bind(filter.until)
-        .bind(&filter.before)
-        .bind(&filter.link_id)
-        .bind(filter.delivery.map(Delivery::name))
-        .bind(filter.limit)
-        .bind(&filter.name)
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 
     /// How many uploads are in each state and delivery, for metrics.
     pub async fn upload_counts(&self) -> Result<Vec<(String, String, i64)>> {
-        let rows = sqlx::query_as(
+        Ok(sqlx::query_as(
             "SELECT state, COALESCE(delivery, '') AS delivery, COUNT(*) AS uploads FROM uploads \
              WHERE state <> 'cancelled' AND state <> 'removed' GROUP BY state, delivery",
         )
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 }

@@ -5,6 +5,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::dialect::Dialect;
+use crate::sql::sql;
 use crate::{Error, Ledger, Result};
 
 /// Number, name and text; the text for SQLite and the one for Postgres where they differ.
@@ -43,7 +44,7 @@ impl Ledger {
             sqlx::query(statement).execute(tx.unbounded()).await?;
         }
         if let Some(statement) = self.dialect.wait_for_turn() {
-            sqlx::query(statement).bind("migrate").execute(tx.unbounded()).await?;
+            sql!(statement, ["migrate"]).execute(tx.unbounded()).await?;
         }
         // Not `run`: its future is not known to be `Send`.
         migrator(self.dialect)

@@ -1,8 +1,6 @@
 //! Partners (organisations that send files) and their contacts (people).
 
-use sqlx::any::AnyRow;
-use sqlx::{FromRow, Row as _};
-
+use crate::sql::{from_row, sql, sql_as};
 use crate::{Ledger, Result, new_id, now_ms};
 
 /// An organisation whose people send files.
@@ -31,33 +29,27 @@ pub struct Contact {
 impl Ledger {
     /// Adds a partner, or updates its name and organisation.
     pub async fn put_partner(&self, id: &str, name: &str, organization_id: Option<i64>) -> Result<Partner> {
-        sqlx::query(
+        sql!(
             "INSERT INTO partners (id, name, organization_id, created_at, disabled_at) VALUES ($1, $2, $3, $4, NULL) \
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, organization_id = excluded.organization_id",
+            [id, name, organization_id, now_ms()]
         )
-        .bind(id)
-        .bind(name)
-        .bind(organization_id)
-        .bind(now_ms())
         .execute(&self.write)
         .await?;
         self.partner(id).await
     }
 
     pub async fn partner(&self, id: &str) -> Result<Partner> {
-        Ok(sqlx::query_as("SELECT * FROM partners WHERE id = $1").bind(id).fetch_one(&self.read).await?)
+        Ok(sql_as!("SELECT * FROM partners WHERE id = $1", [id]).fetch_one(&self.read).await?)
     }
 
     pub async fn partners(&self) -> Result<Vec<Partner>> {
-        let rows = sqlx::query_as("SELECT * FROM partners ORDER BY id").fetch_all(&self.read).await?;
-        Ok(rows)
+        Ok(sqlx::query_as("SELECT * FROM partners ORDER BY id").fetch_all(&self.read).await?)
     }
 
     /// Disables a partner, or enables it again.
     pub async fn set_partner_disabled(&self, id: &str, disabled_at: Option<i64>) -> Result<()> {
-        let done = sqlx::query("UPDATE partners SET disabled_at = $2 WHERE id = $1")
-            .bind(id)
-            .bind(disabled_at)
+        let done = sql!("UPDATE partners SET disabled_at = $2 WHERE id = $1", [id, disabled_at])
             .execute(&self.write)
             .await?;
         if done.rows_affected() == 0 {
@@ -79,14 +71,10 @@ impl Ledger {
             email: email.to_lowercase(),
             created_at: now_ms(),
         };
-        sqlx::query(
+        sql!(
             "INSERT INTO contacts (id, partner_id, name, email, created_at) VALUES ($1, $2, $3, $4, $5)",
+            [&contact.id, &contact.partner_id, &contact.name, &contact.email, contact.created_at]
         )
-        .bind(&contact.id)
-        .bind(&contact.partner_id)
-        .bind(&contact.name)
-        .bind(&contact.email)
-        .bind(contact.created_at)
         .execute(&self.write)
         .await?;
         self.record("operator", "contact.create", &contact.id, partner_id).await?;
@@ -95,36 +83,15 @@ impl Ledger {
 
     /// The contacts of a partner or of all.
     pub async fn contacts(&self, partner_id: Option<&str>) -> Result<Vec<Contact>> {
-        let rows = sqlx::query_as(
+        Ok(sql_as!(
             "SELECT * FROM contacts WHERE (CAST($1 AS TEXT) IS NULL OR partner_id = $1) ORDER BY partner_id, email",
+            [partner_id]
         )
-        .bind(partner_id)
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 }
 
-impl FromRow<'_, AnyRow> for Partner {
-    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            organization_id: row.try_get("organization_id")?,
-            created_at: row.try_get("created_at")?,
-            disabled_at: row.try_get("disabled_at")?,
-        })
-    }
-}
+from_row!(Partner { id, name, organization_id, created_at, disabled_at });
 
-impl FromRow<'_, AnyRow> for Contact {
-    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            partner_id: row.try_get("partner_id")?,
-            name: row.try_get("name")?,
-            email: row.try_get("email")?,
-            created_at: row.try_get("created_at")?,
-        })
-    }
-}
+from_row!(Contact { id, partner_id, name, email, created_at });

@@ -3,6 +3,7 @@
 //! that owns it.
 
 use crate::quota::link_lives;
+use crate::sql::{sql, sql_as};
 use crate::tails::{TailCommit, move_over_tail};
 use crate::timeout::Connection;
 use crate::{Error, Ledger, Result, now_ms};
@@ -68,34 +69,27 @@ impl Ledger {
     /// partner was disabled.
     pub async fn reserve_part(&self, part: &Reservation<'_>) -> Result<()> {
         let mut tx = self.begin().await?;
-        let ours = sqlx::query(concat!(
-            "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $3 THEN $3 ELSE attempts_until END, \
-             updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
-            link_lives!()
-        ))
-        .bind(part.upload_id)
-        .bind(part.epoch)
-        .bind(part.attempts_until)
-        .bind(now_ms())
+        let ours = sql!(
+            concat!(
+                "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $3 THEN $3 ELSE attempts_until END, \
+                 updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open' AND ",
+                link_lives!()
+            ),
+            [part.upload_id, part.epoch, part.attempts_until, now_ms()]
+        )
         .execute(&mut *tx)
         .await?;
         if ours.rows_affected() == 0 {
             tx.rollback().await?;
             return Err(Error::Superseded);
         }
-        let reserved = sqlx::query(
+        let reserved = sql!(
             "INSERT INTO parts (upload_id, number, epoch, offset_bytes, size_bytes, crc64, etag, deadline) \
              VALUES ($1, $2, $3, $4, $5, $6, NULL, $7) ON CONFLICT (upload_id, number) DO UPDATE SET \
              epoch = excluded.epoch, offset_bytes = excluded.offset_bytes, size_bytes = excluded.size_bytes, \
              crc64 = excluded.crc64, etag = NULL, deadline = excluded.deadline WHERE parts.etag IS NULL",
+            [part.upload_id, part.number, part.epoch, part.offset, part.size, part.crc64, part.deadline]
         )
-        .bind(part.upload_id)
-        .bind(part.number)
-        .bind(part.epoch)
-        .bind(part.offset)
-        .bind(part.size)
-        .bind(part.crc64)
-        .bind(part.deadline)
         .execute(&mut *tx)
         .await?;
         if reserved.rows_affected() == 0 {
@@ -130,14 +124,12 @@ impl Ledger {
 
     /// Records that no uncommitted part of this epoch is in flight after `until`, ms; 0 when none is in flight now.
     pub async fn release_reservations(&self, upload_id: &str, epoch: i64, until: i64) -> Result<()> {
-        sqlx::query(
+        sql!(
             "UPDATE parts SET deadline = $3 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL AND deadline > $3",
+            [upload_id, epoch, until]
         )
-            .bind(upload_id)
-            .bind(epoch)
-            .bind(until)
-            .execute(&self.write)
-            .await?;
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 
@@ -145,23 +137,19 @@ impl Ledger {
     /// `parts_until`, ms. Returns whether the upload still has this epoch.
     pub async fn heartbeat(&self, id: &str, epoch: i64, parts_until: i64) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET updated_at = $2 WHERE id = $1 AND epoch = $3 AND state IN ('open', 'completing')",
+            [id, now_ms(), epoch]
         )
-        .bind(id)
-        .bind(now_ms())
-        .bind(epoch)
         .execute(&mut *tx)
         .await?;
         // If the upload has been taken over, the next writer waits no longer than it was told.
         if done.rows_affected() > 0 {
-            sqlx::query(
+            sql!(
                 "UPDATE parts SET deadline = $3 WHERE upload_id = $1 AND epoch = $2 AND etag IS NULL \
                  AND deadline > 0 AND deadline < $3",
+                [id, epoch, parts_until]
             )
-            .bind(id)
-            .bind(epoch)
-            .bind(parts_until)
             .execute(&mut *tx)
             .await?;
         }
@@ -172,14 +160,13 @@ impl Ledger {
     /// The part numbers of an upload, for a writer of this epoch.
     pub async fn numbers(&self, upload_id: &str, epoch: i64) -> Result<Numbers> {
         // Only later parts are read: an upload may have thousands of parts and appends.
-        let (last, doubtful_until) = sqlx::query_as(
+        let (last, doubtful_until) = sql_as!(
             "SELECT last.number, (SELECT COALESCE(MAX(deadline), 0) FROM parts WHERE upload_id = $1 \
              AND number > last.number AND epoch <> $2 AND etag IS NULL) AS until \
              FROM (SELECT COALESCE((SELECT number FROM parts WHERE upload_id = $1 AND etag IS NOT NULL \
              ORDER BY number DESC LIMIT 1), 0) AS number) AS last",
+            [upload_id, epoch]
         )
-        .bind(upload_id)
-        .bind(epoch)
         .fetch_one(&self.read)
         .await?;
         Ok(Numbers { last, doubtful_until })
@@ -187,11 +174,11 @@ impl Ledger {
 
     /// The committed parts of an upload, in order.
     pub async fn parts(&self, upload_id: &str) -> Result<Vec<Part>> {
-        let rows: Vec<(i64, i64, i64, String, String)> = sqlx::query_as(
+        let rows: Vec<(i64, i64, i64, String, String)> = sql_as!(
             "SELECT number, offset_bytes, size_bytes, crc64, etag FROM parts \
              WHERE upload_id = $1 AND etag IS NOT NULL ORDER BY number",
+            [upload_id]
         )
-        .bind(upload_id)
         .fetch_all(&self.read)
         .await?;
         let part = |(number, offset, size, crc64, etag)| Part { number, offset, size, crc64, etag };
@@ -201,33 +188,24 @@ impl Ledger {
 
 /// Returns false if the part is not the next one, or its epoch is over.
 async fn move_over_part(tx: &mut Connection, part: &PartCommit<'_>) -> Result<bool> {
-    let moved = sqlx::query(
+    let moved = sql!(
         "UPDATE uploads SET offset_bytes = parts_bytes + $4, parts_bytes = parts_bytes + $4, sha256_state = $5, \
          crc64 = $6, updated_at = $7 \
          WHERE id = $1 AND epoch = $2 AND state = 'open' AND parts_bytes = $3 AND offset_bytes <= parts_bytes + $4",
+        [part.upload_id, part.epoch, part.offset, part.size, part.sha256_state, part.crc64_prefix, now_ms()]
     )
-    .bind(part.upload_id)
-    .bind(part.epoch)
-    .bind(part.offset)
-    .bind(part.size)
-    .bind(part.sha256_state)
-    .bind(part.crc64_prefix)
-    .bind(now_ms())
     .execute(&mut *tx)
     .await?;
-    let stored = sqlx::query(
+    let stored = sql!(
         "UPDATE parts SET etag = $4 WHERE upload_id = $1 AND number = $2 AND epoch = $3 AND etag IS NULL",
+        [part.upload_id, part.number, part.epoch, part.etag]
     )
-    .bind(part.upload_id)
-    .bind(part.number)
-    .bind(part.epoch)
-    .bind(part.etag)
     .execute(&mut *tx)
     .await?;
     if moved.rows_affected() != 1 || stored.rows_affected() != 1 {
         return Ok(false);
     }
     // The part begins with the bytes of the tail.
-    sqlx::query("DELETE FROM tails WHERE upload_id = $1").bind(part.upload_id).execute(&mut *tx).await?;
+    sql!("DELETE FROM tails WHERE upload_id = $1", [part.upload_id]).execute(&mut *tx).await?;
     Ok(true)
 }

@@ -2,6 +2,7 @@
 //! Invariant: of a file and its side file, the one that completes later is compared with the other in the transaction that
 //! completes it; a digest that cannot be compared there is kept for a job.
 
+use crate::sql::{sql, sql_as};
 use crate::timeout::Connection;
 use crate::{JobKind, Ledger, Result, Upload, audit, jobs, now_ms};
 
@@ -28,15 +29,12 @@ pub enum SideFileRecord<'a> {
 impl Ledger {
     /// Digests that bind the next upload of `name` on the link: algorithm and hex.
     pub async fn announced(&self, link_id: &str, name: &str) -> Result<Vec<(String, String)>> {
-        let rows = sqlx::query_as(
+        Ok(sql_as!(
             "SELECT algorithm, digest FROM announced WHERE link_id = $1 AND name = $2 AND until > $3 ORDER BY algorithm",
+            [link_id, name, now_ms()]
         )
-        .bind(link_id)
-        .bind(name)
-        .bind(now_ms())
         .fetch_all(&self.read)
-        .await?;
-        Ok(rows)
+        .await?)
     }
 
     /// The newest upload of `name` for the ticket on the link that completed at or after `since`, ms.
@@ -47,7 +45,7 @@ impl Ledger {
         name: &str,
         since: i64,
     ) -> Result<Option<Upload>> {
-        let newest = sqlx::query_as(NEWEST).bind(link_id).bind(ticket).bind(name).bind(since);
+        let newest = sql_as!(NEWEST, [link_id, ticket, name, since]);
         Ok(newest.fetch_optional(&self.read).await?)
     }
 
@@ -66,21 +64,16 @@ impl Ledger {
     pub async fn finish_comparison(&self, job_id: &str, id: &str, md5: Option<&str>) -> Result<()> {
         let mut tx = self.begin_in_turn(&self.link_of(id).await?).await?;
         let waiting: Vec<(String, String)> =
-            sqlx::query_as("DELETE FROM uncompared WHERE upload_id = $1 RETURNING algorithm, digest")
-                .bind(id)
+            sql_as!("DELETE FROM uncompared WHERE upload_id = $1 RETURNING algorithm, digest", [id])
                 .fetch_all(&mut *tx)
                 .await?;
         if let Some(md5) = md5 {
-            sqlx::query("UPDATE uploads SET md5 = $2 WHERE id = $1")
-                .bind(id)
-                .bind(md5)
-                .execute(&mut *tx)
-                .await?;
+            sql!("UPDATE uploads SET md5 = $2 WHERE id = $1", [id, md5]).execute(&mut *tx).await?;
             for (algorithm, digest) in waiting {
                 compare(&mut tx, id, &algorithm, &digest, md5).await?;
             }
         }
-        sqlx::query("DELETE FROM jobs WHERE id = $1").bind(job_id).execute(&mut *tx).await?;
+        sql!("DELETE FROM jobs WHERE id = $1", [job_id]).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -105,12 +98,10 @@ pub(crate) async fn apply(
     file: &Upload,
     side: Option<&SideFileRecord<'_>>,
 ) -> Result<bool> {
-    let announced: Vec<(String, String)> = sqlx::query_as(
+    let announced: Vec<(String, String)> = sql_as!(
         "SELECT algorithm, digest FROM announced WHERE link_id = $1 AND name = $2 AND until > $3",
+        [&file.link_id, &file.name, now_ms()]
     )
-    .bind(&file.link_id)
-    .bind(&file.name)
-    .bind(now_ms())
     .fetch_all(&mut *tx)
     .await?;
     for (algorithm, digest) in announced {
@@ -120,12 +111,12 @@ pub(crate) async fn apply(
             None => compare_later(tx, &file.id, &algorithm, &digest).await?,
         }
     }
-    sqlx::query("DELETE FROM announced WHERE (link_id = $1 AND name = $2) OR until <= $3")
-        .bind(&file.link_id)
-        .bind(&file.name)
-        .bind(now_ms())
-        .execute(&mut *tx)
-        .await?;
+    sql!(
+        "DELETE FROM announced WHERE (link_id = $1 AND name = $2) OR until <= $3",
+        [&file.link_id, &file.name, now_ms()]
+    )
+    .execute(&mut *tx)
+    .await?;
     match side {
         None => {}
         Some(SideFileRecord::Agrees { upload_id, algorithm }) => agree(tx, upload_id, algorithm).await?,
@@ -133,21 +124,17 @@ pub(crate) async fn apply(
             compare_later(tx, upload_id, "md5", digest).await?
         }
         Some(SideFileRecord::Binds { name, algorithm, digest, until, newest, since }) => {
-            let now = sqlx::query_as(NEWEST).bind(&file.link_id).bind(&file.ticket).bind(*name).bind(*since);
+            let now = sql_as!(NEWEST, [&file.link_id, &file.ticket, *name, *since]);
             let now: Option<Upload> = now.fetch_optional(&mut *tx).await?;
             if now.is_some_and(|now| Some(&*now.id) != *newest) {
                 return Ok(true);
             }
             // A later side file replaces an earlier one.
-            sqlx::query(
+            sql!(
                 "INSERT INTO announced (link_id, name, algorithm, digest, until) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (link_id, name, algorithm) DO UPDATE SET digest = excluded.digest, until = excluded.until",
+                [&file.link_id, *name, *algorithm, *digest, *until]
             )
-            .bind(&file.link_id)
-            .bind(*name)
-            .bind(*algorithm)
-            .bind(*digest)
-            .bind(*until)
             .execute(&mut *tx)
             .await?;
         }
@@ -157,13 +144,11 @@ pub(crate) async fn apply(
 
 /// Leaves the comparison to a job, which computes what is missing. A later digest replaces an earlier one.
 async fn compare_later(tx: &mut Connection, id: &str, algorithm: &str, digest: &str) -> Result<()> {
-    sqlx::query(
+    sql!(
         "INSERT INTO uncompared (upload_id, algorithm, digest) VALUES ($1, $2, $3) \
          ON CONFLICT (upload_id, algorithm) DO UPDATE SET digest = excluded.digest",
+        [id, algorithm, digest]
     )
-    .bind(id)
-    .bind(algorithm)
-    .bind(digest)
     .execute(&mut *tx)
     .await?;
     jobs::queue(tx, JobKind::Compare, id).await
@@ -177,14 +162,12 @@ async fn compare(tx: &mut Connection, id: &str, algorithm: &str, digest: &str, a
 }
 
 async fn agree(tx: &mut Connection, id: &str, algorithm: &str) -> Result<()> {
-    let done = sqlx::query(
+    let done = sql!(
         "UPDATE uploads SET checked = CASE WHEN checked = '' THEN $2 ELSE checked || ',' || $2 END, \
          updated_at = $3 WHERE id = $1 AND state = 'complete' \
          AND (',' || checked || ',') NOT LIKE ('%,' || $2 || ',%')",
+        [id, algorithm, now_ms()]
     )
-    .bind(id)
-    .bind(algorithm)
-    .bind(now_ms())
     .execute(&mut *tx)
     .await?;
     if done.rows_affected() == 0 {
@@ -194,12 +177,12 @@ async fn agree(tx: &mut Connection, id: &str, algorithm: &str) -> Result<()> {
 }
 
 async fn record_mismatch(tx: &mut Connection, id: &str, mismatch: &str) -> Result<()> {
-    sqlx::query("UPDATE uploads SET mismatch = $2, updated_at = $3 WHERE id = $1 AND state = 'complete'")
-        .bind(id)
-        .bind(mismatch)
-        .bind(now_ms())
-        .execute(&mut *tx)
-        .await?;
+    sql!(
+        "UPDATE uploads SET mismatch = $2, updated_at = $3 WHERE id = $1 AND state = 'complete'",
+        [id, mismatch, now_ms()]
+    )
+    .execute(&mut *tx)
+    .await?;
     jobs::queue(tx, JobKind::MismatchComment, id).await?;
     jobs::queue(tx, JobKind::Receipt, id).await?;
     audit::write(&mut *tx, "gateway", "upload.mismatch", id, mismatch).await

@@ -1,9 +1,9 @@
 //! Staff tokens: who may use the staff API.
 //! Invariant: a token is looked up by its hash alone; the token itself is never stored.
 
-use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
+use crate::sql::{from_row, sql, sql_as};
 use crate::token::{hash_token, same};
 use crate::{Ledger, Result, Token, new_id, now_ms};
 
@@ -25,19 +25,15 @@ impl Ledger {
         expires_at: Option<i64>,
     ) -> Result<StaffToken> {
         let id = new_id();
-        sqlx::query(
+        sql!(
             "INSERT INTO staff_tokens (id, token_hash, name, created_at, expires_at, revoked_at) \
              VALUES ($1, $2, $3, $4, $5, NULL)",
+            [&id, token.hash(), name, now_ms(), expires_at]
         )
-        .bind(&id)
-        .bind(token.hash())
-        .bind(name)
-        .bind(now_ms())
-        .bind(expires_at)
         .execute(&self.write)
         .await?;
         self.record("operator", "token.create", &id, name).await?;
-        let made = sqlx::query_as("SELECT * FROM staff_tokens WHERE id = $1").bind(&id);
+        let made = sql_as!("SELECT * FROM staff_tokens WHERE id = $1", [&id]);
         Ok(made.fetch_one(&self.read).await?)
     }
 
@@ -47,10 +43,8 @@ impl Ledger {
     /// [`crate::Error::NotFound`] for an unknown, expired or revoked token, without a difference.
     pub async fn staff_token(&self, token: &str) -> Result<StaffToken> {
         let hash = hash_token(token);
-        let row = sqlx::query("SELECT * FROM staff_tokens WHERE token_hash = $1")
-            .bind(&hash)
-            .fetch_one(&self.read)
-            .await?;
+        let row =
+            sql!("SELECT * FROM staff_tokens WHERE token_hash = $1", [&hash]).fetch_one(&self.read).await?;
         let found = StaffToken::from_row(&row)?;
         let expired = found.expires_at.is_some_and(|at| at <= now_ms());
         if expired || found.revoked_at.is_some() || !same(&hash, row.try_get("token_hash")?) {
@@ -60,18 +54,17 @@ impl Ledger {
     }
 
     pub async fn staff_tokens(&self) -> Result<Vec<StaffToken>> {
-        let rows =
-            sqlx::query_as("SELECT * FROM staff_tokens ORDER BY id DESC").fetch_all(&self.read).await?;
-        Ok(rows)
+        Ok(sqlx::query_as("SELECT * FROM staff_tokens ORDER BY id DESC").fetch_all(&self.read).await?)
     }
 
     /// Revokes a staff token at once.
     pub async fn revoke_staff_token(&self, id: &str) -> Result<()> {
-        let done = sqlx::query("UPDATE staff_tokens SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1")
-            .bind(id)
-            .bind(now_ms())
-            .execute(&self.write)
-            .await?;
+        let done = sql!(
+            "UPDATE staff_tokens SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1",
+            [id, now_ms()]
+        )
+        .execute(&self.write)
+        .await?;
         if done.rows_affected() == 0 {
             return Err(crate::Error::NotFound);
         }
@@ -79,14 +72,4 @@ impl Ledger {
     }
 }
 
-impl FromRow<'_, AnyRow> for StaffToken {
-    fn from_row(row: &AnyRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            created_at: row.try_get("created_at")?,
-            expires_at: row.try_get("expires_at")?,
-            revoked_at: row.try_get("revoked_at")?,
-        })
-    }
-}
+from_row!(StaffToken { id, name, created_at, expires_at, revoked_at });

@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use crate::sql::{sql, sql_scalar};
 use crate::{Ledger, Result, new_id, now_ms};
 
 /// A ticket as last seen in the desk.
@@ -19,10 +20,8 @@ pub struct Ticket {
 
 impl Ledger {
     pub async fn ticket(&self, ticket: &str) -> Result<Option<Ticket>> {
-        let row = sqlx::query("SELECT * FROM tickets WHERE ticket = $1")
-            .bind(ticket)
-            .fetch_optional(&self.read)
-            .await?;
+        let row =
+            sql!("SELECT * FROM tickets WHERE ticket = $1", [ticket]).fetch_optional(&self.read).await?;
         row.map(|row| {
             Ok(Ticket {
                 organization_id: row.try_get("organization_id")?,
@@ -36,15 +35,12 @@ impl Ledger {
 
     /// Records what the desk said about a ticket.
     pub async fn saw_ticket(&self, ticket: &str, organization_id: Option<i64>, closed: bool) -> Result<()> {
-        sqlx::query(
+        sql!(
             "INSERT INTO tickets (ticket, organization_id, closed, checked_at, lease_until, last_note_at) \
              VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT (ticket) DO UPDATE SET \
              organization_id = excluded.organization_id, closed = excluded.closed, checked_at = excluded.checked_at",
+            [ticket, organization_id, i64::from(closed), now_ms()]
         )
-        .bind(ticket)
-        .bind(organization_id)
-        .bind(i64::from(closed))
-        .bind(now_ms())
         .execute(&self.write)
         .await?;
         Ok(())
@@ -52,33 +48,25 @@ impl Ledger {
 
     /// When gateways updated the ticket since `since`, ms, oldest first.
     pub async fn ticket_updates(&self, ticket: &str, since: i64) -> Result<Vec<i64>> {
-        let rows =
-            sqlx::query_scalar("SELECT at FROM ticket_updates WHERE ticket = $1 AND at > $2 ORDER BY at")
-                .bind(ticket)
-                .bind(since)
-                .fetch_all(&self.read)
-                .await?;
-        Ok(rows)
+        Ok(sql_scalar!(
+            "SELECT at FROM ticket_updates WHERE ticket = $1 AND at > $2 ORDER BY at",
+            [ticket, since]
+        )
+        .fetch_all(&self.read)
+        .await?)
     }
 
     /// Records an update of the ticket before it is sent, so that one whose answer is lost counts too. Deletes old records.
     pub async fn note_ticket_update(&self, ticket: &str, forget_before: i64) -> Result<()> {
         let now = now_ms();
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO ticket_updates (id, ticket, at) VALUES ($1, $2, $3)")
-            .bind(new_id())
-            .bind(ticket)
-            .bind(now)
+        sql!("INSERT INTO ticket_updates (id, ticket, at) VALUES ($1, $2, $3)", [new_id(), ticket, now])
             .execute(&mut *tx)
             .await?;
-        sqlx::query("DELETE FROM ticket_updates WHERE ticket = $1 AND at < $2")
-            .bind(ticket)
-            .bind(forget_before)
+        sql!("DELETE FROM ticket_updates WHERE ticket = $1 AND at < $2", [ticket, forget_before])
             .execute(&mut *tx)
             .await?;
-        sqlx::query("UPDATE tickets SET last_note_at = $2 WHERE ticket = $1")
-            .bind(ticket)
-            .bind(now)
+        sql!("UPDATE tickets SET last_note_at = $2 WHERE ticket = $1", [ticket, now])
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

@@ -3,6 +3,7 @@
 
 use sqlx::{FromRow as _, Row as _};
 
+use crate::sql::{sql, sql_as};
 use crate::{Error, Ledger, Result, Room, Upload, audit, now_ms};
 
 /// The fields of a new [`Upload`].
@@ -45,7 +46,7 @@ impl Ledger {
         let others_max = room.unfinished_bytes.saturating_sub(new.length.unwrap_or(1));
         // In turn: of two uploads on one link, the later counts the earlier.
         let mut tx = self.begin_in_turn(&new.link_id).await?;
-        let done = sqlx::query(
+        let done = sql!(
             "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, \
              epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until, resumable, announced, \
              tus_metadata, begins_with_body) \
@@ -53,23 +54,12 @@ impl Ledger {
              WHERE (SELECT COUNT(*) FROM uploads WHERE link_id = $2 AND state = 'open') < $11 \
              AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
              WHERE link_id = $2 AND state IN ('open', 'completing')) <= $12",
+            [
+                &new.id, &new.link_id, &new.partner_id, &new.ticket, &new.name, &new.content_type,
+                &new.bucket, &new.object_key, new.length, now, room.open, others_max,
+                i64::from(new.resumable), &new.announced, &new.tus_metadata, i64::from(new.begins_with_body),
+            ]
         )
-        .bind(&new.id)
-        .bind(&new.link_id)
-        .bind(&new.partner_id)
-        .bind(&new.ticket)
-        .bind(&new.name)
-        .bind(&new.content_type)
-        .bind(&new.bucket)
-        .bind(&new.object_key)
-        .bind(new.length)
-        .bind(now)
-        .bind(room.open)
-        .bind(others_max)
-        .bind(i64::from(new.resumable))
-        .bind(&new.announced)
-        .bind(&new.tus_metadata)
-        .bind(i64::from(new.begins_with_body))
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -77,7 +67,7 @@ impl Ledger {
     }
 
     pub async fn upload(&self, id: &str) -> Result<Upload> {
-        Ok(sqlx::query_as("SELECT * FROM uploads WHERE id = $1").bind(id).fetch_one(&self.read).await?)
+        Ok(sql_as!("SELECT * FROM uploads WHERE id = $1", [id]).fetch_one(&self.read).await?)
     }
 
     /// Takes over the upload at `offset`, or further on if an older writer has moved it since. Increments its epoch, so that
@@ -86,14 +76,11 @@ impl Ledger {
     /// # Errors
     /// [`Error::Superseded`] when it is not open, or has not reached that offset.
     pub async fn begin_append(&self, id: &str, offset: i64, length: Option<i64>) -> Result<Appending> {
-        let row = sqlx::query(
+        let row = sql!(
             "UPDATE uploads SET epoch = epoch + 1, updated_at = $3, length_bytes = COALESCE(length_bytes, $4) \
              WHERE id = $1 AND state = 'open' AND offset_bytes >= $2 RETURNING *",
+            [id, offset, now_ms(), length]
         )
-        .bind(id)
-        .bind(offset)
-        .bind(now_ms())
-        .bind(length)
         .fetch_optional(&self.write)
         .await?
         .ok_or(Error::Superseded)?;
@@ -106,13 +93,10 @@ impl Ledger {
     /// # Errors
     /// [`Error::Superseded`] when the epoch is no longer ours.
     pub async fn set_multipart(&self, id: &str, epoch: i64, multipart_id: &str) -> Result<()> {
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET multipart_id = $3, updated_at = $4 WHERE id = $1 AND epoch = $2 AND state = 'open'",
+            [id, epoch, multipart_id, now_ms()]
         )
-        .bind(id)
-        .bind(epoch)
-        .bind(multipart_id)
-        .bind(now_ms())
         .execute(&self.write)
         .await?;
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
@@ -123,13 +107,11 @@ impl Ledger {
     /// # Errors
     /// [`Error::Superseded`] when the epoch is no longer ours.
     pub async fn extend_attempts(&self, id: &str, epoch: i64, until: i64) -> Result<()> {
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET attempts_until = CASE WHEN attempts_until < $3 THEN $3 ELSE attempts_until END \
              WHERE id = $1 AND epoch = $2 AND state IN ('open', 'completing')",
+            [id, epoch, until]
         )
-        .bind(id)
-        .bind(epoch)
-        .bind(until)
         .execute(&self.write)
         .await?;
         if done.rows_affected() == 0 { Err(Error::Superseded) } else { Ok(()) }
@@ -139,13 +121,11 @@ impl Ledger {
     /// waits for [`Ledger::unswept`]. Returns whether it was cancelled.
     pub async fn cancel(&self, id: &str, epoch: Option<i64>, actor: &str, why: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET state = 'cancelled', epoch = epoch + 1, updated_at = $3 \
              WHERE id = $1 AND (CAST($2 AS BIGINT) IS NULL OR epoch = $2) AND state IN ('open', 'completing')",
+            [id, epoch, now_ms()]
         )
-        .bind(id)
-        .bind(epoch)
-        .bind(now_ms())
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
@@ -163,19 +143,18 @@ impl Ledger {
     /// [`Error::NotFound`] when it is not complete.
     pub async fn remove(&self, id: &str, actor: &str) -> Result<()> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let done = sql!(
             "UPDATE uploads SET state = 'removed', swept_at = NULL, updated_at = $2 WHERE id = $1 AND state = 'complete'",
+            [id, now_ms()]
         )
-        .bind(id)
-        .bind(now_ms())
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
             tx.rollback().await?;
             return Err(Error::NotFound);
         }
-        sqlx::query("DELETE FROM originals WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
-        sqlx::query("DELETE FROM jobs WHERE upload_id = $1").bind(id).execute(&mut *tx).await?;
+        sql!("DELETE FROM originals WHERE upload_id = $1", [id]).execute(&mut *tx).await?;
+        sql!("DELETE FROM jobs WHERE upload_id = $1", [id]).execute(&mut *tx).await?;
         audit::write(&mut *tx, actor, "upload.remove", id, "").await?;
         tx.commit().await?;
         Ok(())

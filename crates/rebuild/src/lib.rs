@@ -11,7 +11,6 @@ use std::collections::{HashMap, HashSet};
 use access::TicketOwners;
 use bucket::layout::{self, FileKey};
 use bucket::{Bucket, Buckets, Object, SUPPORT_UPLOADER};
-use futures_util::StreamExt as _;
 use ledger::{Adopted, Ledger, Partner, State};
 
 use receipt::{Rejection, file_key, read};
@@ -286,16 +285,8 @@ async fn text(bucket: &Bucket, object: &Object) -> Result<Option<Vec<u8>>, ScanE
     if object.size > RECEIPT_BYTES_MAX {
         return Ok(None);
     }
-    let read = match bucket.read(&object.key, None).await {
-        Err(bucket::Error::NotFound(_)) => return Ok(None),
-        other => other?,
-    };
-    if read.length > RECEIPT_BYTES_MAX {
-        return Ok(None);
+    match bucket.read_small(&object.key, RECEIPT_BYTES_MAX).await {
+        Err(bucket::Error::NotFound(_)) => Ok(None),
+        read => Ok(read?),
     }
-    let (mut text, mut frames) = (Vec::new(), Box::pin(read.stream()));
-    while let Some(frame) = frames.next().await {
-        text.extend_from_slice(&frame?);
-    }
-    Ok(Some(text))
 }

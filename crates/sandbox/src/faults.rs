@@ -147,13 +147,7 @@ impl Rule {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reset => "reset",
-            Self::Status => "status",
-            Self::Delay => "delay",
-            Self::LostAnswer => "lost-answer",
-            Self::Corrupt => "corrupt",
-        })
+        self.serialize(f)
     }
 }
 

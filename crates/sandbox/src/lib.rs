@@ -15,6 +15,7 @@
 mod corrupt;
 pub mod desk;
 pub mod faults;
+mod json_file;
 mod keys;
 mod s3;
 mod serve;
@@ -28,8 +29,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use self::faults::Faults;
 use self::s3::Store;
@@ -224,7 +223,7 @@ fn open(data: &Path, desk_seed: &desk::Seed) -> anyhow::Result<Opened> {
             return Err(error).with_context(|| format!("lock {}", path.display()));
         }
     }
-    let keys = keys::Keys::load_or_create(&data.join("s3-keys.json"))?;
+    let keys = keys::Keys::load_or_create(data)?;
     let store = Store::open(&data.join("s3"))?;
     let desk = data.join("desk");
     fs::create_dir_all(&desk).with_context(|| format!("create {}", desk.display()))?;
@@ -233,7 +232,7 @@ fn open(data: &Path, desk_seed: &desk::Seed) -> anyhow::Result<Opened> {
 }
 
 fn desk_access(url: String, credentials: &desk::Credentials) -> DeskAccess {
+    let authorization = credentials.basic();
     let desk::Credentials { email, api_token, client_id, client_secret } = credentials.clone();
-    let authorization = format!("Basic {}", STANDARD.encode(format!("{email}/token:{api_token}")));
     DeskAccess { url, authorization, email, api_token, client_id, client_secret }
 }

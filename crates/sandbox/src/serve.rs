@@ -3,7 +3,6 @@
 //! only after it was performed in full.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -127,17 +126,10 @@ async fn connection(stream: TcpStream, service: Service, faults: Faults, stop: C
     }
 }
 
-/// The connection is to be reset without an answer.
-#[derive(Debug)]
-struct Dropped;
+/// An error that resets the connection without an answer.
+type Dropped = &'static str;
 
-impl fmt::Display for Dropped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer is dropped on purpose")
-    }
-}
-
-impl std::error::Error for Dropped {}
+const DROPPED: Dropped = "the answer is dropped on purpose";
 
 async fn answer(
     service: Service,
@@ -169,7 +161,7 @@ async fn harmed(
     match due.harm() {
         Harm::Reset => {
             due.begins();
-            Err(Dropped)
+            Err(DROPPED)
         }
         Harm::Status { status, retry_after, body } => {
             due.begins();
@@ -193,7 +185,7 @@ async fn harmed(
             let response = service.perform(request).await;
             due.begins();
             drop(response);
-            Err(Dropped)
+            Err(DROPPED)
         }
         Harm::Corrupt => {
             due.begins();
@@ -288,7 +280,7 @@ async fn s3_answer(service: S3Service, request: Request<Body>) -> Result<Respons
         }
         Err(error) => {
             tracing::error!(?error, "the S3 server could not answer");
-            Err(Dropped)
+            Err(DROPPED)
         }
     }
 }

@@ -18,9 +18,7 @@ pub const KEPT: usize = 1000;
 
 /// The messages so far. Shared by all requests of one router.
 #[derive(Debug, Default)]
-pub struct Sink {
-    inner: Mutex<Inner>,
-}
+pub struct Sink(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -31,12 +29,12 @@ struct Inner {
 impl Sink {
     /// Every message still held, oldest first.
     pub fn messages(&self) -> Vec<Value> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).kept.iter().cloned().collect()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).kept.iter().cloned().collect()
     }
 
     /// Keeps one message and returns its Slack timestamp (`ts`), which is unique.
     fn keep(&self, kind: &str, target: &str, payload: &Value) -> String {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.seen += 1;
         let ts = format!("{}.{:06}", jiff::Timestamp::now().as_second(), inner.seen % 1_000_000);
         if inner.kept.len() == KEPT {
@@ -93,37 +91,34 @@ async fn workflow(State(sink): State<Arc<Sink>>, Path(path): Path<String>, body:
     Json(json!({"ok": true})).into_response()
 }
 
-async fn post_message(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Bytes) -> Json<Value> {
-    let payload = match call(&headers, &body) {
-        Ok(payload) => payload,
-        Err(error) => return refused(error),
-    };
+/// A Web API method's answer, or its refusal.
+type Answer = Result<Json<Value>, Json<Value>>;
+
+async fn post_message(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Bytes) -> Answer {
+    let payload = call(&headers, &body)?;
     let Some(channel) = payload.get("channel").and_then(Value::as_str).filter(|name| !name.is_empty()) else {
-        return refused("channel_not_found");
+        return Err(refused("channel_not_found"));
     };
     if payload.get("text").is_none() && payload.get("blocks").is_none() {
-        return refused("no_text");
+        return Err(refused("no_text"));
     }
     let ts = sink.keep("message", channel, &payload);
-    Json(json!({"ok": true, "channel": channel, "ts": ts,
-        "message": {"type": "message", "text": payload.get("text"), "ts": ts}}))
+    Ok(Json(json!({"ok": true, "channel": channel, "ts": ts,
+        "message": {"type": "message", "text": payload.get("text"), "ts": ts}})))
 }
 
-async fn open_view(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Bytes) -> Json<Value> {
-    let payload = match call(&headers, &body) {
-        Ok(payload) => payload,
-        Err(error) => return refused(error),
-    };
+async fn open_view(State(sink): State<Arc<Sink>>, headers: HeaderMap, body: Bytes) -> Answer {
+    let payload = call(&headers, &body)?;
     if payload.get("trigger_id").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return refused("invalid_trigger_id");
+        return Err(refused("invalid_trigger_id"));
     }
     let Some(view) = payload.get("view").filter(|view| view.is_object()) else {
-        return refused("invalid_arguments");
+        return Err(refused("invalid_arguments"));
     };
     let id = sink.keep("view", "modal", &payload);
     let mut view = view.clone();
     view["id"] = json!(format!("V{}", id.replace('.', "")));
-    Json(json!({"ok": true, "view": view}))
+    Ok(Json(json!({"ok": true, "view": view})))
 }
 
 async fn messages(State(sink): State<Arc<Sink>>) -> Json<Value> {
@@ -135,12 +130,12 @@ fn object(body: &[u8]) -> Option<Value> {
 }
 
 /// The checks every Web API method shares. Slack answers 200 even to a refusal.
-fn call(headers: &HeaderMap, body: &[u8]) -> Result<Value, &'static str> {
+fn call(headers: &HeaderMap, body: &[u8]) -> Result<Value, Json<Value>> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if bearer.is_none_or(|value| value.strip_prefix("Bearer ").is_none_or(str::is_empty)) {
-        return Err("not_authed");
+        return Err(refused("not_authed"));
     }
-    object(body).ok_or("invalid_json")
+    object(body).ok_or_else(|| refused("invalid_json"))
 }
 
 fn refused(error: &str) -> Json<Value> {

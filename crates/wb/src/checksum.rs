@@ -29,7 +29,7 @@ pub(crate) struct Hasher {
 
 impl Hasher {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.size_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.size_bytes += bytes.len() as u64;
         self.sha256.update(bytes);
         self.crc64.update(bytes);
     }
@@ -50,7 +50,7 @@ impl Hasher {
                 0 => return Ok(()),
                 length => {
                     self.update(&buffer[..length]);
-                    passed(u64::try_from(length).unwrap_or(u64::MAX));
+                    passed(length as u64);
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -158,6 +158,9 @@ pub(crate) enum Link {
     },
 }
 
+/// As the API names them.
+const RIGHTS: [&str; 5] = ["upload", "list", "remove", "open-ticket", "escalate"];
+
 /// `wb link create`
 #[derive(Debug, Args)]
 pub(crate) struct LinkCreate {
@@ -168,8 +171,8 @@ pub(crate) struct LinkCreate {
     #[arg(long, value_name = "T", value_parser = given())]
     pub(crate) ticket: Option<String>,
     /// What the link allows; always includes `upload`
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "upload")]
-    pub(crate) rights: Vec<Right>,
+    #[arg(long, value_parser = RIGHTS, value_delimiter = ',', default_value = "upload")]
+    pub(crate) rights: Vec<String>,
     /// Lifetime of the link, such as `48h` or `7d`; the default is the gateway's
     #[arg(long, value_name = "AGE", value_parser = age_s)]
     pub(crate) expires: Option<u64>,
@@ -185,28 +188,6 @@ pub(crate) struct LinkCreate {
     /// Limit for requests per minute
     #[arg(long, value_name = "N")]
     pub(crate) max_requests_per_minute: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Right {
-    Upload,
-    List,
-    Remove,
-    OpenTicket,
-    Escalate,
-}
-
-impl Right {
-    /// The name in the API.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Upload => "upload",
-            Self::List => "list",
-            Self::Remove => "remove",
-            Self::OpenTicket => "open-ticket",
-            Self::Escalate => "escalate",
-        }
-    }
 }
 
 /// `wb partner`

@@ -18,7 +18,7 @@ use self::part_file::PartFile;
 use crate::checksum::{FileDigests, Hasher, Proof};
 use crate::exit::{Status, mismatch, status_of};
 use crate::item::Item;
-use crate::output::data;
+use crate::output::{Output, data};
 use crate::source::Source;
 
 /// Large enough to make round trips cheap, small enough to hold several in memory.
@@ -61,11 +61,23 @@ impl Sink {
     }
 }
 
-/// Downloads `item` into `sink` and verifies it. Returns the sink only if the bytes are right.
+/// Downloads `item` into `sink`, with a progress bar, and verifies it. Returns the sink only if the bytes are right.
 ///
 /// # Errors
 /// Status 5 if the bytes do not match. Then, and if the file no longer exists, the partial file is deleted.
 pub(crate) async fn fetch(
+    item: &Item,
+    parallel: u8,
+    sink: Sink,
+    output: &Output,
+) -> anyhow::Result<(Sink, FileDigests)> {
+    let bar = output.bar(&item.name, item.size_bytes);
+    let fetched = fetch_shown(item, parallel, sink, &bar).await;
+    bar.finish_and_clear();
+    fetched
+}
+
+async fn fetch_shown(
     item: &Item,
     parallel: u8,
     mut sink: Sink,

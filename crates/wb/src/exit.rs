@@ -5,32 +5,21 @@ use std::fmt;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// 0: done, also if the reader of our output is gone.
-    Done,
-    /// 1: failed for a reason not named below.
-    Failed,
-    /// 2: wrong usage (the same as clap's).
-    Usage,
-    /// 3: not found, expired or removed.
-    NotFound,
-    /// 4: not allowed by the token or the bucket.
-    NotAllowed,
-    /// 5: the bytes do not match the receipt.
-    Mismatch,
+    /// Also if the reader of our output is gone.
+    Done = 0,
+    /// For a reason not named below.
+    Failed = 1,
+    /// The same as clap's.
+    Usage = 2,
+    /// Not found, expired or removed.
+    NotFound = 3,
+    /// Not allowed by the token or the bucket.
+    NotAllowed = 4,
+    /// The bytes do not match the receipt.
+    Mismatch = 5,
 }
 
 impl Status {
-    pub(crate) fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::NotFound => 3,
-            Self::NotAllowed => 4,
-            Self::Mismatch => 5,
-        }
-    }
-
     /// The status of several operations: a mismatch wins, otherwise the first failure.
     pub(crate) fn and(self, next: Self) -> Self {
         match (self, next) {

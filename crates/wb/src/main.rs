@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         }
         status
     });
-    ExitCode::from(status.code())
+    ExitCode::from(status as u8)
 }
 
 fn run(cli: cli::Cli, output: &Output) -> anyhow::Result<Status> {

@@ -7,6 +7,7 @@ use api::Receipt;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::exit::{Status, failure, status_of};
 use crate::names::{is_deceptive, printable};
@@ -88,6 +89,24 @@ impl Output {
         let mut answer = String::new();
         io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    }
+
+    /// Does the same to each ID and prints what was `done` to it.
+    pub(crate) async fn each(
+        &self,
+        ids: &[String],
+        done: &str,
+        act: impl AsyncFn(&str) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Status> {
+        let mut status = Status::Done;
+        for id in ids {
+            let outcome = match act(id).await {
+                Ok(()) if self.json => self.object(&json!({"id": id, done: true})),
+                other => other.inspect(|()| self.note(&format!("{done} {id}"))),
+            };
+            self.note_failure(&mut status, outcome)?;
+        }
+        Ok(status)
     }
 
     /// Prints the error of one of several operations and adds its status to `total`, so that the others continue.

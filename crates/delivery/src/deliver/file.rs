@@ -1,12 +1,13 @@
 //! One file of a note: attached to it if possible, otherwise noted with its bucket.
 //! Invariant: a file that is left out of this note keeps its job.
 
+use bucket::chain;
 use ledger::{Destination, Job, Upload};
 
 use super::attach::{upload_to_desk, valid_token};
 use crate::backoff;
 use crate::error::JobError;
-use crate::shared::{Shared, chain, failed};
+use crate::shared::{Shared, failed};
 
 /// A file that could not be attached so often, over about ten minutes, is noted with its bucket instead.
 const ATTACH_ATTEMPTS_MAX: i64 = 10;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use access::{LinkMaker, is_partner_id};
 use anyhow::{Context as _, bail};
 use api::LinkRequest;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use desk::Desk;
 use ledger::{Ledger, Token};
 use serde_json::json;
@@ -91,31 +91,7 @@ pub(crate) enum ContactCommand {
 #[derive(Subcommand)]
 pub(crate) enum LinkCommand {
     /// Make an upload link and print its address, which is shown only once.
-    Create {
-        #[arg(long)]
-        partner: String,
-        /// Bind the link to a ticket. Otherwise each upload names its ticket.
-        #[arg(long)]
-        ticket: Option<String>,
-        /// Rights besides `upload`: list, remove, open-ticket, escalate.
-        #[arg(long, value_delimiter = ',')]
-        rights: Vec<String>,
-        /// How long the link works, for example 48h or 7d.
-        #[arg(long, value_parser = duration)]
-        expires: Option<Duration>,
-        /// Largest file, in bytes or for example 20GB.
-        #[arg(long, value_parser = size)]
-        max_bytes: Option<u64>,
-        /// Most open uploads at a time.
-        #[arg(long)]
-        max_open: Option<u64>,
-        /// Most bytes of unfinished uploads, in total.
-        #[arg(long, value_parser = size)]
-        max_unfinished_bytes: Option<u64>,
-        /// Most requests per minute.
-        #[arg(long)]
-        max_requests_per_minute: Option<u64>,
-    },
+    Create(NewLink),
     /// List links, one JSON object per line.
     List {
         #[arg(long)]
@@ -123,6 +99,33 @@ pub(crate) enum LinkCommand {
     },
     /// Revoke a link immediately.
     Revoke { id: String },
+}
+
+#[derive(Args)]
+pub(crate) struct NewLink {
+    #[arg(long)]
+    partner: String,
+    /// Bind the link to a ticket. Otherwise each upload names its ticket.
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Rights besides `upload`: list, remove, open-ticket, escalate.
+    #[arg(long, value_delimiter = ',')]
+    rights: Vec<String>,
+    /// How long the link works, for example 48h or 7d.
+    #[arg(long, value_parser = duration)]
+    expires: Option<Duration>,
+    /// Largest file, in bytes or for example 20GB.
+    #[arg(long, value_parser = size)]
+    max_bytes: Option<u64>,
+    /// Most open uploads at a time.
+    #[arg(long)]
+    max_open: Option<u64>,
+    /// Most bytes of unfinished uploads, in total.
+    #[arg(long, value_parser = size)]
+    max_unfinished_bytes: Option<u64>,
+    /// Most requests per minute.
+    #[arg(long)]
+    max_requests_per_minute: Option<u64>,
 }
 
 #[derive(Subcommand)]
@@ -226,25 +229,16 @@ async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<Exi
 
 async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
-        LinkCommand::Create {
-            partner,
-            ticket,
-            rights,
-            expires,
-            max_bytes,
-            max_open,
-            max_unfinished_bytes,
-            max_requests_per_minute,
-        } => {
+        LinkCommand::Create(new) => {
             let request = LinkRequest {
-                partner,
-                ticket,
-                rights,
-                expires_in_s: expires.map(|lasts| lasts.as_secs()),
-                max_bytes,
-                max_open,
-                max_unfinished_bytes,
-                max_requests_per_minute,
+                partner: new.partner,
+                ticket: new.ticket,
+                rights: new.rights,
+                expires_in_s: new.expires.map(|lasts| lasts.as_secs()),
+                max_bytes: new.max_bytes,
+                max_open: new.max_open,
+                max_unfinished_bytes: new.max_unfinished_bytes,
+                max_requests_per_minute: new.max_requests_per_minute,
             };
             create_link(&request, ledger, config).await?;
         }

@@ -1,24 +1,24 @@
 //! `[desk]`: its address and credentials.
 
-use super::reader::{Mistake, Section, url};
+use super::reader::{Section, url};
 
 /// Reads the section. Also returns whether attachments are public.
-pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) -> (desk::Config, bool) {
-    let kind = section.string("kind", found).unwrap_or_else(|| "zendesk".into());
+pub(super) fn desk_config(mut section: Section<'_>) -> (desk::Config, bool) {
+    let kind = section.string("kind").unwrap_or_else(|| "zendesk".into());
     if kind != "zendesk" {
-        section.wrong("kind", &format!("`{kind}` is not a known desk"), "write `\"zendesk\"`", found);
+        section.wrong("kind", &format!("`{kind}` is not a known desk"), "write `\"zendesk\"`");
     }
     if !section.has("url") {
-        section.wrong("url", "is missing", "add `url = \"https://YOURS.zendesk.com\"`", found);
+        section.wrong("url", "is missing", "add `url = \"https://YOURS.zendesk.com\"`");
     }
-    let url = url(&mut section, "url", found).unwrap_or_default();
+    let url = url(&mut section, "url").unwrap_or_default();
     if url::Url::parse(&url).is_ok_and(|url| url.scheme() == "http" && !desk::is_loopback(&url)) {
         let what = "plain http gives the desk's credentials to everybody on the way";
-        section.wrong("url", what, "write `https://`, as the desk has it", found);
+        section.wrong("url", what, "write `https://`, as the desk has it");
     }
     // Given keys count: a secret that cannot be read is a mistake of its own.
     let given = ["client_id", "client_secret", "email", "api_token"].map(|key| section.has(key));
-    let mut secret = |key| section.secret(key, found).unwrap_or_default();
+    let mut secret = |key| section.secret(key).unwrap_or_default();
     let oauth = (secret("client_id"), secret("client_secret"));
     let token = (secret("email"), secret("api_token"));
     let credentials = match given {
@@ -27,21 +27,21 @@ pub(super) fn desk_config(mut section: Section<'_>, found: &mut Vec<Mistake>) ->
         _ => {
             let what = "the desk's credentials are not complete, or given twice";
             let fix = "give client_id and client_secret, or else email and api_token";
-            section.wrong("client_id", what, fix, found);
+            section.wrong("client_id", what, fix);
             desk::Credentials::ApiToken { email: String::new(), api_token: String::new() }
         }
     };
     // Tickets are opened with this form by a later version; the key is accepted so that one file serves both.
-    section.number("ticket_form_id", "360001172559", found);
-    let public = match section.string("attachment_visibility", found).as_deref() {
+    section.number("ticket_form_id", "360001172559");
+    let public = match section.string("attachment_visibility").as_deref() {
         None | Some("private") => false,
         Some("public") => true,
         Some(_) => {
             let fix = "write `\"private\"` or `\"public\"`";
-            section.wrong("attachment_visibility", "is unknown", fix, found);
+            section.wrong("attachment_visibility", "is unknown", fix);
             false
         }
     };
-    section.finish(found);
+    section.finish();
     (desk::Config::new(url, credentials), public)
 }

@@ -1,6 +1,6 @@
 //! The ledger's URL. Invariant: a password in it is never shown.
 
-use super::reader::{Mistake, Section};
+use super::reader::Section;
 
 /// The ledger's URL, shown without its password.
 pub(crate) struct LedgerUrl(String);
@@ -23,17 +23,17 @@ impl std::fmt::Debug for LedgerUrl {
     }
 }
 
-pub(super) fn read(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> LedgerUrl {
+pub(super) fn read(section: &mut Section<'_>) -> LedgerUrl {
     if !section.has("url") {
-        section.wrong("url", "is missing", "add `url = \"sqlite:/var/lib/weighbridge/ledger.db\"`", found);
+        section.wrong("url", "is missing", "add `url = \"sqlite:/var/lib/weighbridge/ledger.db\"`");
     }
-    let Some(url) = section.secret("url", found) else { return LedgerUrl(String::new()) };
+    let Some(url) = section.secret("url") else { return LedgerUrl(String::new()) };
     if let Err(text) = ledger::check_url(&url) {
         let (what, fix) = text.split_once("; ").unwrap_or((&text, ""));
-        section.wrong("url", what, fix, found);
+        section.wrong("url", what, fix);
     }
     if let Some((what, fix)) = ledger::file(&url).and_then(super::file::mistake) {
-        section.wrong("url", &what, fix, found);
+        section.wrong("url", &what, fix);
     }
     LedgerUrl(url)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::reader::{Mistake, Section};
+use super::reader::Section;
 
 /// The documentation asks proxies to wait for 15 minutes.
 const STORAGE_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
@@ -72,97 +72,71 @@ const MEMORY_BYTES_MIN: u64 = 32 << 20;
 /// More memory than any machine has.
 const MEMORY_BYTES_MAX: u64 = 1 << 40;
 
-pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Limits {
+pub(super) fn read(mut section: Section<'_>) -> Limits {
     let default = Limits::default();
-    let max_upload_bytes =
-        section.size("max_upload_bytes", default.max_upload_bytes, found).unwrap_or(default.max_upload_bytes);
+    let max_upload_bytes = section.size("max_upload_bytes", default.max_upload_bytes);
     let limits = Limits {
-        memory_bytes: section
-            .size("memory_bytes", default.memory_bytes, found)
-            .unwrap_or(default.memory_bytes),
+        memory_bytes: section.size("memory_bytes", default.memory_bytes),
         max_upload_bytes,
-        ticket_attachment_bytes: section
-            .size("ticket_attachment_bytes", default.ticket_attachment_bytes, found)
-            .unwrap_or(default.ticket_attachment_bytes),
-        link_expiry: section.duration("link_expiry", "48h", found).unwrap_or(default.link_expiry),
-        resume_window: section.duration("resume_window", "48h", found).unwrap_or(default.resume_window),
-        storage_wait: section.duration("storage_wait", "90s", found).unwrap_or(default.storage_wait),
-        min_rate: section.size("min_rate", default.min_rate, found).unwrap_or(default.min_rate),
-        min_rate_window: section.duration("min_rate_window", "30s", found).unwrap_or(default.min_rate_window),
-        link_open_uploads: count(&mut section, "link_open_uploads", default.link_open_uploads, found)
-            .unwrap_or(default.link_open_uploads),
-        link_unfinished_bytes: section
-            .size("link_unfinished_bytes", default.link_unfinished_bytes, found)
-            .unwrap_or_else(|| max_upload_bytes.saturating_mul(2)),
+        ticket_attachment_bytes: section.size("ticket_attachment_bytes", default.ticket_attachment_bytes),
+        link_expiry: section.duration("link_expiry", "48h", default.link_expiry),
+        resume_window: section.duration("resume_window", "48h", default.resume_window),
+        storage_wait: section.duration("storage_wait", "90s", default.storage_wait),
+        min_rate: section.size("min_rate", default.min_rate),
+        min_rate_window: section.duration("min_rate_window", "30s", default.min_rate_window),
+        link_open_uploads: count(&mut section, "link_open_uploads", default.link_open_uploads),
+        link_unfinished_bytes: section.size("link_unfinished_bytes", max_upload_bytes.saturating_mul(2)),
         link_requests_per_minute: count(
             &mut section,
             "link_requests_per_minute",
             default.link_requests_per_minute,
-            found,
-        )
-        .unwrap_or(default.link_requests_per_minute),
+        ),
         link_ticket_lookups_per_minute: count(
             &mut section,
             "link_ticket_lookups_per_minute",
             default.link_ticket_lookups_per_minute,
-            found,
-        )
-        .unwrap_or(default.link_ticket_lookups_per_minute),
-        discard_bytes: section
-            .size("discard_bytes", default.discard_bytes, found)
-            .unwrap_or(default.discard_bytes),
-        discard_time: section.duration("discard_time", "30s", found).unwrap_or(default.discard_time),
-        header_timeout: section.duration("header_timeout", "30s", found).unwrap_or(default.header_timeout),
-        form_files: count(&mut section, "form_files", 1_000, found)
-            .map_or(default.form_files, |number| usize::try_from(number).unwrap_or(usize::MAX)),
-        drain_notice: section.duration("drain_notice", "1s", found).unwrap_or(default.drain_notice),
-        drain_time: section.duration("drain_time", "30s", found).unwrap_or(default.drain_time),
+        ),
+        discard_bytes: section.size("discard_bytes", default.discard_bytes),
+        discard_time: section.duration("discard_time", "30s", default.discard_time),
+        header_timeout: section.duration("header_timeout", "30s", default.header_timeout),
+        form_files: usize::try_from(count(&mut section, "form_files", 1_000)).unwrap_or(usize::MAX),
+        drain_notice: section.duration("drain_notice", "1s", default.drain_notice),
+        drain_time: section.duration("drain_time", "30s", default.drain_time),
     };
-    check_limits(&section, &limits, found);
-    section.finish(found);
+    check_limits(&section, &limits);
+    section.finish();
     limits
 }
 
-fn count(
-    section: &mut Section<'_>,
-    key: &'static str,
-    example: u32,
-    found: &mut Vec<Mistake>,
-) -> Option<u32> {
-    let number = section.number(key, &example.to_string(), found)?;
-    let count = u32::try_from(number).ok();
-    if count.is_none() {
-        section.wrong(key, "is too large", &format!("write at most {}", u32::MAX), found);
-    }
-    count
+fn count(section: &mut Section<'_>, key: &'static str, default: u32) -> u32 {
+    let Some(number) = section.number(key, &default.to_string()) else { return default };
+    u32::try_from(number).unwrap_or_else(|_| {
+        section.wrong(key, "is too large", &format!("write at most {}", u32::MAX));
+        default
+    })
 }
 
 /// Finds limits that contradict each other or cannot be kept.
-fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>) {
+fn check_limits(section: &Section<'_>, limits: &Limits) {
     if limits.memory_bytes < MEMORY_BYTES_MIN {
-        section.wrong("memory_bytes", "is too small", &format!("write at least {MEMORY_BYTES_MIN}"), found);
+        section.wrong("memory_bytes", "is too small", &format!("write at least {MEMORY_BYTES_MIN}"));
     }
     if limits.memory_bytes > MEMORY_BYTES_MAX {
-        section.wrong("memory_bytes", "is too large", &format!("write at most {MEMORY_BYTES_MAX}"), found);
+        section.wrong("memory_bytes", "is too large", &format!("write at most {MEMORY_BYTES_MAX}"));
     }
     if limits.ticket_attachment_bytes > desk::ATTACHMENT_BYTES_MAX {
         let what = "is more than the desk accepts in one attachment";
         let fix = format!("write at most {}", desk::ATTACHMENT_BYTES_MAX);
-        section.wrong("ticket_attachment_bytes", what, &fix, found);
+        section.wrong("ticket_attachment_bytes", what, &fix);
     }
     if limits.min_rate == 0 {
         let what = "is 0: a sender that stalls is never ended";
-        section.warn("min_rate", what, "write for example `1000`", found);
+        section.warn("min_rate", what, "write for example `1000`");
     }
     let fits = upload::PartPlan::new(limits.memory_bytes).upload_bytes_max();
     if limits.max_upload_bytes > fits {
         let what = format!("does not fit in {} parts of a quarter of memory_bytes", upload::PARTS_MAX);
-        section.wrong(
-            "max_upload_bytes",
-            &what,
-            &format!("write at most {fits}, or raise memory_bytes"),
-            found,
-        );
+        section.wrong("max_upload_bytes", &what, &format!("write at most {fits}, or raise memory_bytes"));
     }
     for (key, zero) in [
         ("max_upload_bytes", limits.max_upload_bytes == 0),
@@ -176,15 +150,15 @@ fn check_limits(section: &Section<'_>, limits: &Limits, found: &mut Vec<Mistake>
         ("form_files", limits.form_files == 0),
     ] {
         if zero {
-            section.wrong(key, "is 0", "write more than 0", found);
+            section.wrong(key, "is 0", "write more than 0");
         }
     }
     if limits.storage_wait > STORAGE_WAIT_MAX {
         let fix = format!("write at most {}m", STORAGE_WAIT_MAX.as_secs() / 60);
-        section.wrong("storage_wait", "is longer than senders and proxies wait", &fix, found);
+        section.wrong("storage_wait", "is longer than senders and proxies wait", &fix);
     }
     if limits.link_unfinished_bytes < limits.max_upload_bytes {
         let fix = format!("write at least max_upload_bytes ({}), or lower that", limits.max_upload_bytes);
-        section.wrong("link_unfinished_bytes", "is less than one upload may have", &fix, found);
+        section.wrong("link_unfinished_bytes", "is less than one upload may have", &fix);
     }
 }

@@ -1,5 +1,6 @@
 //! Reads a TOML file key by key and collects every mistake, with its line and fix, instead of stopping at the first.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
@@ -28,47 +29,66 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// The file that is being read, and every mistake found in it so far.
+pub(crate) struct File<'a> {
+    pub(super) text: &'a str,
+    /// Everyone on this machine may read it.
+    pub(super) is_open_to_all: bool,
+    pub(super) mistakes: RefCell<Vec<Mistake>>,
+}
+
+impl File<'_> {
+    pub(super) fn wrong(&self, line: usize, key: &str, what: &str, fix: &str) {
+        self.report(false, line, key, what, fix);
+    }
+
+    fn report(&self, is_warning: bool, line: usize, key: &str, what: &str, fix: &str) {
+        let (key, what, fix) = (key.into(), what.into(), fix.into());
+        self.mistakes.borrow_mut().push(Mistake { is_warning, line, key, what, fix });
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        line(self.text, offset)
+    }
+}
+
 /// A table that is being read. Keys that nobody reads are mistakes.
 pub(crate) struct Section<'a> {
     path: String,
     table: Option<&'a DeTable<'a>>,
     span: Range<usize>,
     asked: BTreeSet<&'static str>,
-    text: &'a str,
-    /// Everyone on this machine may read the file.
-    is_open_to_all: bool,
+    pub(super) file: &'a File<'a>,
 }
 
 type Value<'a> = &'a Spanned<DeValue<'a>>;
 
 impl<'a> Section<'a> {
-    pub(crate) fn root(text: &'a str, table: &'a Spanned<DeTable<'a>>, is_open_to_all: bool) -> Self {
-        let table = Some(table.get_ref());
-        Self { path: String::new(), table, span: 0..0, asked: BTreeSet::new(), text, is_open_to_all }
+    pub(crate) fn root(file: &'a File<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
+        Self { path: String::new(), table: Some(table.get_ref()), span: 0..0, asked: BTreeSet::new(), file }
     }
 
     /// A table below this one.
     fn below(&self, path: String, table: Option<&'a DeTable<'a>>, span: Range<usize>) -> Self {
-        let Self { text, is_open_to_all, .. } = *self;
-        Self { path, table, span, asked: BTreeSet::new(), text, is_open_to_all }
+        Self { path, table, span, asked: BTreeSet::new(), file: self.file }
     }
 
     /// The table `key`; an absent one reads as empty.
-    pub(crate) fn section(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Self {
+    pub(crate) fn section(&mut self, key: &'static str) -> Self {
         let path = self.name(key);
         let Some(value) = self.get(key) else {
             return self.below(path, None, self.span.clone());
         };
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.wrong(key, "is not a table", &format!("write it as `[{path}]`"), mistakes);
+            self.wrong(key, "is not a table", &format!("write it as `[{path}]`"));
         }
         self.below(path, table, value.span())
     }
 
     /// Every table below `key`, by name.
-    pub(crate) fn sections(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Vec<(String, Self)> {
-        let outer = self.section(key, mistakes);
+    pub(crate) fn sections(&mut self, key: &'static str) -> Vec<(String, Self)> {
+        let outer = self.section(key);
         let mut found = Vec::new();
         for (name, value) in outer.table.into_iter().flatten() {
             let path = format!("{key}.{}", name.get_ref());
@@ -76,13 +96,10 @@ impl<'a> Section<'a> {
                 Some(table) => {
                     found.push((name.get_ref().to_string(), outer.below(path, Some(table), name.span())));
                 }
-                None => mistakes.push(Mistake {
-                    line: line(self.text, name.span().start),
-                    what: "is not a table".into(),
-                    fix: format!("write it as `[{path}]`"),
-                    key: path,
-                    is_warning: false,
-                }),
+                None => {
+                    let (line, fix) = (self.file.line(name.span().start), format!("write it as `[{path}]`"));
+                    self.file.wrong(line, &path, "is not a table", &fix);
+                }
             }
         }
         found
@@ -90,11 +107,7 @@ impl<'a> Section<'a> {
 
     /// The line where it starts.
     pub(crate) fn line(&self) -> usize {
-        line(self.text, self.span.start)
-    }
-
-    pub(super) fn is_open_to_all(&self) -> bool {
-        self.is_open_to_all
+        self.file.line(self.span.start)
     }
 
     pub(crate) fn is_there(&self) -> bool {
@@ -105,17 +118,17 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
-    pub(crate) fn string(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+    pub(crate) fn string(&mut self, key: &'static str) -> Option<String> {
         let value = self.get(key)?;
         let text = value.get_ref().as_str().map(str::to_owned);
         if text.is_none() {
-            self.wrong(key, "is not a text", "put it in quotes", mistakes);
+            self.wrong(key, "is not a text", "put it in quotes");
         }
         text
     }
 
     /// A list of texts. A single one needs no brackets.
-    pub(crate) fn strings(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Vec<String> {
+    pub(crate) fn strings(&mut self, key: &'static str) -> Vec<String> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let value = value.get_ref();
         let texts = match (value.as_str(), value.as_array()) {
@@ -126,138 +139,97 @@ impl<'a> Section<'a> {
             (None, None) => None,
         };
         if texts.is_none() {
-            self.wrong(key, "is not a list of texts", "write `[\"ONE\", \"TWO\"]`", mistakes);
+            self.wrong(key, "is not a list of texts", "write `[\"ONE\", \"TWO\"]`");
         }
         texts.unwrap_or_default()
     }
 
-    pub(crate) fn required(
-        &mut self,
-        key: &'static str,
-        example: &str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> String {
+    pub(crate) fn required(&mut self, key: &'static str, example: &str) -> String {
         if !self.has(key) {
-            self.wrong(key, "is missing", &format!("add `{key} = {example}`"), mistakes);
+            self.wrong(key, "is missing", &format!("add `{key} = {example}`"));
         }
-        self.string(key, mistakes).unwrap_or_default()
+        self.string(key).unwrap_or_default()
     }
 
-    pub(crate) fn boolean(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let value = self.get(key)?.get_ref().as_bool();
         if value.is_none() {
-            self.wrong(key, "is neither true nor false", "write `true` or `false`", mistakes);
+            self.wrong(key, "is neither true nor false", "write `true` or `false`");
         }
         value
     }
 
     /// A whole number that is not negative. `example` is shown for anything else.
-    pub(crate) fn number(
-        &mut self,
-        key: &'static str,
-        example: &str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<u64> {
+    pub(crate) fn number(&mut self, key: &'static str, example: &str) -> Option<u64> {
         let value = self.get(key)?.get_ref();
         match integer(value) {
             Some(Ok(number)) => return Some(number),
-            Some(Err(what)) => self.wrong(key, what, &format!("write for example `{example}`"), mistakes),
+            Some(Err(what)) => self.wrong(key, what, &format!("write for example `{example}`")),
             None => {
                 let fix = format!("write digits only, for example `{example}`");
-                self.wrong(key, "is not a whole number", &fix, mistakes);
+                self.wrong(key, "is not a whole number", &fix);
             }
         }
         None
     }
 
     /// Bytes: a whole number, or a text such as `20GB` or `256MiB`.
-    pub(crate) fn size(
-        &mut self,
-        key: &'static str,
-        example: u64,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<u64> {
-        let value = self.get(key)?.get_ref();
-        let Some(text) = value.as_str() else { return self.number(key, &example.to_string(), mistakes) };
-        match parse_size(text, &example.to_string()) {
-            Ok(size) => return Some(size),
-            Err((what, fix)) => self.wrong(key, &what, &fix, mistakes),
-        }
-        None
+    pub(crate) fn size(&mut self, key: &'static str, default: u64) -> u64 {
+        let Some(value) = self.get(key) else { return default };
+        let example = default.to_string();
+        let Some(text) = value.get_ref().as_str() else {
+            return self.number(key, &example).unwrap_or(default);
+        };
+        parse_size(text, &example).unwrap_or_else(|(what, fix)| {
+            self.wrong(key, &what, &fix);
+            default
+        })
     }
 
     /// A text such as `48h`, `30s`, `7d`. `example` has the usual unit.
-    pub(crate) fn duration(
-        &mut self,
-        key: &'static str,
-        example: &str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<Duration> {
-        let value = self.get(key)?.get_ref();
-        let text = match (value.as_str(), value.as_integer()) {
-            (Some(text), _) => text.to_owned(),
-            (None, Some(number)) => number.as_str().to_owned(),
-            (None, None) => String::new(),
-        };
-        match parse_duration(&text, example) {
-            Ok(duration) => return Some(duration),
-            Err((what, fix)) => self.wrong(key, &what, &fix, mistakes),
-        }
-        None
+    pub(crate) fn duration(&mut self, key: &'static str, example: &str, default: Duration) -> Duration {
+        let Some(value) = self.get(key).map(Spanned::get_ref) else { return default };
+        let number = value.as_integer().map(|number| number.as_str());
+        parse_duration(value.as_str().or(number).unwrap_or_default(), example).unwrap_or_else(
+            |(what, fix)| {
+                self.wrong(key, &what, &fix);
+                default
+            },
+        )
     }
 
     /// Parses a text. `fix` says what to write.
-    pub(crate) fn parsed<T: std::str::FromStr>(
-        &mut self,
-        key: &'static str,
-        fix: &str,
-        mistakes: &mut Vec<Mistake>,
-    ) -> Option<T> {
-        let text = self.string(key, mistakes)?;
+    pub(crate) fn parsed<T: std::str::FromStr>(&mut self, key: &'static str, fix: &str) -> Option<T> {
+        let text = self.string(key)?;
         let value = text.parse().ok();
         if value.is_none() {
-            self.wrong(key, &format!("`{text}` cannot be parsed"), fix, mistakes);
+            self.wrong(key, &format!("`{text}` cannot be parsed"), fix);
         }
         value
     }
 
     /// Reports that the value of `key` is wrong.
-    pub(crate) fn wrong(&self, key: &str, what: &str, fix: &str, mistakes: &mut Vec<Mistake>) {
-        mistakes.push(self.mistake(key, what, fix));
+    pub(crate) fn wrong(&self, key: &str, what: &str, fix: &str) {
+        self.file.wrong(self.line_of(key), &self.name(key), what, fix);
     }
 
     /// Reports that the value of `key` works but is not safe.
-    pub(crate) fn warn(&self, key: &str, what: &str, fix: &str, mistakes: &mut Vec<Mistake>) {
-        mistakes.push(Mistake { is_warning: true, ..self.mistake(key, what, fix) });
+    pub(crate) fn warn(&self, key: &str, what: &str, fix: &str) {
+        self.file.report(true, self.line_of(key), &self.name(key), what, fix);
     }
 
-    fn mistake(&self, key: &str, what: &str, fix: &str) -> Mistake {
-        let span = self
-            .table
-            .and_then(|table| table.get_key_value(key))
-            .map_or_else(|| self.span.clone(), |(name, _)| name.span());
-        Mistake {
-            line: line(self.text, span.start),
-            key: self.name(key),
-            what: what.into(),
-            fix: fix.into(),
-            is_warning: false,
-        }
+    fn line_of(&self, key: &str) -> usize {
+        let found = self.table.and_then(|table| table.get_key_value(key));
+        self.file.line(found.map_or(self.span.start, |(name, _)| name.span().start))
     }
 
     /// Reports that the table's own name is wrong.
-    pub(crate) fn wrong_name(&self, what: &str, fix: &str, mistakes: &mut Vec<Mistake>) {
-        mistakes.push(Mistake {
-            line: line(self.text, self.span.start),
-            key: self.path.clone(),
-            what: what.into(),
-            fix: fix.into(),
-            is_warning: false,
-        });
+    pub(crate) fn wrong_name(&self, what: &str, fix: &str) {
+        self.file.wrong(self.line(), &self.path, what, fix);
     }
 
     /// Reports every key that was not read; most are misspelled.
-    pub(crate) fn finish(self, mistakes: &mut Vec<Mistake>) {
+    pub(crate) fn finish(self) {
         for (key, _) in self.table.into_iter().flatten() {
             let key = key.get_ref().as_ref();
             if !self.asked.contains(key) {
@@ -272,7 +244,7 @@ impl<'a> Section<'a> {
                         self.asked.iter().copied().collect::<Vec<_>>().join(", ")
                     ),
                 };
-                self.wrong(key, "is not a known key", &fix, mistakes);
+                self.wrong(key, "is not a known key", &fix);
             }
         }
     }
@@ -302,15 +274,15 @@ pub(crate) fn line(text: &str, offset: usize) -> usize {
 }
 
 /// An http or https URL, without a slash at its end.
-pub(super) fn url(section: &mut Section<'_>, key: &'static str, found: &mut Vec<Mistake>) -> Option<String> {
-    let text = section.string(key, found)?;
+pub(super) fn url(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    let text = section.string(key)?;
     match url::Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => {
             Some(text.trim_end_matches('/').to_owned())
         }
         _ => {
             let fix = "write for example `\"https://files.example.com\"`";
-            section.wrong(key, &format!("`{text}` is not an http or https URL"), fix, found);
+            section.wrong(key, &format!("`{text}` is not an http or https URL"), fix);
             None
         }
     }

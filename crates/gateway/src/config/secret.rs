@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::reader::{Mistake, Section};
+use super::reader::Section;
 
 pub(super) const CONFIGURATION_BYTES_MAX: u64 = 1 << 20;
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -53,7 +53,7 @@ enum Source {
 
 impl Section<'_> {
     /// A text, `{ env = "NAME" }` or `{ file = "PATH" }`. Never empty.
-    pub(crate) fn secret(&mut self, key: &'static str, mistakes: &mut Vec<Mistake>) -> Option<String> {
+    pub(crate) fn secret(&mut self, key: &'static str) -> Option<String> {
         let value = self.get(key)?.get_ref();
         let source = value.as_table().and_then(|table| {
             let only = table.len() == 1;
@@ -62,14 +62,9 @@ impl Section<'_> {
         });
         let (text, from) = match (value.as_str(), source) {
             (Some(text), _) => {
-                if self.is_open_to_all() && is_worth_hiding(key, text) {
+                if self.file.is_open_to_all && is_worth_hiding(key, text) {
                     let what = "it stands in a file that everybody on this machine may read";
-                    self.warn(
-                        key,
-                        what,
-                        "take that away (`chmod o= FILE`), or write `{ file = \"PATH\" }`",
-                        mistakes,
-                    );
+                    self.warn(key, what, "take that away (`chmod o= FILE`), or write `{ file = \"PATH\" }`");
                 }
                 (text.to_owned(), String::new())
             }
@@ -77,7 +72,7 @@ impl Section<'_> {
                 Ok(text) => (text, format!("the environment variable `{name}` ")),
                 Err(_) => {
                     let what = format!("the environment variable `{name}` is not set");
-                    self.wrong(key, &what, "set it for this process", mistakes);
+                    self.wrong(key, &what, "set it for this process");
                     return None;
                 }
             },
@@ -85,24 +80,24 @@ impl Section<'_> {
                 Ok(text) => {
                     if is_open_to_all(Path::new(&path)) {
                         let what = format!("everybody on this machine may read `{path}`");
-                        self.warn(key, &what, "take that away: `chmod o= FILE`", mistakes);
+                        self.warn(key, &what, "take that away: `chmod o= FILE`");
                     }
                     (text.trim_end_matches(['\r', '\n']).to_owned(), format!("the file `{path}` "))
                 }
                 Err(wrong) => {
                     let fix = "name a small regular file, readable for this process";
-                    self.wrong(key, &format!("`{path}` {wrong}"), fix, mistakes);
+                    self.wrong(key, &format!("`{path}` {wrong}"), fix);
                     return None;
                 }
             },
             (None, None) => {
                 let fix = "write a text, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
-                self.wrong(key, "is not a secret", fix, mistakes);
+                self.wrong(key, "is not a secret", fix);
                 return None;
             }
         };
         if text.trim().is_empty() {
-            self.wrong(key, &format!("{from}is empty"), "put the secret there", mistakes);
+            self.wrong(key, &format!("{from}is empty"), "put the secret there");
             return None;
         }
         Some(text)

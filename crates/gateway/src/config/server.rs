@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::reader::{Mistake, Section, url};
+use super::reader::{Section, url};
 use super::secret;
 use crate::http::tls::{self, Unusable};
 
@@ -36,58 +36,58 @@ impl Server {
 const PEM_BYTES_MAX: u64 = 1 << 20;
 /// More connections than a machine has ports.
 const CONNECTIONS_MAX: u64 = 1_000_000;
-pub(super) fn read(mut section: Section<'_>, found: &mut Vec<Mistake>) -> Server {
+pub(super) fn read(mut section: Section<'_>) -> Server {
     let address = "write an address and a port, for example `\"127.0.0.1:8080\"`";
     let listen =
-        section.parsed("listen", address, found).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
-    let metrics_listen = section.parsed("metrics_listen", address, found);
+        section.parsed("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let metrics_listen = section.parsed("metrics_listen", address);
     if metrics_listen.is_some_and(|metrics| meet(listen, metrics)) {
         let fix = "give it a port of its own, for example `\"127.0.0.1:9090\"`";
-        section.wrong("metrics_listen", "is the address of `listen`", fix, found);
+        section.wrong("metrics_listen", "is the address of `listen`", fix);
     }
-    let public_url = url(&mut section, "public_url", found);
+    let public_url = url(&mut section, "public_url");
     if !section.has("public_url") && listen.ip().to_canonical().is_unspecified() {
         let what = format!("is missing, and nobody can reach {listen}, which links would name instead");
         let fix =
             "add the address that partners use, for example `public_url = \"https://files.example.com\"`";
-        section.wrong("public_url", &what, fix, found);
+        section.wrong("public_url", &what, fix);
     }
     let in_clear = public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
     if in_clear.is_some_and(|url| url.scheme() == "http" && !desk::is_loopback(&url)) {
         let what = "plain http shows every link's token to everybody on the way";
         let fix = "end TLS here (tls_cert, tls_key) or in a proxy in front, and write `https://`";
-        section.warn("public_url", what, fix, found);
+        section.warn("public_url", what, fix);
     }
-    let max_connections = section.number("max_connections", "2000", found).unwrap_or(2_000);
+    let max_connections = section.number("max_connections", "2000").unwrap_or(2_000);
     if !(1..=CONNECTIONS_MAX).contains(&max_connections) {
         let fix = format!("write 1 to {CONNECTIONS_MAX}");
-        section.wrong("max_connections", &format!("{max_connections} is out of range"), &fix, found);
+        section.wrong("max_connections", &format!("{max_connections} is out of range"), &fix);
     }
     // A company behind one address may use most of them, and some are always for others.
     let of_address = section
-        .number("connections_per_address", "1500", found)
+        .number("connections_per_address", "1500")
         .unwrap_or_else(|| max_connections.div_ceil(4).saturating_mul(3));
     if of_address == 0 {
-        section.wrong("connections_per_address", "is 0", "write at least 1", found);
+        section.wrong("connections_per_address", "is 0", "write at least 1");
     }
-    let tls = match (section.string("tls_cert", found), section.string("tls_key", found)) {
+    let tls = match (section.string("tls_cert"), section.string("tls_key")) {
         (Some(chain), Some(key)) => {
             let pair = (PathBuf::from(chain), PathBuf::from(key));
-            check_tls(&section, &pair, found);
+            check_tls(&section, &pair);
             Some(pair)
         }
         (None, None) => None,
         (Some(_), None) => {
-            section.wrong("tls_key", "is missing", "add the private key of tls_cert", found);
+            section.wrong("tls_key", "is missing", "add the private key of tls_cert");
             None
         }
         (None, Some(_)) => {
-            section.wrong("tls_cert", "is missing", "add the certificate chain of tls_key", found);
+            section.wrong("tls_cert", "is missing", "add the certificate chain of tls_key");
             None
         }
     };
-    let trusted_proxies = trusted_proxies(&mut section, found);
-    section.finish(found);
+    let trusted_proxies = trusted_proxies(&mut section);
+    section.finish();
     let [max_connections, connections_per_address] =
         [max_connections, of_address].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
     Server {
@@ -108,7 +108,7 @@ fn meet(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && same
 }
 
-fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf), found: &mut Vec<Mistake>) {
+fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf)) {
     let unusable = |path: &PathBuf| {
         let what = secret::unusable(path, PEM_BYTES_MAX)?;
         Some(format!("`{}` {what}", path.display()))
@@ -121,7 +121,7 @@ fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf), found: &m
     let (name, what, fix) = match checked {
         Ok(()) if secret::is_open_to_all(key) => {
             let what = format!("everybody on this machine may read `{}`", key.display());
-            return section.warn("tls_key", &what, "take that away: `chmod o= FILE`", found);
+            return section.warn("tls_key", &what, "take that away: `chmod o= FILE`");
         }
         Ok(()) => return,
         Err(Unusable::Chain(what)) => {
@@ -131,24 +131,24 @@ fn check_tls(section: &Section<'_>, (chain, key): &(PathBuf, PathBuf), found: &m
             ("tls_key", what, "name the PEM file of tls_cert's private key, readable for this process")
         }
     };
-    section.wrong(name, &format!("cannot be used ({what})"), fix, found);
+    section.wrong(name, &format!("cannot be used ({what})"), fix);
 }
 
-fn trusted_proxies(section: &mut Section<'_>, found: &mut Vec<Mistake>) -> Vec<IpNet> {
+fn trusted_proxies(section: &mut Section<'_>) -> Vec<IpNet> {
     let mut proxies = Vec::new();
-    for text in section.strings("trusted_proxies", found) {
+    for text in section.strings("trusted_proxies") {
         match text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
             Ok(net) => {
                 if net.prefix_len() == 0 {
                     let what = format!("`{text}` believes whatever anybody writes into X-Forwarded-For");
                     let fix = "write the addresses of your proxies alone";
-                    section.warn("trusted_proxies", &what, fix, found);
+                    section.warn("trusted_proxies", &what, fix);
                 }
                 proxies.push(net);
             }
             Err(_) => {
                 let fix = "write addresses or networks, for example `[\"10.0.0.0/8\", \"::1\"]`";
-                section.wrong("trusted_proxies", &format!("`{text}` cannot be parsed"), fix, found);
+                section.wrong("trusted_proxies", &format!("`{text}` cannot be parsed"), fix);
             }
         }
     }

@@ -50,15 +50,10 @@ impl Secrets {
             if let Err(ledger::Error::NotFound) = ledger.link_by_token(token).await {
                 let new = NewLink {
                     partner_id: partner.id.into(),
-                    contact_id: None,
                     ticket: Some(partner.ticket.into()),
                     rights: Right::ALL.to_vec(),
-                    max_bytes: None,
-                    max_open: None,
-                    max_unfinished_bytes: None,
-                    max_requests_per_minute: None,
                     created_by: "demo".into(),
-                    expires_at: None,
+                    ..NewLink::default()
                 };
                 ledger.create_link(&Token::from_text(token), &new).await?;
             }

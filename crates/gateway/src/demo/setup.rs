@@ -42,49 +42,35 @@ pub(super) fn configuration(
     metrics_listen: Option<SocketAddr>,
 ) -> anyhow::Result<String> {
     let bucket = |name: &str| {
-        let mut table = toml::Table::new();
-        table.insert("bucket".into(), name.into());
-        table.insert("endpoint".into(), sandbox.s3.endpoint.clone().into());
-        table.insert("public_endpoint".into(), sandbox.s3.endpoint.clone().into());
-        table.insert("region".into(), sandbox.s3.region.clone().into());
-        table.insert("path_style".into(), true.into());
-        table.insert("access_key_id".into(), sandbox.s3.access_key_id.clone().into());
-        table.insert("secret_access_key".into(), sandbox.s3.secret_access_key.clone().into());
-        table
+        json!({
+            "bucket": name, "endpoint": sandbox.s3.endpoint, "public_endpoint": sandbox.s3.endpoint,
+            "region": sandbox.s3.region, "path_style": true,
+            "access_key_id": sandbox.s3.access_key_id, "secret_access_key": sandbox.s3.secret_access_key,
+        })
     };
-    let mut server = toml::Table::new();
-    server.insert("listen".into(), listen.to_string().into());
+    let mut root = json!({
+        "server": { "listen": listen },
+        "ledger": { "url": ledger },
+        // There is no load balancer that has to learn of a stop.
+        "limits": { "drain_notice": "0s" },
+        "desk": {
+            "kind": "zendesk", "url": sandbox.desk.url,
+            "client_id": sandbox.desk.client_id, "client_secret": sandbox.desk.client_secret,
+        },
+        "support_uploader": bucket(seed::SUPPORT_UPLOADER_BUCKET),
+    });
     if let Some(address) = metrics_listen {
-        server.insert("metrics_listen".into(), address.to_string().into());
+        root["server"]["metrics_listen"] = json!(address);
     }
-    let mut partners = toml::Table::new();
     for partner in seed::PARTNERS {
-        let mut table = toml::Table::new();
-        table.insert("name".into(), partner.name.into());
-        table.insert("organization_id".into(), i64::try_from(partner.organization_id)?.into());
+        let table = &mut root["partners"][partner.id];
+        *table = json!({ "name": partner.name, "organization_id": partner.organization_id });
         if let Some(name) = partner.bucket {
-            table.insert("bucket".into(), bucket(name).into());
+            table["bucket"] = bucket(name);
         }
-        partners.insert(partner.id.into(), table.into());
     }
-    let mut root = toml::Table::new();
-    root.insert("server".into(), server.into());
-    root.insert("ledger".into(), toml::Table::from_iter([("url".into(), ledger.into())]).into());
-    // There is no load balancer that has to learn of a stop.
-    root.insert("limits".into(), toml::Table::from_iter([("drain_notice".into(), "0s".into())]).into());
-    root.insert(
-        "desk".into(),
-        toml::Table::from_iter([
-            ("kind".into(), "zendesk".into()),
-            ("url".into(), sandbox.desk.url.clone().into()),
-            ("client_id".into(), sandbox.desk.client_id.clone().into()),
-            ("client_secret".into(), sandbox.desk.client_secret.clone().into()),
-        ])
-        .into(),
-    );
-    root.insert("support_uploader".into(), bucket(seed::SUPPORT_UPLOADER_BUCKET).into());
-    root.insert("partners".into(), partners.into());
-    Ok(toml::to_string(&root)?)
+    // Through a table, which writes values before tables.
+    Ok(toml::to_string(&toml::Table::try_from(root)?)?)
 }
 
 /// The common part of `demo.json` and `sandbox.json`.

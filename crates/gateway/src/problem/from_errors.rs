@@ -19,11 +19,8 @@ impl From<upload::Error> for Problem {
     fn from(error: upload::Error) -> Self {
         use upload::Error as E;
         match error {
-            E::NotFound => Self::new(
-                StatusCode::NOT_FOUND,
-                "about:blank",
-                "Not Found",
-                "This link has no upload with this id. Check the address, or send the file again.",
+            E::NotFound => not_found().with_detail(
+                "This link has no upload with this id. Check the address, or send the file again.".into(),
             ),
             E::Gone => upload_gone(),
             E::OffsetMismatch { expected } => Self::new(

@@ -38,13 +38,8 @@ pub(crate) async fn list(
             return Err(problem::bad_request(known));
         }
     };
-    let ticket =
-        match wanted.ticket {
-            Some(text) => Some(desk::ticket_number(&text).ok_or_else(|| {
-                problem::bad_request("`ticket` must be the number of a ticket, digits only.")
-            })?),
-            None => None,
-        };
+    let not_a_number = || problem::bad_request("`ticket` must be the number of a ticket, digits only.");
+    let ticket = wanted.ticket.map(|text| desk::ticket_number(&text).ok_or_else(not_a_number)).transpose()?;
     let (since, until) = (time("since", wanted.since.as_deref())?, time("until", wanted.until.as_deref())?);
     let before = wanted.cursor.as_deref().map(to_api::page_cursor).transpose()?;
     // An unknown partner is an error: an empty list would look as if nothing had arrived.
@@ -60,9 +55,8 @@ pub(crate) async fn list(
         since,
         until,
         before,
-        link_id: None,
-        name: None,
         limit: to_api::PAGE_UPLOADS,
+        ..Filter::default()
     };
     Ok(Json(to_api::page(&state.ledger.uploads(&filter).await?)))
 }

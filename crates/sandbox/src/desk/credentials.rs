@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::store::{read_json, write_json};
-
-const FILE: &str = "credentials.json";
+use crate::json_file::read_or_make;
 
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credentials {
@@ -27,17 +25,12 @@ pub struct Credentials {
 impl Credentials {
     /// Reads them, or makes them once.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        if let Some(credentials) = read_json(&dir.join(FILE))? {
-            return Ok(credentials);
-        }
-        let credentials = Self {
+        read_or_make(dir, "credentials.json", || Self {
             email: "gateway@desk.example".to_owned(),
             api_token: random_hex(),
             client_id: "weighbridge".to_owned(),
             client_secret: random_hex(),
-        };
-        write_json(dir, FILE, &credentials)?;
-        Ok(credentials)
+        })
     }
 
     /// The value of the `Authorization` header in API token mode.
@@ -61,7 +54,7 @@ pub(super) fn random_hex() -> String {
 }
 
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// Compares in constant time.

@@ -43,11 +43,11 @@ impl Desk {
             anyhow::Ok(state.expire(now))
         })?;
         store.discard(&files);
-        let agent =
-            store.read().users.values().find(|user| user.email == credentials.email).map(|user| user.id);
+        let state = store.read();
+        let agent = state.users.values().map(|user| &user.seed).find(|user| user.email == credentials.email);
         Ok(Arc::new(Self {
+            agent_id: agent.map_or(0, |user| user.id),
             store,
-            agent_id: agent.unwrap_or_default(),
             credentials,
             options: seed.options.clone(),
             limits: Mutex::default(),

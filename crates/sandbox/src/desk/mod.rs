@@ -26,6 +26,6 @@ mod tests;
 
 pub use credentials::Credentials;
 pub use instance::Desk;
-pub use model::{CustomField, Role, Status};
+pub use model::{CustomField, Role, SeedOrganization, SeedUser, Status};
 pub use routes::{operation, router};
-pub use seed::{DeskOptions, Seed, SeedOrganization, SeedTicket, SeedUser};
+pub use seed::{DeskOptions, Seed, SeedTicket};

@@ -70,30 +70,43 @@ pub(super) struct State {
     pub replays: BTreeMap<String, Replay>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Organization {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SeedOrganization {
     pub id: u64,
     pub name: String,
     pub notes: String,
     pub details: String,
+    /// Custom fields, such as `account_type`.
     pub organization_fields: BTreeMap<String, Value>,
+    /// An id in some other system.
     pub external_id: Option<String>,
-    pub created_at: Seconds,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct User {
+pub(super) struct Organization {
+    #[serde(flatten)]
+    pub seed: SeedOrganization,
+    pub created_at: Seconds,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SeedUser {
     pub id: u64,
     pub name: String,
     pub email: String,
     pub role: Role,
-    /// The first one is the default organization.
+    /// Where they belong; the first is the default.
     pub organization_ids: Vec<u64>,
-    pub external_id: Option<String>,
-    pub created_at: Seconds,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct User {
+    #[serde(flatten)]
+    pub seed: SeedUser,
+    pub created_at: Seconds,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Ticket {
     pub id: u64,
     pub subject: String,

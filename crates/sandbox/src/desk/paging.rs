@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use axum::response::Json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
@@ -10,29 +11,34 @@ use url::form_urlencoded::Serializer;
 
 use super::answer::Refusal;
 use super::instance::Params;
+use super::render::Base;
 
 /// Zendesk's largest page, and its default.
 const MOST: usize = 100;
 
 /// Which items to answer with, and the fields that lead to the next page.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub range: Range<usize>,
+struct Page {
+    range: Range<usize>,
     fields: Map<String, Value>,
 }
 
-impl Page {
-    /// The answer: `{"<name>": items, …}`.
-    pub(super) fn answer(self, name: &str, items: Vec<Value>) -> Value {
-        let mut answer = Map::new();
-        answer.insert(name.to_owned(), Value::Array(items));
-        answer.extend(self.fields);
-        Value::Object(answer)
-    }
+/// A page of the items as the query asks: `{"<name>": items, …}`. `path` is the address without query and `.json`.
+pub(super) fn answer<T>(
+    name: &str,
+    items: &[&T],
+    id: impl Fn(&T) -> u64,
+    show: impl Fn(&T) -> Value,
+    (params, base, path): (&Params, &Base, &str),
+) -> Result<Json<Value>, Refusal> {
+    let ids: Vec<u64> = items.iter().map(|item| id(item)).collect();
+    let Page { range, mut fields } = cut(&ids, params, &format!("{}/api/v2/{path}.json", base.0))?;
+    fields.insert(name.to_owned(), items[range].iter().map(|item| show(item)).collect());
+    Ok(Json(fields.into()))
 }
 
 /// Cuts a page out of the items with these `ids`, as the query asks. `url` is the address without query.
-pub(super) fn cut(ids: &[u64], params: &Params, url: &str) -> Result<Page, Refusal> {
+fn cut(ids: &[u64], params: &Params, url: &str) -> Result<Page, Refusal> {
     if params.keys().any(|key| key.starts_with("page[")) {
         by_cursor(ids, params, url)
     } else {

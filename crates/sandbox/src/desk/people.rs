@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use super::answer::Refusal;
 use super::instance::{Desk, Params};
 use super::model::{Organization, User};
-use super::paging::cut;
+use super::paging::answer;
 use super::render::Base;
 
-fn id(text: &str) -> Result<u64, Refusal> {
+/// An id in a path; anything that is none names nothing.
+pub(super) fn id(text: &str) -> Result<u64, Refusal> {
     text.parse().map_err(|_| Refusal::not_found())
 }
 
@@ -42,16 +43,13 @@ pub(super) async fn search_users(
 ) -> Result<Json<Value>, Refusal> {
     let state = desk.read();
     let query = params.get("query").map(|query| query.trim().to_lowercase()).unwrap_or_default();
-    let wanted = |user: &&User| match query.strip_prefix("email:") {
+    let wanted = |User { seed: user, .. }: &&User| match query.strip_prefix("email:") {
         // Zendesk's match is not exact, and callers must not rely on it being so.
         Some(email) => user.email.to_lowercase().contains(email.trim_matches('"')),
         None => !query.is_empty() && format!("{} {}", user.name, user.email).to_lowercase().contains(&query),
     };
     let users: Vec<&User> = state.users.values().filter(wanted).collect();
-    let ids: Vec<u64> = users.iter().map(|user| user.id).collect();
-    let page = cut(&ids, &params, &format!("{}/api/v2/users/search.json", base.0))?;
-    let items = users[page.range.clone()].iter().map(|user| base.user(user)).collect();
-    Ok(Json(page.answer("users", items)))
+    answer("users", &users, |user| user.seed.id, |user| base.user(user), (&params, &base, "users/search"))
 }
 
 pub(super) async fn user_organizations(
@@ -63,11 +61,10 @@ pub(super) async fn user_organizations(
     let state = desk.read();
     let user = state.users.get(&id(&user_id)?).ok_or_else(Refusal::not_found)?;
     let organizations: Vec<&Organization> =
-        user.organization_ids.iter().filter_map(|id| state.organizations.get(id)).collect();
-    let ids: Vec<u64> = organizations.iter().map(|organization| organization.id).collect();
-    let page = cut(&ids, &params, &format!("{}/api/v2/users/{user_id}/organizations.json", base.0))?;
-    let items = organizations[page.range.clone()].iter().map(|found| base.organization(found)).collect();
-    Ok(Json(page.answer("organizations", items)))
+        user.seed.organization_ids.iter().filter_map(|id| state.organizations.get(id)).collect();
+    let query = (&params, &base, &*format!("users/{user_id}/organizations"));
+    let show = |found: &Organization| base.organization(found);
+    answer("organizations", &organizations, |found| found.seed.id, show, query)
 }
 
 pub(super) async fn show_organization(

@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::model::{Attachment, Comment, Organization, Role, Seconds, State, Ticket, Upload, User};
 
@@ -144,7 +144,7 @@ impl Base {
         })
     }
 
-    pub(super) fn user(&self, user: &User) -> Value {
+    pub(super) fn user(&self, User { seed: user, created_at }: &User) -> Value {
         json!({
             "id": user.id,
             "url": format!("{}/api/v2/users/{}.json", self.0, user.id),
@@ -152,34 +152,34 @@ impl Base {
             "email": user.email,
             "role": user.role,
             "organization_id": user.organization_ids.first(),
-            "external_id": user.external_id,
+            "external_id": null,
             "verified": true,
             "active": true,
             "suspended": false,
             "moderator": user.role != Role::EndUser,
             "tags": [],
-            "user_fields": Map::new(),
-            "created_at": time(user.created_at),
-            "updated_at": time(user.created_at),
+            "user_fields": {},
+            "created_at": time(*created_at),
+            "updated_at": time(*created_at),
         })
     }
 
-    pub(super) fn organization(&self, organization: &Organization) -> Value {
+    pub(super) fn organization(&self, Organization { seed: found, created_at }: &Organization) -> Value {
         json!({
-            "id": organization.id,
-            "url": format!("{}/api/v2/organizations/{}.json", self.0, organization.id),
-            "name": organization.name,
-            "notes": organization.notes,
-            "details": organization.details,
-            "organization_fields": organization.organization_fields,
-            "external_id": organization.external_id,
+            "id": found.id,
+            "url": format!("{}/api/v2/organizations/{}.json", self.0, found.id),
+            "name": found.name,
+            "notes": found.notes,
+            "details": found.details,
+            "organization_fields": found.organization_fields,
+            "external_id": found.external_id,
             "domain_names": [],
             "tags": [],
             "group_id": null,
             "shared_tickets": false,
             "shared_comments": false,
-            "created_at": time(organization.created_at),
-            "updated_at": time(organization.created_at),
+            "created_at": time(*created_at),
+            "updated_at": time(*created_at),
         })
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::answer::Refusal;
 use super::instance::{Desk, Params};
 use super::model::{Status, Ticket};
-use super::paging::{cut, number};
+use super::paging::{answer, number};
 use super::render::Base;
 
 /// Zendesk shows the first 1,000 results and answers 422 beyond.
@@ -46,15 +46,12 @@ pub(super) async fn search(
     let state = desk.read();
     let found: Vec<_> =
         state.tickets.values().filter(|ticket| !ticket.deleted && matches(ticket, &terms)).collect();
-    let ids: Vec<u64> = found.iter().map(|ticket| ticket.id).collect();
-    let page = cut(&ids, &params, &format!("{}/api/v2/search.json", base.0))?;
-    let item = |ticket: &&Ticket| {
+    let item = |ticket: &Ticket| {
         let mut item = base.ticket(ticket);
         item["result_type"] = "ticket".into();
         item
     };
-    let items = found[page.range.clone()].iter().map(item).collect();
-    Ok(Json(page.answer("results", items)))
+    answer("results", &found, |ticket| ticket.id, item, (&params, &base, "search"))
 }
 
 fn matches(ticket: &Ticket, terms: &[Term]) -> bool {

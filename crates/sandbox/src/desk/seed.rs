@@ -1,10 +1,9 @@
 //! The initial content of a desk. Applied at every start; existing IDs stay as they are.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
-use super::model::{Comment, CustomField, Organization, Role, Seconds, State, Status, Ticket, User};
+use super::model::{
+    Comment, CustomField, Organization, Role, Seconds, SeedOrganization, SeedUser, State, Status, Ticket,
+    User,
+};
 
 /// Ids given out later start above this, far from any seeded one.
 const FIRST_ID: u64 = 360_000_000_000;
@@ -45,28 +44,6 @@ impl Default for DeskOptions {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct SeedOrganization {
-    pub id: u64,
-    pub name: String,
-    pub notes: String,
-    pub details: String,
-    /// Custom fields, such as `account_type`.
-    pub organization_fields: BTreeMap<String, Value>,
-    /// An id in some other system.
-    pub external_id: Option<String>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct SeedUser {
-    pub id: u64,
-    pub name: String,
-    pub email: String,
-    pub role: Role,
-    /// Where they belong; the first is the default.
-    pub organization_ids: Vec<u64>,
-}
-
-#[derive(Clone, Debug, Default)]
 pub struct SeedTicket {
     pub id: u64,
     pub subject: String,
@@ -87,12 +64,13 @@ impl Seed {
     pub(super) fn apply(&self, state: &mut State, agent_email: &str, now: Seconds) -> anyhow::Result<()> {
         state.last_id = state.last_id.max(FIRST_ID);
         for seed in &self.organizations {
-            state.organizations.entry(seed.id).or_insert_with(|| seed.organization(now));
+            let made = || Organization { seed: seed.clone(), created_at: now };
+            state.organizations.entry(seed.id).or_insert_with(made);
         }
         for seed in &self.users {
-            state.users.entry(seed.id).or_insert_with(|| seed.user(now));
+            state.users.entry(seed.id).or_insert_with(|| User { seed: seed.clone(), created_at: now });
         }
-        if !state.users.values().any(|user| user.email == agent_email) {
+        if !state.users.values().any(|user| user.seed.email == agent_email) {
             let id = state.next_id();
             let seed = SeedUser {
                 id,
@@ -101,7 +79,7 @@ impl Seed {
                 role: Role::Admin,
                 organization_ids: Vec::new(),
             };
-            state.users.insert(id, seed.user(now));
+            state.users.insert(id, User { seed, created_at: now });
         }
         for seed in &self.tickets {
             anyhow::ensure!(
@@ -116,36 +94,6 @@ impl Seed {
             }
         }
         Ok(())
-    }
-}
-
-impl SeedOrganization {
-    fn organization(&self, now: Seconds) -> Organization {
-        let seed = self.clone();
-        Organization {
-            id: seed.id,
-            name: seed.name,
-            notes: seed.notes,
-            details: seed.details,
-            organization_fields: seed.organization_fields,
-            external_id: seed.external_id,
-            created_at: now,
-        }
-    }
-}
-
-impl SeedUser {
-    fn user(&self, now: Seconds) -> User {
-        let seed = self.clone();
-        User {
-            id: seed.id,
-            name: seed.name,
-            email: seed.email,
-            role: seed.role,
-            organization_ids: seed.organization_ids,
-            external_id: None,
-            created_at: now,
-        }
     }
 }
 
@@ -166,19 +114,15 @@ impl SeedTicket {
             status: seed.status,
             requester_id: seed.requester_id,
             submitter_id: seed.requester_id,
-            assignee_id: None,
             organization_id: seed.organization_id,
             ticket_form_id: seed.ticket_form_id,
-            priority: None,
-            kind: None,
             external_id: seed.external_id,
-            followup_source_id: None,
             tags: seed.tags,
             custom_fields: seed.custom_fields,
-            deleted: false,
             created_at: now,
             updated_at: now,
             comments: vec![description],
+            ..Ticket::default()
         }
     }
 }

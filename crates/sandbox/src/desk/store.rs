@@ -4,22 +4,18 @@
 //! for, never happened. Readers see durable state only.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use anyhow::Context;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use super::model::State;
+use crate::json_file::{UNFINISHED, flush_dir, read_json, write_json};
 
 const SNAPSHOT: &str = "desk.json";
 const FILES: &str = "files";
-/// Marks files that were being written; whatever carries it at start is left over from a crash.
-const UNFINISHED: &str = ".unfinished-";
 
 pub(super) struct Store {
     dir: PathBuf,
@@ -100,29 +96,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// Reads a JSON file; `None` if there is none.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
-    match fs::read(path) {
-        Ok(bytes) => {
-            serde_json::from_slice(&bytes).map(Some).with_context(|| format!("{} is damaged", path.display()))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-    }
-}
-
-/// Writes `dir/name` so that a crash leaves the old or the new content, readable by the owner only.
-pub(super) fn write_json(dir: &Path, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(dir).context("create snapshot")?;
-    file.write_all(&serde_json::to_vec(value)?).context("write snapshot")?;
-    file.as_file().sync_all().context("flush snapshot")?;
-    file.persist(dir.join(name)).context("name snapshot")?;
-    flush_dir(dir)
-}
-
-/// A rename is durable only once its directory is flushed.
-fn flush_dir(dir: &Path) -> anyhow::Result<()> {
-    File::open(dir).and_then(|dir| dir.sync_all()).context("flush directory")
 }

@@ -15,7 +15,8 @@ use super::answer::Refusal;
 use super::credentials::sha256_hex;
 use super::instance::{Desk, Params};
 use super::model::{Comment, Replay, Seconds, State, Status};
-use super::paging::cut;
+use super::paging::answer;
+use super::people::id;
 use super::render::Base;
 use super::write::{self, Act, TicketBody};
 
@@ -41,28 +42,23 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal::bad_request("InvalidRequest", &error.to_string()))
 }
 
-/// A ticket id in a path; anything that is none names no ticket.
-fn ticket_id(text: &str) -> Result<u64, Refusal> {
-    text.parse().map_err(|_| Refusal::not_found())
-}
-
 pub(super) async fn show(
     Shared(desk): Shared<Arc<Desk>>,
     base: Base,
-    Path(id): Path<String>,
+    Path(of): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
     let state = desk.read();
-    let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
+    let ticket = state.ticket(id(&of)?).ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"ticket": base.ticket(ticket)})))
 }
 
 pub(super) async fn update(
     Shared(desk): Shared<Arc<Desk>>,
     base: Base,
-    Path(id): Path<String>,
+    Path(of): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    let (id, input) = (ticket_id(&id)?, parse::<TicketBody>(&body)?.ticket);
+    let (id, input) = (id(&of)?, parse::<TicketBody>(&body)?.ticket);
     let (act, holder) = (desk.act(), Arc::clone(&desk));
     desk.change(move |state| {
         let comment = write::update(state, id, input, act)?;
@@ -90,7 +86,7 @@ pub(super) async fn create(
     };
     let (act, digest) = (desk.act(), sha256_hex(&body));
     let keyed = key.is_some();
-    let (answer, id, hit) = desk
+    let (shown, location, hit) = desk
         .change(move |state| {
             let replay = key.as_ref().and_then(|key| replay(state, key, act.now)).cloned();
             let (id, hit) = match replay {
@@ -111,7 +107,7 @@ pub(super) async fn create(
             Ok((json!({"ticket": base.ticket(ticket), "audit": audit}), location, hit))
         })
         .await?;
-    let mut response = (StatusCode::CREATED, [("location", id)], Json(answer)).into_response();
+    let mut response = (StatusCode::CREATED, [("location", location)], Json(shown)).into_response();
     if keyed {
         response
             .headers_mut()
@@ -126,9 +122,9 @@ fn replay<'a>(state: &'a State, key: &str, now: Seconds) -> Option<&'a Replay> {
 
 pub(super) async fn remove(
     Shared(desk): Shared<Arc<Desk>>,
-    Path(id): Path<String>,
+    Path(of): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let (id, now) = (ticket_id(&id)?, desk.now());
+    let (id, now) = (id(&of)?, desk.now());
     desk.change(move |state| {
         let ticket =
             state.tickets.get_mut(&id).filter(|ticket| !ticket.deleted).ok_or_else(Refusal::not_found)?;
@@ -142,21 +138,19 @@ pub(super) async fn remove(
 pub(super) async fn comments(
     Shared(desk): Shared<Arc<Desk>>,
     base: Base,
-    Path(id): Path<String>,
+    Path(of): Path<String>,
     Query(params): Query<Params>,
 ) -> Result<Json<Value>, Refusal> {
     let state = desk.read();
-    let ticket = state.ticket(ticket_id(&id)?).ok_or_else(Refusal::not_found)?;
+    let ticket = state.ticket(id(&of)?).ok_or_else(Refusal::not_found)?;
     let mut comments: Vec<&Comment> = ticket.comments.iter().collect();
     let descending = params.get("sort").is_some_and(|sort| sort.starts_with('-'))
         || params.get("sort_order").is_some_and(|order| order.eq_ignore_ascii_case("desc"));
     if descending {
         comments.reverse();
     }
-    let ids: Vec<u64> = comments.iter().map(|comment| comment.id).collect();
-    let page = cut(&ids, &params, &format!("{}/api/v2/tickets/{id}/comments.json", base.0))?;
-    let items = comments[page.range.clone()].iter().map(|comment| base.comment(&state, comment)).collect();
-    Ok(Json(page.answer("comments", items)))
+    let query = (&params, &base, &*format!("tickets/{of}/comments"));
+    answer("comments", &comments, |comment| comment.id, |comment| base.comment(&state, comment), query)
 }
 
 /// The last two fields guard the tags as they guard an update.
@@ -170,10 +164,10 @@ pub(super) struct Tags {
 
 pub(super) async fn add_tags(
     Shared(desk): Shared<Arc<Desk>>,
-    Path(id): Path<String>,
+    Path(of): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, Refusal> {
-    let (id, input) = (ticket_id(&id)?, parse::<Tags>(&body)?);
+    let (id, input) = (id(&of)?, parse::<Tags>(&body)?);
     let (act, holder) = (desk.act(), Arc::clone(&desk));
     desk.change(move |state| {
         let ticket =

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::model::{Comment, CustomField, Role, Seconds, State, Status, Ticket, User};
+use super::model::{Comment, CustomField, Seconds, SeedUser, State, Status, Ticket, User};
 use super::uploads::consume;
 
 /// Zendesk's limits on one comment and one ticket.
@@ -118,7 +118,7 @@ pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<
     let description = CommentInput { body: input.description, ..CommentInput::default() };
     let comment = make_comment(state, &input.comment.unwrap_or(description), requester_id, act.now)?;
     let belongs =
-        state.users.get(&requester_id).map(|user| user.organization_ids.clone()).unwrap_or_default();
+        state.users.get(&requester_id).map(|user| user.seed.organization_ids.clone()).unwrap_or_default();
     if input.organization_id.is_some_and(|id| !belongs.contains(&id)) {
         let description = "Organization: is not one of the requester's";
         return Err(Refusal::invalid("organization", "InvalidValue", description));
@@ -141,10 +141,10 @@ pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<
         followup_source_id,
         tags: tidy(&input.tags.unwrap_or_default()),
         custom_fields: input.custom_fields,
-        deleted: false,
         created_at: act.now,
         updated_at: act.now,
         comments: vec![comment],
+        ..Ticket::default()
     };
     state.tickets.insert(id, ticket);
     Ok(id)
@@ -187,20 +187,13 @@ fn requester(state: &mut State, input: &TicketInput, act: Act) -> Result<u64, Re
             "Requester: Email is not properly formatted",
         ));
     }
-    if let Some(user) = state.users.values().find(|user| user.email.eq_ignore_ascii_case(email)) {
-        return Ok(user.id);
+    if let Some(user) = state.users.values().find(|user| user.seed.email.eq_ignore_ascii_case(email)) {
+        return Ok(user.seed.id);
     }
     let id = state.next_id();
-    let user = User {
-        id,
-        name: requester.name.clone().unwrap_or_else(|| email.to_owned()),
-        email: email.to_owned(),
-        role: Role::EndUser,
-        organization_ids: Vec::new(),
-        external_id: None,
-        created_at: act.now,
-    };
-    state.users.insert(id, user);
+    let name = requester.name.clone().unwrap_or_else(|| email.to_owned());
+    let seed = SeedUser { id, name, email: email.to_owned(), ..SeedUser::default() };
+    state.users.insert(id, User { seed, created_at: act.now });
     Ok(id)
 }
 

@@ -23,34 +23,23 @@ const ALL: [Algorithm; 5] =
     [Algorithm::Crc32, Algorithm::Crc32c, Algorithm::Crc64Nvme, Algorithm::Sha1, Algorithm::Sha256];
 
 impl Algorithm {
-    /// As S3 spells it.
-    pub(crate) fn as_str(self) -> &'static str {
+    /// As S3 spells it, its header, and the bytes of a digest.
+    fn about(self) -> (&'static str, &'static str, usize) {
         match self {
-            Self::Crc32 => "CRC32",
-            Self::Crc32c => "CRC32C",
-            Self::Crc64Nvme => "CRC64NVME",
-            Self::Sha1 => "SHA1",
-            Self::Sha256 => "SHA256",
+            Self::Crc32 => ("CRC32", "x-amz-checksum-crc32", 4),
+            Self::Crc32c => ("CRC32C", "x-amz-checksum-crc32c", 4),
+            Self::Crc64Nvme => ("CRC64NVME", "x-amz-checksum-crc64nvme", 8),
+            Self::Sha1 => ("SHA1", "x-amz-checksum-sha1", 20),
+            Self::Sha256 => ("SHA256", "x-amz-checksum-sha256", 32),
         }
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        self.about().0
     }
 
     fn header(self) -> &'static str {
-        match self {
-            Self::Crc32 => "x-amz-checksum-crc32",
-            Self::Crc32c => "x-amz-checksum-crc32c",
-            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
-            Self::Sha1 => "x-amz-checksum-sha1",
-            Self::Sha256 => "x-amz-checksum-sha256",
-        }
-    }
-
-    fn bytes(self) -> usize {
-        match self {
-            Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
-            Self::Sha1 => 20,
-            Self::Sha256 => 32,
-        }
+        self.about().1
     }
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
@@ -69,7 +58,7 @@ impl Checksum {
     /// Reads the base64 that S3 headers and XML carry; refuses a value of the wrong length as S3 does.
     pub(crate) fn parse(algorithm: Algorithm, base64: &str) -> S3Result<Self> {
         match STANDARD.decode(base64) {
-            Ok(digest) if digest.len() == algorithm.bytes() => Ok(Self { algorithm, digest }),
+            Ok(digest) if digest.len() == algorithm.about().2 => Ok(Self { algorithm, digest }),
             _ => Err(s3_error!(InvalidRequest, "Value for {} header is invalid.", algorithm.header())),
         }
     }

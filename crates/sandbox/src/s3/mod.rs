@@ -67,20 +67,10 @@ pub(crate) fn operation(method: &Method, uri: &Uri, headers: &HeaderMap) -> &'st
         ("GET", false, true) => "GetObject",
         ("POST", false, true) if has("uploads") => "CreateMultipartUpload",
         ("POST", false, true) if has("uploadId") => "CompleteMultipartUpload",
-        ("PUT", false, true) if has("uploadId") => {
-            if copy {
-                "UploadPartCopy"
-            } else {
-                "UploadPart"
-            }
-        }
-        ("PUT", false, true) => {
-            if copy {
-                "CopyObject"
-            } else {
-                "PutObject"
-            }
-        }
+        ("PUT", false, true) if has("uploadId") && copy => "UploadPartCopy",
+        ("PUT", false, true) if has("uploadId") => "UploadPart",
+        ("PUT", false, true) if copy => "CopyObject",
+        ("PUT", false, true) => "PutObject",
         ("DELETE", false, true) if has("uploadId") => "AbortMultipartUpload",
         ("DELETE", false, true) => "DeleteObject",
         _ => "Other",

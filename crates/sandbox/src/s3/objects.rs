@@ -253,7 +253,7 @@ pub(super) fn list(store: &Store, input: ListObjectsV2Input) -> S3Result<ListObj
     let page = store.list(&input.bucket, prefix, input.delimiter.as_deref(), &start, max)?;
     let url = input.encoding_type.as_ref().is_some_and(|encoding| encoding.as_str() == EncodingType::URL);
     let written = |key: &str| if url { url_encode(key) } else { key.to_owned() };
-    let contents: Vec<_> = page.objects.iter().map(|object| entry(object, &written)).collect();
+    let contents: Vec<_> = page.values.iter().map(|object| entry(object, &written)).collect();
     let prefixes: Vec<_> =
         page.common_prefixes.iter().map(|prefix| CommonPrefix { prefix: Some(written(prefix)) }).collect();
     Ok(ListObjectsV2Output {

@@ -86,9 +86,7 @@ fn one_file_only<T>(several: &[Request<T>]) -> anyhow::Error {
 
 async fn to_stdout(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Result<()> {
     check_verifiable(item, arguments, output)?;
-    let bar = output.bar(&item.name, item.size_bytes);
-    let fetched = download::fetch(item, arguments.transfer.parallel, Sink::Stdout, &bar).await;
-    bar.finish_and_clear();
+    let fetched = download::fetch(item, arguments.transfer.parallel, Sink::Stdout, output).await;
     fetched.map(drop)
 }
 
@@ -172,9 +170,7 @@ async fn save(item: &Item, arguments: &cli::Get, output: &Output) -> anyhow::Res
         let kept = output::size(file.length());
         output.note(&format!("`{}`: resuming after {kept} from an earlier run", item.name));
     }
-    let bar = output.bar(&item.name, item.size_bytes);
-    let fetched = download::fetch(item, arguments.transfer.parallel, Sink::File(file), &bar).await;
-    bar.finish_and_clear();
+    let fetched = download::fetch(item, arguments.transfer.parallel, Sink::File(file), output).await;
     let (sink, sums) = fetched.map_err(|error| match part.metadata() {
         Ok(kept) if kept.len() > 0 => {
             let kept = output::size(kept.len());

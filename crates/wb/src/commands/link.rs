@@ -1,9 +1,8 @@
 //! `wb link`: creates and revokes upload links. Only the URL goes to standard output, so that it can be captured.
 
 use api::LinkRequest;
-use serde_json::json;
 
-use crate::cli::{self, Right};
+use crate::cli;
 use crate::exit::Status;
 use crate::gateway::client::Gateway;
 use crate::output::Output;
@@ -11,15 +10,17 @@ use crate::output::Output;
 pub(crate) async fn run(gateway: &Gateway, arguments: cli::Link, output: &Output) -> anyhow::Result<Status> {
     match arguments {
         cli::Link::Create(arguments) => create(gateway, arguments, output).await,
-        cli::Link::Revoke { ids } => revoke(gateway, &ids, output).await,
+        cli::Link::Revoke { ids } => {
+            output.each(&ids, "revoked", async |id| gateway.revoke_link(id).await).await
+        }
     }
 }
 
 async fn create(gateway: &Gateway, arguments: cli::LinkCreate, output: &Output) -> anyhow::Result<Status> {
-    let mut rights = vec![Right::Upload.name().to_owned()];
-    for right in arguments.rights.into_iter().map(Right::name) {
-        if !rights.iter().any(|known| known == right) {
-            rights.push(right.to_owned());
+    let mut rights = vec!["upload".to_owned()];
+    for right in arguments.rights {
+        if !rights.contains(&right) {
+            rights.push(right);
         }
     }
     let request = LinkRequest {
@@ -49,20 +50,4 @@ async fn create(gateway: &Gateway, arguments: cli::LinkCreate, output: &Output) 
     let rights = link.rights.join(", ");
     output.note(&format!("link {} for {partner}, {ticket}; rights: {rights}; expires: {expires}", link.id));
     Ok(Status::Done)
-}
-
-async fn revoke(gateway: &Gateway, ids: &[String], output: &Output) -> anyhow::Result<Status> {
-    let mut status = Status::Done;
-    for id in ids {
-        let outcome = match gateway.revoke_link(id).await {
-            Err(error) => Err(error),
-            Ok(()) if output.is_json() => output.object(&json!({"id": id, "revoked": true})),
-            Ok(()) => {
-                output.note(&format!("revoked {id}"));
-                Ok(())
-            }
-        };
-        output.note_failure(&mut status, outcome)?;
-    }
-    Ok(status)
 }

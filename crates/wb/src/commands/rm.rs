@@ -1,7 +1,5 @@
 //! `wb rm`: shows the uploads, asks once, then removes them. If an ID is unknown, nothing is removed.
 
-use serde_json::json;
-
 use crate::cli;
 use crate::exit::{Status, failed};
 use crate::gateway::client::Gateway;
@@ -11,19 +9,7 @@ pub(crate) async fn run(gateway: &Gateway, arguments: &cli::Rm, output: &Output)
     if !arguments.yes && !confirmed(gateway, &arguments.ids, output).await? {
         return Err(failed("nothing was removed"));
     }
-    let mut status = Status::Done;
-    for id in &arguments.ids {
-        let outcome = match gateway.remove_upload(id).await {
-            Err(error) => Err(error),
-            Ok(()) if output.is_json() => output.object(&json!({"id": id, "removed": true})),
-            Ok(()) => {
-                output.note(&format!("removed {id}"));
-                Ok(())
-            }
-        };
-        output.note_failure(&mut status, outcome)?;
-    }
-    Ok(status)
+    output.each(&arguments.ids, "removed", async |id| gateway.remove_upload(id).await).await
 }
 
 async fn confirmed(gateway: &Gateway, ids: &[String], output: &Output) -> anyhow::Result<bool> {

@@ -162,9 +162,7 @@ async fn verify_stored(
 ) -> anyhow::Result<()> {
     let receipt = gateway.upload(id).await?;
     let item = Item::of_upload(gateway, &receipt, transfer.via_gateway)?;
-    let bar = output.bar(&item.name, item.size_bytes);
-    let fetched = download::fetch(&item, transfer.parallel, Sink::Nothing, &bar).await;
-    bar.finish_and_clear();
+    let fetched = download::fetch(&item, transfer.parallel, Sink::Nothing, output).await;
     match fetched {
         Ok(_) => report(&receipt, None, true, output),
         Err(error) if status_of(&error) == Status::Mismatch => {

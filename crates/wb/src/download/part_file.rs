@@ -60,7 +60,7 @@ impl PartFile {
 
     pub(super) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         self.file.write_all(piece)?;
-        self.length += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.length += piece.len() as u64;
         self.file.disable_cleanup(true);
         Ok(())
     }

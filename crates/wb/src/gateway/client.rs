@@ -196,7 +196,7 @@ impl Gateway {
     }
 }
 
-pub(super) fn from_reqwest(error: reqwest::Error) -> RequestError {
+pub(crate) fn from_reqwest(error: reqwest::Error) -> RequestError {
     let retry = if error.is_builder() {
         Retry::Never
     } else if error.is_connect() {

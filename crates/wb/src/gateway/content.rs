@@ -29,30 +29,8 @@ impl Content {
         Self { gateway: Arc::clone(gateway), url, size_bytes, presigned: Mutex::new(None) }
     }
 
-    /// See [`crate::source::Source::read`].
-    pub(crate) async fn read(
-        &self,
-        start: u64,
-        end: u64,
-        piece: &mut Vec<u8>,
-        received: impl Fn(u64),
-    ) -> Result<(), RequestError> {
-        let mut response = self.open(start, end).await?;
-        let mut missing = end - start;
-        while missing > 0 {
-            let Some(chunk) = response.chunk().await.map_err(from_reqwest)? else {
-                return Err(RequestError::transient(failed("the answer ended early")));
-            };
-            let length = u64::try_from(chunk.len()).unwrap_or(u64::MAX).min(missing);
-            piece.extend_from_slice(&chunk[..usize::try_from(length).unwrap_or(chunk.len())]);
-            received(length);
-            missing -= length;
-        }
-        Ok(())
-    }
-
     /// An answer with the bytes from `start`.
-    async fn open(&self, start: u64, end: u64) -> Result<Response, RequestError> {
+    pub(crate) async fn open(&self, start: u64, end: u64) -> Result<Response, RequestError> {
         let range = format!("bytes={start}-{}", end - 1);
         let known = self.presigned.lock().await.clone();
         if let Some(url) = &known {

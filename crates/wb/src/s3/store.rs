@@ -2,7 +2,6 @@
 
 use api::Receipt;
 use bucket::{Bucket, layout};
-use futures_util::TryStreamExt;
 
 use super::entry::{self, Entry};
 use super::location::Location;
@@ -12,7 +11,7 @@ use crate::output::Output;
 /// S3's limit, in bytes of UTF-8.
 const KEY_BYTES_MAX: usize = 1_024;
 /// A receipt is below 2 kB; anything larger is something else.
-const RECEIPT_BYTES_MAX: u64 = 64 << 10;
+const RECEIPT_BYTES_MAX: i64 = 64 << 10;
 
 pub(crate) struct Store {
     pub(crate) bucket: Bucket,
@@ -58,7 +57,7 @@ impl Store {
             entry.has_receipt = Some(false);
             return Ok(None);
         }
-        let receipt = match self.small_object(&key).await {
+        let receipt = match self.bucket.read_small(&key, RECEIPT_BYTES_MAX).await {
             Ok(text) => {
                 let receipt = text.as_deref().and_then(|text| entry.accept(text));
                 if receipt.is_none() {
@@ -71,19 +70,6 @@ impl Store {
         };
         entry.has_receipt = Some(receipt.is_some());
         Ok(receipt)
-    }
-
-    /// The bytes of a small object; `None` if it is too large.
-    async fn small_object(&self, key: &str) -> bucket::Result<Option<Vec<u8>>> {
-        let read = self.bucket.read(key, None).await?;
-        if u64::try_from(read.length).is_ok_and(|length| length > RECEIPT_BYTES_MAX) {
-            return Ok(None);
-        }
-        let text = read.stream().try_fold(Vec::new(), async |mut text, piece| {
-            text.extend_from_slice(&piece);
-            Ok(text)
-        });
-        Ok(Some(Box::pin(text).await?))
     }
 }
 

@@ -130,7 +130,7 @@ fn sync_folder(_folder: &Path) -> io::Result<()> {
 
 /// `N` random bytes in hex.
 pub(super) fn random_id<const N: usize>() -> String {
-    hex(&rand::random::<[u8; N]>())
+    hex::encode(rand::random::<[u8; N]>())
 }
 
 /// The name of an object's manifest: a hash, so that no key can ever become a path.
@@ -139,14 +139,5 @@ pub(super) fn manifest_name(bucket: &str, key: &str) -> String {
     hash.update(bucket.as_bytes());
     hash.update([0]);
     hash.update(key.as_bytes());
-    format!("{}.json", hex(hash.finalize().as_slice()))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    format!("{}.json", hex::encode(hash.finalize()))
 }

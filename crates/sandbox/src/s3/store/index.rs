@@ -93,13 +93,14 @@ impl Upload {
     pub(super) fn new(record: UploadRecord) -> Self {
         Self { record, state: Mutex::default() }
     }
+}
 
-    /// Puts a part found at start in its place, and hands back the one that it replaces or that is newer.
-    pub(super) fn restore(&self, part: Part) -> Option<Part> {
-        let mut state = lock(&self.state);
-        match state.parts.get(&part.number) {
+impl Parts {
+    /// Puts a part in its place, and hands back the one that it replaces or that is newer.
+    pub(super) fn place(&mut self, part: Part) -> Option<Part> {
+        match self.parts.get(&part.number) {
             Some(present) if present.stamp > part.stamp => Some(part),
-            _ => state.parts.insert(part.number, part),
+            _ => self.parts.insert(part.number, part),
         }
     }
 }

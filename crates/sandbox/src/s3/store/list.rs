@@ -46,9 +46,10 @@ impl Start {
     }
 }
 
+/// A page of a sorted map, whatever its values.
 #[derive(Debug)]
-pub(crate) struct Listing {
-    pub(crate) objects: Vec<Arc<Object>>,
+pub(crate) struct Listing<V> {
+    pub(crate) values: Vec<V>,
     pub(crate) common_prefixes: Vec<String>,
     /// Where the next page starts, if there is one.
     pub(crate) next: Option<Start>,
@@ -68,9 +69,9 @@ impl Store {
         delimiter: Option<&str>,
         start: &Start,
         max: usize,
-    ) -> S3Result<Listing> {
+    ) -> S3Result<Listing<Arc<Object>>> {
         let index = self.inner.index();
-        Ok(page(&index.bucket(bucket)?.objects, prefix, delimiter, start, max.min(PAGE_MAX)).into())
+        Ok(page(&index.bucket(bucket)?.objects, prefix, delimiter, start, max.min(PAGE_MAX)))
     }
 
     /// Uploads in progress by key and time, after the upload `after` of a key (or after all of that key's, without an id).
@@ -110,27 +111,14 @@ fn uploads_after<'a>(
         .map(|(_, upload)| upload.record.clone())
 }
 
-/// A page of a sorted map, whatever its values.
-struct Page<V> {
-    values: Vec<V>,
-    common_prefixes: Vec<String>,
-    next: Option<Start>,
-}
-
-impl From<Page<Arc<Object>>> for Listing {
-    fn from(page: Page<Arc<Object>>) -> Self {
-        Self { objects: page.values, common_prefixes: page.common_prefixes, next: page.next }
-    }
-}
-
 fn page<V: Clone>(
     keys: &BTreeMap<String, V>,
     prefix: &str,
     delimiter: Option<&str>,
     start: &Start,
     max: usize,
-) -> Page<V> {
-    let mut page = Page { values: Vec::new(), common_prefixes: Vec::new(), next: None };
+) -> Listing<V> {
+    let mut page = Listing { values: Vec::new(), common_prefixes: Vec::new(), next: None };
     let delimiter = delimiter.filter(|delimiter| !delimiter.is_empty());
     let mut at = start.clone();
     let mut taken = 0;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::task::TaskTracker;
 
 use super::files::{self, Files};
-use super::index::{BucketIndex, Index, Object, Upload};
+use super::index::{BucketIndex, Index, Object, Upload, lock};
 use super::records::{Bucket, Manifest, Part, UploadRecord};
 use super::state::{ABORT_AFTER_DAYS, Inner, PUBLISH_LOCKS, Store, now_ms};
 
@@ -72,13 +72,10 @@ fn load_objects(index: &mut Index, files: &Files) -> anyhow::Result<(HashSet<Str
 
 fn load_uploads(index: &mut Index, files: &Files, ended: &HashSet<String>) -> anyhow::Result<()> {
     for record in records::<UploadRecord>(&files.uploads)? {
-        if ended.contains(&record.id) {
-            // The process ended between publishing the object and removing this record.
-            files::remove(&files.uploads, &format!("{}.json", record.id))?;
-            continue;
-        }
-        if record.started_ms < now_ms() - i64::from(ABORT_AFTER_DAYS) * DAY_MS {
-            // Its parts are orphans from now on.
+        // Either the process ended between publishing the object and removing this record, or the lifecycle rule ends the
+        // upload: its parts are orphans from now on.
+        let is_old = record.started_ms < now_ms() - i64::from(ABORT_AFTER_DAYS) * DAY_MS;
+        if is_old || ended.contains(&record.id) {
             files::remove(&files.uploads, &format!("{}.json", record.id))?;
             continue;
         }
@@ -108,11 +105,10 @@ fn load_parts(index: &Index, files: &Files, used: &mut HashSet<String>) -> anyho
             continue;
         }
         let orphan = match part {
-            Some((id, part)) => match uploads.get(id) {
-                Some(upload) => upload.restore(part).map(|unused| unused.file_name(id)),
-                None => Some(name),
-            },
-            None => Some(name),
+            Some((id, part)) if let Some(upload) = uploads.get(id) => {
+                lock(&upload.state).place(part).map(|unused| unused.file_name(id))
+            }
+            _ => Some(name),
         };
         if let Some(orphan) = orphan {
             files::remove_quietly(&files.blobs.join(orphan));

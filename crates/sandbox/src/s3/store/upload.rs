@@ -90,11 +90,8 @@ impl Store {
                     files::remove_quietly(&inner.files.blobs.join(&name));
                     return Err(no_such_upload());
                 }
-                match state.parts.get(&number) {
-                    // Two at once for one number: the one that began to count later stays, as after a restart.
-                    Some(present) if present.stamp > part.stamp => Some(part.clone()),
-                    _ => state.parts.insert(number, part.clone()),
-                }
+                // Two at once for one number: the one that began to count later stays, as after a restart.
+                state.place(part.clone())
             };
             if let Some(unused) = unused {
                 files::remove_quietly(&inner.files.blobs.join(unused.file_name(&id)));
@@ -297,8 +294,7 @@ fn joined_etag(parts: &[Part]) -> String {
     for part in parts {
         hash.update(part.etag.as_bytes());
     }
-    let digest = hash.finalize();
-    format!("{}-{}", files::hex(&digest.as_slice()[..20]), parts.len())
+    format!("{}-{}", hex::encode(&hash.finalize()[..20]), parts.len())
 }
 
 fn no_such_upload() -> S3Error {

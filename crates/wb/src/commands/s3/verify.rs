@@ -82,9 +82,7 @@ async fn local(store: &Store, path: &Path, id: &str, output: &Output) -> anyhow:
 /// Downloads an object without keeping it, and verifies it.
 async fn stored(item: &Item, key: &str, transfer: cli::Transfer, output: &Output) -> anyhow::Result<()> {
     check_verifiable(item)?;
-    let bar = output.bar(&item.name, item.size_bytes);
-    let fetched = download::fetch(item, transfer.parallel, Sink::Nothing, &bar).await;
-    bar.finish_and_clear();
+    let fetched = download::fetch(item, transfer.parallel, Sink::Nothing, output).await;
     match fetched {
         Ok((_, sums)) => report(item, key, Some(&sums), output),
         Err(error) => {
