@@ -63,25 +63,34 @@ impl RawClient {
     }
 
     pub fn until_continued(&mut self) {
-        let (status, _) = self.head().unwrap();
-        assert_eq!(status, 100);
-        self.continued = true;
+        let refused = self.refusal();
+        assert!(self.continued, "{refused:?}");
+    }
+
+    /// Waits for `100 Continue`, or for the answer that comes instead.
+    pub fn refusal(&mut self) -> Option<Answer> {
+        let (status, headers) = self.head().unwrap();
+        self.continued = status == 100;
+        if self.continued { None } else { self.with_body(status, headers) }
     }
 
     /// The answer; none if the connection ended without one.
     pub fn answer(&mut self) -> Option<Answer> {
         loop {
             let (status, headers) = self.head()?;
-            if status == 100 {
-                self.continued = true;
-                continue;
+            if status != 100 {
+                return self.with_body(status, headers);
             }
-            let length = headers.get("content-length").and_then(|length| length.parse().ok());
-            let mut body = vec![0; length.unwrap_or_default()];
-            self.stream.read_exact(&mut body).ok()?;
-            let body = String::from_utf8_lossy(&body).into_owned();
-            return Some(Answer { status, headers, body, exit: 0 });
+            self.continued = true;
         }
+    }
+
+    fn with_body(&mut self, status: u16, headers: BTreeMap<String, String>) -> Option<Answer> {
+        let length = headers.get("content-length").and_then(|length| length.parse().ok());
+        let mut body = vec![0; length.unwrap_or_default()];
+        self.stream.read_exact(&mut body).ok()?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        Some(Answer { status, headers, body, exit: 0 })
     }
 
     /// Disconnects without losing sent bytes. Reads the TLS session tickets first, because closing a socket with unread data

@@ -10,6 +10,7 @@ fn weighbridge(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weighbridge"));
     // Nobody waits for an instance that this machine is not.
     command.args(arguments).env_remove("WEIGHBRIDGE_CONFIG").env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("SET_AND_EMPTY", "");
     command.output().unwrap()
 }
 
@@ -45,20 +46,22 @@ fn help_names_every_subcommand() {
     assert_eq!(weighbridge(&["weigh"]).status.code(), Some(2));
 }
 
+/// A configuration without mistakes.
+const GOOD: &str = "[server]\nlisten = \"127.0.0.1:0\"\n\n[ledger]\nurl = \"sqlite:ledger.db\"\n\n[desk]\n\
+     url = \"https://example.zendesk.com\"\nclient_id = \"id\"\nclient_secret = \"swordfish\"\n\n\
+     [support_uploader]\nbucket = \"shared\"\n\n[partners.acme]\nname = \"Acme\"\n";
+
 #[test]
 fn config_check_reports_file_line_key_and_fix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("weighbridge.toml");
-    let good = "[server]\nlisten = \"127.0.0.1:0\"\n\n[ledger]\nurl = \"sqlite:ledger.db\"\n\n[desk]\n\
-                url = \"https://example.zendesk.com\"\nclient_id = \"id\"\nclient_secret = \"swordfish\"\n\n\
-                [support_uploader]\nbucket = \"shared\"\n\n[partners.acme]\nname = \"Acme\"\n";
     let check = |text: &str| {
         write_private(&path, text);
         let output = weighbridge(&["config", "check", "--config", path.to_str().unwrap()]);
         assert!(!format!("{output:?}").contains("swordfish"), "a secret is shown: {output:?}");
         output
     };
-    let output = check(good);
+    let output = check(GOOD);
     // There are no credentials here.
     let concluded = "The configuration has no mistakes, but not every bucket could be reached from here.\n";
     assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), concluded));
@@ -82,6 +85,13 @@ fn config_check_reports_file_line_key_and_fix() {
             "set it for this process",
         ),
         (
+            "client_secret = \"swordfish\"",
+            "client_secret = { env = \"SET_AND_EMPTY\" }",
+            10,
+            "desk.client_secret",
+            "put the secret there",
+        ),
+        (
             "bucket = \"shared\"",
             "bucket = \"shared\"\naccess_key_id = { env = \"NOT_SET_ANYWHERE\" }\nsecret_access_key = \"s\"",
             14,
@@ -92,8 +102,8 @@ fn config_check_reports_file_line_key_and_fix() {
         ("[partners.acme]", "[partners.Acme]", 15, "partners.Acme", "lower-case letters"),
         ("[partners.acme]", "[partners.acme", 15, "TOML", "correct the syntax"),
     ] {
-        let text = good.replace(from, to);
-        assert_ne!(text, good, "{from}");
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from}");
         let output = check(&text);
         assert_eq!(output.status.code(), Some(2), "{to}: {output:?}");
         let said = stderr(&output);
@@ -104,7 +114,7 @@ fn config_check_reports_file_line_key_and_fix() {
         assert!(output.stdout.is_empty());
     }
     // Every mistake at once, in the order of the file; whatever needs a configuration says the same.
-    let several = good.replace("listen", "lisetn").replace("bucket =", "buckte =");
+    let several = GOOD.replace("listen", "lisetn").replace("bucket =", "buckte =");
     write_private(&path, &several);
     for command in [&["config", "check"][..], &["serve"], &["link", "list"], &["sweep"]] {
         let output = weighbridge(&[command, &["--config", path.to_str().unwrap()]].concat());

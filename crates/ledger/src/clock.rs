@@ -16,7 +16,7 @@ const CALL_MS: i64 = 10 * MINUTE_MS;
 
 /// Table, column, how far in the future its times may be, ms, and where those further away are put: calls that may still be in
 /// flight get the time they may take; everything else is due now.
-const TIMES: [(&str, &str, i64, i64); 13] = [
+pub(crate) const TIMES: [(&str, &str, i64, i64); 13] = [
     ("jobs", "run_at", WAIT_MS, 0),
     ("jobs", "lease_until", WAIT_MS, 0),
     ("tickets", "lease_until", WAIT_MS, 0),

@@ -45,8 +45,9 @@ const SMALL: usize = 100_000;
 /// Nothing a test waits for takes this long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The configuration of the model tests. Cases that failed are kept beside the file.
-fn config(source_file: &'static str) -> ProptestConfig {
+/// The configuration of a model test that runs so many cases unless the environment says otherwise. Cases that failed are
+/// kept beside the file.
+fn config(source_file: &'static str, cases: u32) -> ProptestConfig {
     let mut config = ProptestConfig {
         source_file: Some(source_file),
         failure_persistence: Some(Box::new(FileFailurePersistence::SourceParallel("proptest-regressions"))),
@@ -55,7 +56,7 @@ fn config(source_file: &'static str) -> ProptestConfig {
         ..ProptestConfig::default()
     };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 40;
+        config.cases = cases;
     }
     config
 }

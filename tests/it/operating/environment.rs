@@ -1,14 +1,15 @@
 //! The environment: loopback is never proxied, and only those who need the cloud's metadata address ask it, once.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tests::{Quirks, QuirkyS3, Sandbox, abort_after, curl, eventually, printed, program, write_private};
 
-/// Listens where the environment names a proxy or the metadata address. Counts connections and closes them.
+/// Listens where the environment names a proxy or the metadata address. Counts connections, and closes them or never answers.
 struct Trap {
     url: String,
     seen: Arc<AtomicUsize>,
@@ -16,13 +17,23 @@ struct Trap {
 
 impl Trap {
     fn set() -> Self {
+        Self::that(drop)
+    }
+
+    /// As a network that drops packets: only the client's patience ends a request.
+    fn silent() -> Self {
+        Self::that(std::mem::forget)
+    }
+
+    fn that(does: fn(TcpStream)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&seen);
         std::thread::spawn(move || {
-            for _ in listener.incoming() {
+            for stream in listener.incoming() {
                 count.fetch_add(1, Ordering::SeqCst);
+                does(stream.unwrap());
             }
         });
         Self { url, seen }
@@ -31,7 +42,7 @@ impl Trap {
     /// How many came. One more, our own, shows that all before it were counted.
     fn seen(&self) -> usize {
         let before = self.seen.load(Ordering::SeqCst);
-        drop(std::net::TcpStream::connect(self.url.trim_start_matches("http://")).unwrap());
+        drop(TcpStream::connect(self.url.trim_start_matches("http://")).unwrap());
         eventually("our own is counted", || {
             let now = self.seen.load(Ordering::SeqCst);
             (now > before).then(|| now - 1)
@@ -123,11 +134,18 @@ fn check(arguments: &[&str], buckets: &str, environment: &[(String, String)]) ->
 fn missing_credentials_ask_the_metadata_address_once() {
     let buckets = "[support_uploader]\nbucket = \"shared\"\n[partners.acme]\n[partners.acme.bucket]\n\
                    bucket = \"acme-own\"\n[partners.globex]\n[partners.globex.bucket]\nbucket = \"globex-own\"\n";
-    for (arguments, status) in [(&[][..], 0), (&["--online"], 2)] {
-        let trap = Trap::set();
+    for (arguments, status, trap) in [
+        (&[][..], 0, Trap::set()),
+        (&["--online"], 2, Trap::set()),
+        (&[], 0, Trap::silent()),
+        (&["--online"], 2, Trap::silent()),
+    ] {
         let metadata = ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), trap.url.clone());
+        let begun = Instant::now();
         let output = check(arguments, buckets, &[metadata]);
         let said = printed(&output);
+        // Repeated for each of three buckets and their regions, it would take longer even on a fast machine.
+        assert!(begun.elapsed() < Duration::from_secs(15), "{arguments:?}: {:?}: {said}", begun.elapsed());
         assert_eq!(output.status.code(), Some(status), "{said}");
         assert_eq!(said.matches("no AWS credentials found").count(), 3, "{said}");
         for dump in ["Dispatch", "ConnectorError", "IMDS", "WARN", "The configuration is valid"] {

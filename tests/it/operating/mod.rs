@@ -1,6 +1,7 @@
 //! Running a gateway: commands, shutdown, logs, metrics and the stores it runs on.
 
 mod admin;
+mod clock;
 mod demo;
 mod environment;
 mod metrics;

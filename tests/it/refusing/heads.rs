@@ -98,6 +98,7 @@ fn unknown_transfer_coding_is_refused() {
             raw.send(b"4\r\n\x1f\x8b\x08x\r\n0\r\n\r\n");
             let answer = raw.answer().unwrap().refuses(501, "/bad-request");
             assert!(answer.json()["detail"].as_str().unwrap().contains("`chunked`"), "{answer:?}");
+            is_of_its_dialect(answer, &headers);
         }
     }
     nothing_came(&link);

@@ -425,8 +425,12 @@ async fn slow_senders_leave_room_for_others() {
     });
     world.gateway.admin_ok(&["partner", "add", "initech", "--name", "Initech"]);
     let third = world.gateway.make_link(&["--partner", "initech", "--ticket", "1002"]);
-    let small = curl(&["-T", &world.path("small.log", b"thirteen byte"), &format!("{third}/")]);
-    assert_eq!(small.status, 201, "{small:?}");
+    // Beside slow forms of its own partner, too.
+    let another = world.gateway.make_link(&["--partner", "acme", "--ticket", "1002"]);
+    for link in [&another, &third] {
+        let small = curl(&["-T", &world.path("small.log", b"thirteen byte"), &format!("{link}/")]);
+        assert_eq!(small.status, 201, "{small:?}");
+    }
     let large = noise(30_000_000, 10);
     let passed = curl(&["-T", &world.path("large.bin", &large), &format!("{third}/")]);
     assert_eq!(passed.status, 201, "{passed:?}");
@@ -442,28 +446,30 @@ async fn slow_senders_leave_room_for_others() {
         assert!(answer.body.contains(&tests::sha256(&bytes)), "{answer:?}");
     }
     world.until_at_rest();
-    assert_eq!(world.stored().await.len(), 47);
+    assert_eq!(world.stored().await.len(), 48);
 }
 
-/// Nothing reaches the bucket: its partner has used up its share.
+/// Nothing reaches a bucket: one partner has used up its share, for small files too, and another has room.
 #[tokio::test]
 async fn exhausted_memory_is_503_before_the_body() {
     let world = World::embedded_with(&TIGHT);
     let delay = serde_json::json!({
-        "service": "s3", "operation": "UploadPart", "fault": "delay", "delay_ms": 600_000, "when": "before", "times": 0
+        "service": "s3", "operation": "*", "fault": "delay", "delay_ms": 600_000, "when": "before", "times": 0
     });
     world.sandbox.fault(delay).await;
     let link = world.link("globex");
     let bytes = noise(10_000_000, 9);
-    let holding: Vec<_> = (0..3)
-        .map(|n| {
-            let mut raw =
-                RawClient::request("PUT", &format!("{link}/{n}.bin"), &["Content-Length: 100000000"]);
-            assert!(raw.send(&bytes));
-            raw
-        })
-        .collect();
-    eventually("its share is taken", || (world.metric("weighbridge_memory_waiting") > 0.0).then_some(()));
+    let announced = ["Content-Length: 100000000", "Expect: 100-continue"];
+    // Each sender takes what there is, and keeps it.
+    let mut holding = Vec::new();
+    eventually("its share is taken", || {
+        let url = format!("{link}/{}.bin", holding.len());
+        let mut raw = RawClient::request("PUT", &url, &announced);
+        let refused = raw.refusal();
+        let bytes = bytes.clone();
+        holding.push(std::thread::spawn(move || (raw.send(&bytes), raw)));
+        refused.map(|answer| answer.refuses(503, "/problems/unavailable"))
+    });
     let multipart = "Content-Type: multipart/form-data; boundary=b";
     let refused = [
         ("PUT", format!("{link}/a"), &["Transfer-Encoding: chunked"][..]),
@@ -481,8 +487,10 @@ async fn exhausted_memory_is_503_before_the_body() {
         assert!(answer.headers["retry-after"].parse::<u32>().unwrap() > 0);
         assert!(!raw.continued, "{at}: before the body");
     }
-    let small = curl(&["-T", &world.path("small.log", b"small"), &format!("{}/", world.link("acme"))]);
-    assert_eq!(small.status, 201, "another partner has room: {small:?}");
+    let small = ["Content-Length: 5", "Expect: 100-continue"];
+    let mut other = RawClient::request("PUT", &format!("{}/small.log", world.link("acme")), &small);
+    other.until_continued();
     world.sandbox.clear_faults().await;
-    drop(holding);
+    assert!(other.send(b"small"));
+    other.answer().unwrap().is(201);
 }

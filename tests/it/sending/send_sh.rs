@@ -442,6 +442,7 @@ fn scripts_are_served_as_text() {
             assert_eq!(answer.headers["content-disposition"], format!("inline; filename={name}"));
         }
         assert!(answer.body.lines().any(|found| found == line), "{}", answer.body);
+        assert_eq!(answer.body.contains("preview"), name == "send.ps1", "{}", answer.body);
         assert!(Path::new(name).extension().is_some() && answer.body.is_ascii());
     }
 }

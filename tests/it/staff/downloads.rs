@@ -41,6 +41,9 @@ fn stalled_readers_are_charged_and_closed() {
     eventually("stalled ones end", || (used() == 0.0).then_some(()));
     let fetched = curl(&["-o", "/dev/null", "-w", "%{size_download}", "-H", &token, &url]);
     assert_eq!((fetched.status, fetched.body.as_str()), (200, "50000000"), "{fetched:?}");
+    eventually("the memory is given back", || {
+        (world.gateway.rss_bytes() < before + (16 << 20)).then_some(())
+    });
     drop(stalled);
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tests::{Answer, World, eventually, sha256};
+use tests::{Answer, RawClient, World, ask, eventually, sha256};
 
 fn make(world: &World, wanted: &Value) -> Answer {
     let body = wanted.to_string();
@@ -126,6 +126,81 @@ async fn bad_requests_get_problems() {
     assert!(world.gateway.admin_ok(&["link", "list"]).lines().count() == 2, "no link was made");
 }
 
+/// A staff token, and its id.
+fn new_token(world: &World) -> (String, String) {
+    let token = world.gateway.admin_ok(&["token", "create", "--name", "operator"]).trim().to_owned();
+    let listed = world.gateway.admin_ok(&["token", "list"]);
+    let first: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    (token, first["id"].as_str().unwrap().to_owned())
+}
+
+/// An upload without a byte, on a link of its own: the link's id, and the upload's address.
+fn begun(world: &World, partner: &str, ticket: &str) -> (String, String) {
+    let link = make(world, &json!({"partner": partner, "ticket": ticket})).json();
+    let url = format!("{}/uploads", link["url"].as_str().unwrap());
+    let headers = ["Upload-Complete: ?0", "Upload-Length: 4", "Content-Disposition: inline; filename=a.log"];
+    let begun = ask("POST", &url, &headers, b"").is(201);
+    (link["id"].as_str().unwrap().to_owned(), begun.header("location").to_owned())
+}
+
+/// The id in an upload's address.
+fn id_of(url: &str) -> &str {
+    url.rsplit_once('/').unwrap().1
+}
+
+/// Waits until the audit says that this actor has cancelled the upload, and nothing else of it.
+#[track_caller]
+fn is_cancelled(world: &World, url: &str, actor: &str, why: &str) {
+    let audit = eventually("its end is in the audit", || {
+        let audit = world.gateway.admin_ok(&["audit", "--subject", id_of(url)]);
+        (!audit.is_empty()).then_some(audit)
+    });
+    let entry: Value = serde_json::from_str(&audit).unwrap_or_else(|error| panic!("{error}: {audit}"));
+    let told = ["actor", "action", "detail"].map(|field| entry[field].as_str().unwrap());
+    assert_eq!(told, [actor, "upload.cancel", why], "{audit}");
+}
+
+#[test]
+fn every_end_of_an_unfinished_upload_is_in_the_audit() {
+    let world = World::start();
+    let (token, staff_id) = new_token(&world);
+    let (_, url) = begun(&world, "acme", "1002");
+    let gone = world.sandbox.staff_as(&token, &format!("/uploads/{}", id_of(&url)), &["-X", "DELETE"]);
+    assert_eq!(gone.status, 204, "{gone:?}");
+    is_cancelled(&world, &url, &format!("staff:{staff_id}"), "");
+
+    let (link_id, url) = begun(&world, "acme", "1002");
+    ask("DELETE", &url, &[], b"").is(204);
+    is_cancelled(&world, &url, &format!("link:{link_id}"), "");
+
+    // More bytes than the file has, by what the head says or by the body: the IETF protocol ends the upload.
+    let whole = ["Upload-Complete: ?1", "Content-Type: application/partial-upload", "Upload-Offset: 0"];
+    let (link_id, url) = begun(&world, "acme", "1002");
+    ask("PATCH", &url, &whole, b"01234").refuses(400, "inconsistent-upload-length");
+    is_cancelled(&world, &url, &format!("link:{link_id}"), "inconsistent-upload-length");
+    let (_, url) = begun(&world, "acme", "1002");
+    let mut raw = RawClient::request("PATCH", &url, &[&whole[..], &["Transfer-Encoding: chunked"]].concat());
+    raw.chunk(b"01234");
+    raw.answer().unwrap().refuses(400, "inconsistent-upload-length");
+    is_cancelled(&world, &url, "gateway", "inconsistent-upload-length");
+
+    let (link_id, url) = begun(&world, "acme", "1002");
+    assert_eq!(world.sandbox.staff(&format!("/links/{link_id}"), &["-X", "DELETE"]).status, 204);
+    is_cancelled(&world, &url, "gateway", "link-expired");
+
+    let (_, url) = begun(&world, "globex", "2002");
+    world.gateway.admin_ok(&["partner", "disable", "globex"]);
+    is_cancelled(&world, &url, "gateway", "link-expired");
+
+    let hasty = World::with(&["resume_window = \"1s\""]);
+    let (_, url) = begun(&hasty, "acme", "1002");
+    eventually("it expires", || {
+        hasty.gateway.sweep();
+        (!hasty.gateway.admin_ok(&["audit", "--subject", id_of(&url)]).is_empty()).then_some(())
+    });
+    is_cancelled(&hasty, &url, "gateway", "expired");
+}
+
 /// Whether the bytes of `secret` stand in any file below `folder`.
 fn stands_in(folder: &Path, secret: &str, except: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
@@ -148,9 +223,7 @@ fn stands_in(folder: &Path, secret: &str, except: &[&str]) -> Vec<String> {
 async fn audit_is_complete_and_holds_no_secret() {
     let mut world = World::start_with_file();
     let (sandbox, gateway) = (&world.sandbox, &world.gateway);
-    let token = gateway.admin_ok(&["token", "create", "--name", "operator"]).trim().to_owned();
-    let staff_id = gateway.admin_ok(&["token", "list"]).lines().next().map(serde_json::from_str::<Value>);
-    let staff_id = staff_id.unwrap().unwrap()["id"].as_str().unwrap().to_owned();
+    let (token, staff_id) = new_token(&world);
     let body = r#"{"partner":"acme","ticket":"1002","rights":["remove"]}"#;
     let made =
         sandbox.staff_as(&token, "/links", &["-H", "Content-Type: application/json", "-d", body]).json();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
-use tests::{Sandbox, World, curl_command, eventually, noise, printed, program, sha256};
+use tests::{Sandbox, World, ask, curl_command, eventually, noise, printed, program, sha256};
 
 /// The changes to the environment of one run.
 type Change = fn(&mut Command) -> &mut Command;
@@ -153,6 +153,14 @@ async fn ls_for_people_and_programs() {
     for field in ["id", "name", "size", "sha256", "partner", "ticket", "destination", "received_at"] {
         assert_eq!(listed[field], sandbox.listed("2001")[0][field], "{field}");
     }
+    // One that is not complete: how much of it is stored.
+    let headers =
+        ["Upload-Complete: ?0", "Upload-Length: 1000000", "Content-Disposition: inline; filename=open.log"];
+    ask("POST", &format!("{}/uploads", sandbox.link("acme")), &headers, &[7; 512]).is(201);
+    let table = text(&wb(&sandbox, 0, &["ls", "--state", "open"]));
+    assert!(table.contains("open.log") && table.contains(" 512 B / 1.00 MB "), "{table}");
+    let open = objects(&wb(&sandbox, 0, &["ls", "--json", "--state", "open"]));
+    assert_eq!((open.len(), &open[0]["offset"], &open[0]["length"]), (1, &json!(512), &json!(1_000_000)));
 }
 
 #[tokio::test]
@@ -253,6 +261,9 @@ async fn exit_status_by_failure() {
         (3, vec!["rm", "--yes", unknown]),
         (3, vec!["link", "revoke", unknown]),
         (3, vec!["partner", "nobody"]),
+        (3, vec!["ls", "--partner", "nobody"]),
+        (3, vec!["--json", "ls", "--partner", "nobody"]),
+        (0, vec!["ls", "--partner", "globex"]),
         (2, vec!["link", "create", "--partner", "nobody", "--ticket", "1"]),
         (2, vec!["ls", "--state", "finished"]),
         (2, vec!["get", ""]),

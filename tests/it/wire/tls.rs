@@ -1,7 +1,9 @@
 //! TLS in the gateway: what is refused and how, handshakes that never end, and certificates that change.
 
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -73,6 +75,20 @@ fn plain_http_is_told_to_use_https() {
     let (head, body) = said.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 400 ") && head.contains("application/problem+json"), "{said}");
     assert!(head.contains(&format!("content-length: {}", body.len())), "{said}");
+}
+
+#[test]
+fn private_key_that_everybody_may_read_is_a_warning() {
+    let world = IMPATIENT.world();
+    let key = world.sandbox.tls_file("key.pem");
+    let warning = format!("server.tls_key: warning: everybody on this machine may read `{}`", key.display());
+    for (mode, warns) in [(0o644, true), (0o640, false)] {
+        std::fs::set_permissions(&key, Permissions::from_mode(mode)).unwrap();
+        let output = world.gateway.admin(&["config", "check"]);
+        let said = printed(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(said.contains(&warning), warns, "{mode:o}: {said}");
+    }
 }
 
 #[test]

@@ -152,6 +152,8 @@ fn limits_that_cannot_be_are_mistakes() {
         ("link_expiry = \"36h\"", "min_rate_window = 10", 9, "limits.min_rate_window", "\"10s\""),
         ("link_expiry = \"36h\"", "header_timeout = 10", 9, "limits.header_timeout", "\"10s\""),
         ("link_expiry = \"36h\"", "discard_time = 10", 9, "limits.discard_time", "\"10s\""),
+        ("link_expiry = \"36h\"", "storage_wait = 90", 9, "limits.storage_wait", "\"90s\""),
+        ("link_expiry = \"36h\"", "storage_wait = \"601s\"", 9, "limits.storage_wait", "at most 10m"),
         ("link_expiry = \"36h\"", "drain_notice = 1", 9, "limits.drain_notice", "\"1s\""),
         ("link_expiry = \"36h\"", "drain_time = 1", 9, "limits.drain_time", "\"1s\""),
         ("link_expiry = \"36h\"", "min_rate = \"fast\"", 9, "limits.min_rate", "`1000`"),
@@ -215,6 +217,12 @@ fn addresses_names_and_secrets_that_cannot_be_are_mistakes() {
         ("\"secret\"", "\"\"", 13, "desk.client_secret", "put the secret there"),
         ("\"s\"", "\" \"", 23, "partners.globex.bucket.secret_access_key", "put the secret there"),
     ]);
+    for empty in ["", "\n", " \r\n"] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), empty).unwrap();
+        let from_file = format!("{{ file = {:?} }}", file.path());
+        told(&[("\"secret\"", &from_file, 13, "desk.client_secret", "put the secret there")]);
+    }
 }
 
 #[test]
@@ -289,19 +297,21 @@ fn no_bucket_has_an_impossible_name() {
     }
 }
 
+/// Permissions of a file, as `chmod` writes them.
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 #[test]
 fn what_is_not_safe_is_a_warning() {
     let open = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(open.path(), "hush\n").unwrap();
-    let set_mode = |mode| {
-        use std::os::unix::fs::PermissionsExt as _;
-        std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-    };
     let from_file = format!("{{ file = {:?} }}", open.path());
     let with = |from: &str, to: &str| read(&GOOD.replace(from, to)).unwrap().warnings.join("\n");
-    set_mode(0o640);
+    set_mode(open.path(), 0o640);
     assert_eq!(with("\"secret\"", &from_file), "");
-    set_mode(0o644);
+    set_mode(open.path(), 0o644);
     let listen = "listen = \"127.0.0.1:0\"";
     for (from, to, expected) in [
         ("\"secret\"", from_file.as_str(), "line 13: desk.client_secret: warning: everybody"),
@@ -313,11 +323,36 @@ fn what_is_not_safe_is_a_warning() {
         let said = with(from, to);
         assert!(said.starts_with(expected) && said.lines().count() == 1, "{to}: {said}");
     }
-    // The configuration itself, where secrets stand in it: the desk's, and a bucket's.
-    assert_eq!(parse(GOOD, true).unwrap().warnings.len(), 2);
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), GOOD).unwrap();
-    assert_eq!(load(file.path()).unwrap().warnings.len(), 0, "its owner alone reads it");
+}
+
+#[test]
+fn files_with_secrets_that_everybody_may_read_are_warnings() {
+    let [file, secret] = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(secret.path(), "hush\n").unwrap();
+    let elsewhere = GOOD.replace("\"secret\"", &format!("{{ file = {:?} }}", secret.path()));
+    let [desk, bucket] = ["line 13: desk.client_secret", "line 23: partners.globex.bucket.secret_access_key"];
+    for (text, mode, secret_mode, places) in [
+        (GOOD, 0o600, 0o600, &[][..]),
+        (GOOD, 0o640, 0o600, &[]),
+        (GOOD, 0o644, 0o600, &[desk, bucket]),
+        (&elsewhere, 0o600, 0o640, &[]),
+        (&elsewhere, 0o600, 0o644, &[desk]),
+        (&elsewhere, 0o644, 0o600, &[bucket]),
+    ] {
+        std::fs::write(file.path(), text).unwrap();
+        set_mode(file.path(), mode);
+        set_mode(secret.path(), secret_mode);
+        let warnings = load(file.path()).unwrap().warnings;
+        let begins = places.iter().map(|place| format!("{}: {place}: warning: ", file.path().display()));
+        assert_eq!(warnings.len(), places.len(), "{mode:o} {secret_mode:o}: {warnings:?}");
+        for (begin, said) in begins.zip(&warnings) {
+            assert!(
+                said.starts_with(&begin) && said.contains("everybody on this machine may read"),
+                "{said}"
+            );
+            assert!(said.contains("chmod o="), "{said}");
+        }
+    }
 }
 
 #[test]

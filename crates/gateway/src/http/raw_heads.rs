@@ -1,5 +1,6 @@
 //! Works around two flaws of hyper on the bytes of an HTTP/1.1 connection: hyper drops what follows a `#` in a target, and refuses
-//! bad heads with an empty body. Here the `#` is noticed, and refusals get a problem.
+//! bad heads with an empty body. Here the `#` is noticed, and refusals get a problem and the headers of their
+//! protocol.
 //! Invariant: bytes of bodies are not looked at, and our own answers are not changed.
 
 use std::future::Future as _;
@@ -9,15 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::head;
 use super::idle_timeout::ActivityTracker;
+use crate::partner::protocol::Signature;
 use crate::problem::Problem;
 
-/// What is kept of each line of a head: enough for a method, or for the name of a coding.
+/// What is kept of each line of a head: enough for a method, the name of a coding or a media type.
 const BEGIN_BYTES: usize = 64;
 
 /// What is read and thrown away after a refusal, so that the client can read it.
@@ -46,12 +48,14 @@ pub(super) struct Seen {
     begin: Vec<u8>,
     /// The current line contains a `#`.
     hash: bool,
-    /// The request line is complete.
-    begun: bool,
+    /// The request line is complete, and has this method.
+    method: Option<Method>,
     /// It contains a `#`.
     fragment: bool,
     /// A transfer coding that is not `chunked` alone.
     coding: Option<String>,
+    /// What says the protocol.
+    headers: HeaderMap,
 }
 
 impl Seen {
@@ -88,18 +92,34 @@ impl Seen {
     fn line(&mut self, behind: usize) {
         let line = String::from_utf8_lossy(&std::mem::take(&mut self.begin)).into_owned();
         let hash = std::mem::take(&mut self.hash);
-        if !self.begun {
+        if self.method.is_none() {
             // Empty lines before a head are no part of it.
-            self.begun = is_request_line(&line);
-            self.fragment = self.begun && hash;
+            self.method = method(&line);
+            self.fragment = self.method.is_some() && hash;
         } else if line.trim_end().is_empty() {
             self.coming = Coming::Request(behind as u64);
-        } else if let Some((name, coding)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("transfer-encoding")
-            && !coding.trim().eq_ignore_ascii_case("chunked")
-        {
-            self.coding = Some(coding.trim().escape_default().to_string());
+        } else if let Some((name, value)) = line.split_once(':') {
+            self.header(name, value.trim());
         }
+    }
+
+    fn header(&mut self, name: &str, value: &str) {
+        if name.eq_ignore_ascii_case("transfer-encoding") && !value.eq_ignore_ascii_case("chunked") {
+            self.coding = Some(value.escape_default().to_string());
+        }
+        let known = Signature::HEADERS.into_iter().find(|known| name.eq_ignore_ascii_case(known));
+        if let (Some(name), Ok(value)) = (known, HeaderValue::from_str(value)) {
+            self.headers.insert(name, value);
+        }
+    }
+
+    /// The header lines of the request's protocol in an answer with this status.
+    fn signature(&self, status: StatusCode) -> HeaderMap {
+        let mut lines = HeaderMap::new();
+        if let Some(method) = &self.method {
+            Signature::of(method, &self.headers).sign(status, &mut lines);
+        }
+        lines
     }
 
     /// The request starts, with a body of this length if it is known.
@@ -132,11 +152,11 @@ impl Seen {
     }
 }
 
-/// `METHOD /target`, or with an absolute address.
-fn is_request_line(begin: &str) -> bool {
-    let Some((method, target)) = begin.split_once(' ') else { return false };
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !method.is_empty() && method.bytes().all(token) && (target.starts_with('/') || target.contains("://"))
+/// The method in the beginning of a request line: `METHOD /target`, or with an absolute address.
+fn method(begin: &str) -> Option<Method> {
+    let (method, target) = begin.split_once(' ')?;
+    let is_target = target.starts_with('/') || target.contains("://");
+    Method::from_bytes(method.as_bytes()).ok().filter(|_| is_target)
 }
 
 pub(super) type Shared = Arc<Mutex<Seen>>;
@@ -265,9 +285,13 @@ fn with_problem(said: &[u8], seen: &Seen) -> Option<Vec<u8>> {
     let mut lines = said.strip_suffix("\r\n\r\n")?.split("\r\n");
     let code = lines.next()?.split(' ').nth(1)?;
     let refusal = seen.refusal(StatusCode::from_bytes(code.as_bytes()).ok()?);
-    let kept: Vec<_> =
-        lines.filter(|line| !line.to_ascii_lowercase().starts_with("content-length:")).collect();
-    Some(answer(&refusal, &kept))
+    let signature: Vec<_> = seen
+        .signature(refusal.status)
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}: {}", value.to_str().ok()?)))
+        .collect();
+    let kept = lines.filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
+    Some(answer(&refusal, &kept.chain(signature.iter().map(String::as_str)).collect::<Vec<_>>()))
 }
 
 /// A refusal on the wire before there is a request, with these header lines.
@@ -360,5 +384,27 @@ mod tests {
             assert!(problem["detail"].as_str().unwrap().contains(word) && body.ends_with('\n'), "{answer}");
         }
         assert_eq!(with_problem(b"bytes of a file", &Seen::default()), None);
+    }
+
+    #[test]
+    fn refusals_by_the_library_carry_what_their_protocol_demands() {
+        let (rufh, tus) = (&["upload-complete: ?0"][..], &["tus-resumable: 1.0.0"][..]);
+        for (method, line, expected) in [
+            ("PUT", "Upload-Complete: ?1", rufh),
+            ("POST", "upload-complete:?0", rufh),
+            ("PATCH", "Content-Type: application/partial-upload", rufh),
+            ("PUT", "Upload-Draft-Interop-Version: 6", rufh),
+            ("HEAD", "Upload-Draft-Interop-Version: 6", &[]),
+            ("PATCH", "Tus-Resumable: 1.0.0", tus),
+            ("PATCH", "Tus-Resumable: 1.0.0\r\nUpload-Complete: ?1", tus),
+            ("PUT", "X: Upload-Complete: ?1", &[]),
+            ("PUT", "Content-Type: text/plain", &[]),
+        ] {
+            let seen = seen(&[&format!("{method} /u/tok/a HTTP/1.1\r\n{line}\r\nno colon\r\n")]);
+            let answer = with_problem(b"HTTP/1.1 400 Bad Request\r\ndate: now\r\n\r\n", &seen).unwrap();
+            let answer = String::from_utf8(answer).unwrap();
+            let told = answer.lines().filter(|line| line.starts_with("upload-") || line.starts_with("tus-"));
+            assert_eq!(told.collect::<Vec<_>>(), expected, "{method} {line}");
+        }
     }
 }

@@ -8,7 +8,7 @@ pub(super) mod tus;
 
 use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use upload::Append;
@@ -84,23 +84,41 @@ pub(crate) async fn override_method(mut request: Request, next: Next) -> Respons
     response
 }
 
+/// What the answer to a request carries, whatever it says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signature {
+    is_tus: bool,
+    is_rufh: bool,
+}
+
+impl Signature {
+    /// The headers that it depends on.
+    pub(crate) const HEADERS: [&str; 4] = ["tus-resumable", "upload-complete", rufh::INTEROP, "content-type"];
+
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        let is_tus = headers.contains_key("tus-resumable");
+        Self { is_tus, is_rufh: rufh::is_sending(method, headers) }
+    }
+
+    pub(crate) fn sign(self, status: StatusCode, headers: &mut HeaderMap) {
+        if self.is_rufh && (status.is_client_error() || status.is_server_error()) {
+            rufh::sign_refusal(headers);
+        }
+        if self.is_tus {
+            tus::sign(headers);
+        }
+    }
+}
+
 /// Adds what every answer below a link carries: permission for browsers, and the headers of the request's protocol.
 pub(crate) async fn sign(request: Request, next: Next) -> Response {
     let readable = overridden(request.method(), request.headers());
-    let is_tus = request.headers().contains_key("tus-resumable");
-    let is_rufh = rufh::is_sending(request.method(), request.headers());
+    let signature = Signature::of(request.method(), request.headers());
     let mut response = match readable {
         Ok(_) => next.run(request).await,
         Err(problem) => problem.into_response(),
     };
-    let is_refused = response.status().is_client_error() || response.status().is_server_error();
-    let headers = response.headers_mut();
-    if is_rufh && is_refused {
-        rufh::sign_refusal(headers);
-    }
-    if is_tus {
-        tus::sign(headers);
-    }
-    cors::expose(headers);
+    signature.sign(response.status(), response.headers_mut());
+    cors::expose(response.headers_mut());
     response
 }

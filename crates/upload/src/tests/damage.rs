@@ -17,11 +17,11 @@ async fn resume(engine: &Engine, upload: &Upload, file: &Bytes) -> Result<Upload
     soon(engine.uploads.append(&upload.id, &append, frames(&file.slice(from..)))).await
 }
 
-/// S3 answers every call of a kind with this error code.
-fn answers(world: &World, operation: &str, status: u16, code: &str) {
+/// S3 answers so many calls of a kind, 0 for all, with this error code.
+fn answers(world: &World, operation: &str, times: u64, (status, code): (u16, &str)) {
     let body = format!("<Error><Code>{code}</Code><Message>so it is</Message></Error>");
     let rule = serde_json::json!({
-        "service": "s3", "operation": operation, "times": 0, "fault": "status", "status": status, "body": body,
+        "service": "s3", "operation": operation, "times": times, "fault": "status", "status": status, "body": body,
     });
     world.sandbox.faults().add(serde_json::from_value(rule).unwrap()).unwrap();
 }
@@ -50,7 +50,7 @@ async fn no_answer_ends_an_acknowledged_upload() {
             let world = World::start().await;
             let file = pattern(size, 31);
             let upload = begun(&world, &file, durable).await;
-            answers(&world, operation, status, code);
+            answers(&world, operation, 0, (status, code));
             let what = format!("{operation} {code} of {size}");
             for _ in 0..2 {
                 match resume(&world, &upload, &file).await {
@@ -104,24 +104,59 @@ async fn damage_is_retried_and_then_fails_for_now() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn outage_is_waited_out_within_the_request() {
-    for (operation, size) in [
-        ("CreateMultipartUpload", LARGE),
-        ("UploadPart", LARGE),
-        ("CompleteMultipartUpload", LARGE),
-        ("PutObject", SMALL),
-    ] {
+/// A call that fails for a while, and how the file comes that needs it.
+const OUTAGES: [(&str, usize, Comes); 6] = [
+    ("CreateMultipartUpload", LARGE, Comes::AtOnce),
+    ("UploadPart", LARGE, Comes::AtOnce),
+    ("CompleteMultipartUpload", LARGE, Comes::AtOnce),
+    ("PutObject", SMALL, Comes::AtOnce),
+    // The first bytes are stored as a piece of the tail, which the rest reads back.
+    ("PutObject", LARGE, Comes::InTwo(3 * MIB)),
+    ("GetObject", LARGE, Comes::InTwo(3 * MIB)),
+];
+
+#[derive(Clone, Copy)]
+enum Comes {
+    AtOnce,
+    /// The first request brings so many bytes.
+    InTwo(usize),
+}
+
+/// Calls fail as `fail` has them, so often: the file arrives with the requests that bring it.
+async fn is_waited_out(times: u64, fail: impl Fn(&World, &str)) {
+    for (operation, size, comes) in OUTAGES {
         let world = World::start().await;
         let engine = world.patient(PATIENCE).await;
-        // More than the SDK's attempts.
-        world.faults(operation, 0, 6, Fault::Reset);
+        fail(&world, operation);
         let sent = pattern(size, 33);
-        let done = soon(engine.send("a.bin", &sent)).await.unwrap();
+        let done = match comes {
+            Comes::AtOnce => soon(engine.send("a.bin", &sent)).await,
+            Comes::InTwo(first) => {
+                let id = soon(begun(&engine, &sent, first)).await.id;
+                let upload = engine.ledger.upload(&id).await.unwrap();
+                assert!(upload.tails_written > 0 && upload.multipart_id.is_none(), "{operation}: {upload:?}");
+                resume(&engine, &upload, &sent).await
+            }
+        };
+        assert_eq!(world.fault_report().await["rules"][0]["hit"], times, "{operation} {size}");
+        let done = done.unwrap();
         engine.assert_stored(&done, &sent).await;
         engine.recover_and_sweep().await;
-        assert_eq!(world.present("").await, [done.object_key], "{operation}");
+        assert_eq!(world.present("").await, [done.object_key], "{operation} {size}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outage_is_waited_out_within_the_request() {
+    // More than the SDK's attempts.
+    is_waited_out(6, |world, operation| world.faults(operation, 0, 6, Fault::Reset)).await;
+}
+
+/// The clock has been set: until the SDK has learnt how far it is off, the store refuses what it signs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn skewed_clock_is_waited_out_within_the_request() {
+    let skewed = (403, "RequestTimeTooSkewed");
+    is_waited_out(3, |world, operation| answers(world, operation, 3, skewed)).await;
 }
 
 /// A newer append, a cancel, a stopping gateway and a broken connection end the wait for a bucket at once. Durable bytes stay.

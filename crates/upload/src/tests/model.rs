@@ -152,7 +152,7 @@ fn acknowledged_uploads_are_stored_and_nothing_else() {
         (world, tight)
     });
     let seeds = AtomicU64::new(1);
-    let result = TestRunner::new(config(file!())).run(&cases(), |case| {
+    let result = TestRunner::new(config(file!(), 40)).run(&cases(), |case| {
         let engine = if case.tight { &tight } else { &world.engine };
         runtime.block_on(run(&world, engine, &case, seeds.fetch_add(1, Ordering::Relaxed)))
     });

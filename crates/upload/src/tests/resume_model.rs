@@ -264,7 +264,8 @@ fn any_sequence_of_appends_stores_the_file_that_was_sent() {
     });
     let seeds = std::sync::atomic::AtomicU64::new(1000);
     let cases = (steps(), 1..26 * MIB, any::<bool>());
-    let result = TestRunner::new(config(file!())).run(&cases, |case| {
+    // Enough to find an upload that ends for damage or for excess bytes.
+    let result = TestRunner::new(config(file!(), 64)).run(&cases, |case| {
         let seed = seeds.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         runtime.block_on(run(&world, [&world.engine, &second], case, seed))
     });
