@@ -10,7 +10,7 @@ pub struct Partner {
     pub id: String,
     #[serde(default)]
     pub name: String,
-    /// The desk's ID of the partner's organization.
+    /// The desk's ID of the partner's organisation.
     pub organization_id: Option<i64>,
     /// Whether the partner has a bucket of its own.
     #[serde(default)]
@@ -21,12 +21,12 @@ pub struct Partner {
     pub extra: Extra,
 }
 
-/// A partner with its organization's notes in the desk.
+/// A partner with its organisation's notes in the desk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartnerDetails {
     pub notes: Option<String>,
     pub details: Option<String>,
-    /// The organization's custom fields in the desk.
+    /// The organisation's custom fields in the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Value>,
     /// Why the notes are missing.

@@ -73,7 +73,7 @@ impl Note<'_> {
     /// One round from looking to writing. The order matters: stamp, markers, comment.
     async fn round(&mut self) -> Result<(), JobError> {
         let Shared { desk, ledger, .. } = self.shared;
-        // A desk that does not know us is not believed about tickets.
+        // Our credentials first: a desk that rejects them may also answer 404 for a ticket.
         desk.me().await?;
         let seen = desk.ticket(self.ticket).await?;
         let closed = seen.status == Status::Closed;

@@ -132,8 +132,8 @@ impl Delivery {
 
 /// Works on a batch as long as its lease lasts.
 async fn work(kind: JobKind, batch: &mut Batch<'_>, lease: &Lease) {
-    // A job without a ticket is ended even if a newer one has replaced it: a request that is dropped may still reach the
-    // bucket, after the newer worker's.
+    // A job that is not held by its ticket runs to its end even if its lease is lost: a request that is dropped could still
+    // reach the bucket, after the new worker's.
     let lost = async {
         lease.keep().await;
         if !kind.is_by_ticket() {

@@ -252,8 +252,7 @@ pub(crate) fn not_found_at(path: &str) -> Problem {
 }
 
 pub(crate) fn no_such_id(what: &str, id: &str) -> Problem {
-    let detail =
-        format!("No {what} has the id `{}`. List what there is to find the right one.", id.escape_debug());
+    let detail = format!("No {what} has the id `{}`. List the {what}s to find it.", id.escape_debug());
     not_found().with_detail(detail)
 }
 
@@ -273,7 +272,7 @@ pub(crate) fn ambiguous_name(name: &str) -> Problem {
         "/problems/ambiguous-name",
         "Several unfinished uploads have this name",
         format!(
-            "Several unfinished uploads are called `{name}`. Resume one of them at its own address: see `uploads`."
+            "Several unfinished uploads are called `{name}`. Resume one of them at its own address: `uploads` lists them."
         ),
     )
 }

@@ -1,5 +1,6 @@
 //! Durable jobs: the work that follows a stored file. A job has a kind, a subject and a payload.
-//! Invariant: a job is deleted only in the transaction that records its outcome, so it runs at least once.
+//! Invariant: a job is deleted only after its outcome is durable: in the ledger's transaction, or before it in the bucket or on
+//! the desk. So it runs at least once.
 
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
@@ -62,8 +63,8 @@ impl FromRow<'_, AnyRow> for Job {
 }
 
 impl Ledger {
-    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced. Only for kinds that came
-    /// after migration 9: a gateway from before it cannot read a job of its own kinds without an upload.
+    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced. Only for kinds that
+    /// were added after migration 9: an older gateway fails on a kind that it knows if the job has no upload.
     pub async fn queue_job(
         &self,
         kind: JobKind,

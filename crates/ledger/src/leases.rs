@@ -51,7 +51,7 @@ impl Ledger {
 
     async fn claim_ticket(&self, kind: JobKind, lease_until: i64) -> Result<Option<ClaimedJobs>> {
         let now = now_ms();
-        // Looking takes long where many jobs wait: nobody who writes waits for it.
+        // This search is slow if many jobs wait, so it uses a read connection and blocks no writer.
         let due: Option<String> = sql_scalar!(
             "SELECT ticket FROM jobs WHERE kind = $2 AND run_at <= $1 AND ticket IS NOT NULL \
              AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = jobs.ticket AND tickets.lease_until > $1) \

@@ -49,7 +49,7 @@ impl Ledger {
         Ok(newest.fetch_optional(&self.read).await?)
     }
 
-    /// Has the MD5 of a complete upload computed, by a [`JobKind::Compare`] job.
+    /// Queues a [`JobKind::Compare`] job, which computes the MD5 of a complete upload.
     pub async fn queue_comparison(&self, id: &str) -> Result<()> {
         if !self.has_job(JobKind::Compare, id).await? {
             let mut tx = self.begin().await?;
@@ -90,9 +90,8 @@ impl Ledger {
 const NEWEST: &str = "SELECT * FROM uploads WHERE link_id = $1 AND state = 'complete' AND name = $3 AND ticket = $2 \
      AND completed_at >= $4 ORDER BY completed_at DESC, id DESC LIMIT 1";
 
-/// Compares a completing file with the side files about the next file of its name, and records what it says as a side file
-/// itself. In its link's turn. Returns true, and the transaction must be rolled back, if the file it is about has completed
-/// in the meantime.
+/// Compares a completing file with the side files that wait for it, and records its digest if it is a side file itself. Call it
+/// in the link's turn. Returns true if the file that this side file names has just completed: then roll back.
 pub(crate) async fn apply(
     tx: &mut Connection,
     file: &Upload,

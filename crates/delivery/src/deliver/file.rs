@@ -1,5 +1,5 @@
 //! One file of a note: attached to it if possible, otherwise noted with its bucket.
-//! Invariant: a file that is left out of this note keeps its job.
+//! Invariant: a file that is left out of this note, and is not settled, keeps its job.
 
 use bucket::chain;
 use ledger::{Destination, Job, Upload};
@@ -19,7 +19,7 @@ pub(super) struct File {
     pub(super) token: Option<String>,
     /// Meant to be attached, but noted with its bucket.
     pub(super) noted_instead: bool,
-    /// Not in this comment, but in a later one.
+    /// Not in this comment: it is settled or removed, or comes in a later one.
     pub(super) left_out: bool,
 }
 

@@ -2,7 +2,8 @@
 //! Invariant: what the connection buffers is bounded, and a connection whose peer reads nothing ends.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::head;
 use super::idle_timeout::{ActivityTracker, Due, Quiet};
@@ -34,7 +36,7 @@ pub(super) struct Serving<'a, F> {
 impl<F, A> Serving<'_, F>
 where
     F: Fn(Request<Body>) -> A,
-    A: Future<Output = Result<Response<Body>, Infallible>>,
+    A: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
     /// Serves the connection to its end. After a stop it accepts no more requests. Hyper ends connections that are idle between
     /// requests; a connection whose peer reads nothing is dropped here.
@@ -47,7 +49,16 @@ where
             if let Some(fragment) = fragment {
                 request.extensions_mut().insert(fragment);
             }
-            (self.answer)(request)
+            // In a task of its own: the connection's task is woken for every frame, and would poll all of the router each time.
+            let answer = AbortOnDropHandle::new(tokio::spawn((self.answer)(request)));
+            async {
+                match answer.await {
+                    Ok(answer) => answer,
+                    Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                    // The runtime shuts down.
+                    Err(_) => pending().await,
+                }
+            }
         });
         let io = TokioIo::new(RawHeads::new(io, Arc::clone(&self.tracker), seen));
         let mut connection = pin!(

@@ -133,8 +133,8 @@ impl Shares {
 
     /// Charges buffers now, unless a waiter comes first. Returns whether it did.
     pub(super) fn take(&mut self, id: Id, buffers: u64) -> bool {
-        let rank = self.rank(id);
-        let may = self.fits(id, buffers) && self.waiters.iter().all(|waiter| self.rank(waiter.holder) > rank);
+        let is_first = || self.waiters.iter().all(|waiter| self.rank(waiter.holder) > self.rank(id));
+        let may = self.fits(id, buffers) && is_first();
         if may {
             self.charge(id, buffers);
         }
@@ -282,7 +282,8 @@ impl Shares {
     }
 
     fn fits(&self, id: Id, buffers: u64) -> bool {
-        let (of_partner, ..) = self.rank(id);
+        let partner = self.holders.get(&id).and_then(|holder| self.partners.get(&holder.partner));
+        let of_partner = partner.copied().unwrap_or_default();
         self.free.checked_sub(buffers).is_some_and(|left| of_partner + buffers <= SHARE_MAX * left)
     }
 
