@@ -1,7 +1,8 @@
 //! `cargo bench -p benches --bench slow`: a thousand slow senders, and a fast one beside them. Figures on standard output, JSON in
 //! `target/bench/slow.json`. Senders, gateway and sink share the processors, so the fast one is measured twice beside the slow
 //! ones: while they send straight to the sink, and while they send to the gateway. The ratio is what the gateway costs it.
-//! Ends with an error if a file is incomplete, if the ratio is under 0.8, or if the memory passes twice the budget.
+//! Ends with an error if a file is incomplete, if the ratio on a line of 1 Gbit/s is under 0.8, or if the memory passes twice the
+//! budget. A sender without a limit competes with all others for the processors: its ratio is only reported.
 
 use std::{
     io::{self, Read, Write},
@@ -31,7 +32,7 @@ const FAST_AFTER: Duration = Duration::from_secs(20);
 const FAST_FILES: usize = 3;
 /// Bytes per second of the line of 1 Gbit/s.
 const LINE_RATE: &str = "125000000";
-/// Of its speed beside slow senders that do not use the gateway, what a fast one keeps beside those that do.
+/// Of its speed beside slow senders that do not use the gateway, what a fast one on the line keeps beside those that do.
 const KEPT_MIN: f64 = 0.8;
 
 fn main() -> anyhow::Result<()> {
@@ -82,7 +83,7 @@ fn main() -> anyhow::Result<()> {
     )?;
     ensure!(complete == SENDERS, "{} slow senders were refused", SENDERS - complete);
     ensure!(peak <= 2 * MEMORY_BYTES, "the peak was {} MiB", peak >> 20);
-    ensure!(kept.iter().all(|kept| *kept >= KEPT_MIN), "a fast sender kept {kept:.2?} of its speed");
+    ensure!(kept[1] >= KEPT_MIN, "a fast sender kept {:.2} of its speed", kept[1]);
     Ok(())
 }
 

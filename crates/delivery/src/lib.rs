@@ -175,9 +175,15 @@ async fn turn(kind: JobKind, batch: &mut Batch<'_>) -> ledger::Result<i64> {
         return Ok(hold_until);
     }
     // Under the same lease: where files keep coming, the next one is for their notes, too.
-    batch.jobs = shared.ledger.ticket_jobs(JobKind::MismatchComment, &ticket).await?;
-    let end = run(JobKind::MismatchComment, batch).await;
-    conclude(JobKind::MismatchComment, batch, end).await
+    for other in JobKind::ALL.into_iter().filter(|other| other.is_by_ticket() && *other != kind) {
+        batch.jobs = shared.ledger.ticket_jobs(other, &ticket).await?;
+        let end = run(other, batch).await;
+        let hold_until = conclude(other, batch, end).await?;
+        if hold_until > 0 {
+            return Ok(hold_until);
+        }
+    }
+    Ok(0)
 }
 
 /// Postpones failed jobs. Returns until when, ms, nobody need work on the job or ticket; 0 for at once.

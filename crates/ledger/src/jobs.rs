@@ -11,7 +11,8 @@ use crate::timeout::Connection;
 use crate::{Ledger, Result, new_id, now_ms};
 
 names! {
-    /// What a job does. To add a kind: its line here, its file in `delivery`, and its lines in `delivery`'s `lib.rs`.
+    /// What a job does. To add a kind: its line here and in the functions below, its file in `delivery`, and
+    /// its lines in `delivery`'s `lib.rs`.
     JobKind {
         /// Attach the file to its ticket, or note there where it is stored.
         Deliver = "deliver",
@@ -25,15 +26,21 @@ names! {
 }
 
 impl JobKind {
-    /// Whether a worker takes all due jobs of a ticket together, and holds the ticket meanwhile. Other jobs are taken one by
-    /// one.
+    /// Whether a worker takes all due jobs of a ticket together, and holds the ticket meanwhile: a kind that writes on tickets
+    /// must. Other jobs are taken one by one.
     pub fn is_by_ticket(self) -> bool {
-        matches!(self, Self::Deliver | Self::MismatchComment)
+        match self {
+            Self::Deliver | Self::MismatchComment => true,
+            Self::Receipt | Self::Compare => false,
+        }
     }
 
     /// Whether the jobs of one link run one after the other: each may take seconds, and other links have jobs, too.
     pub(crate) fn is_one_per_link(self) -> bool {
-        matches!(self, Self::Compare)
+        match self {
+            Self::Compare => true,
+            Self::Deliver | Self::MismatchComment | Self::Receipt => false,
+        }
     }
 }
 

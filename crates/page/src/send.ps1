@@ -175,7 +175,7 @@ function Save-State($state) {
             return
         } catch { continue }
     }
-    Say "$($state.Name): its folder cannot be written: if this is ended, it begins again"
+    Say "$($state.Name): its folder cannot be written: if this script stops, it will start over"
 }
 
 function Remove-State($state) {
@@ -191,7 +191,7 @@ function Stop-Upload([string] $id) {
     }
 }
 
-# The upload that was begun before, if the file has not changed since.
+# The upload that was started before, if the file has not changed since.
 function Restore-State($state) {
     foreach ($place in Get-Places $state.File) {
         if (-not [IO.File]::Exists($place)) { continue }
@@ -200,7 +200,7 @@ function Restore-State($state) {
         if ($words[1] -eq "$Ticket-$($state.Stamp)") {
             $state.Id = $words[0]
         } elseif ($words[1].StartsWith("$Ticket-")) {
-            Say "$($state.Name): has changed since it was begun; it begins again"
+            Say "$($state.Name): has changed since the upload started; starting over"
             Stop-Upload $words[0]
         }
         return
@@ -333,7 +333,7 @@ function Send-One([string] $given) {
             return ''
         }
         if ($answer.Verdict -eq 'gone') {
-            Say "$($state.Name): the upload is no longer there; it begins again"
+            Say "$($state.Name): the upload no longer exists; starting over"
             Remove-State $state
         } elseif ($answer.Verdict -eq 'refused') {
             Say "$($state.Name): not sent: $($answer.Why)"

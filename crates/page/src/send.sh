@@ -175,7 +175,7 @@ remember() {
       rm -f "$place.$$"
     fi
   done <"$work/places"
-  say "$shown: neither its folder nor your home can be written: if this is killed, it begins again"
+  say "$shown: neither its folder nor your home can be written: if this script stops, it will start over"
 }
 
 forget() {
@@ -184,7 +184,7 @@ forget() {
   id=
 }
 
-# Leaves $id, if this file was begun before for the same ticket and has not changed since.
+# Leaves $id, if an upload of this file for the same ticket was started before, and the file has not changed since.
 recall() {
   places >"$work/places"
   id='' old_ticket='' old_stamp=''
@@ -198,7 +198,7 @@ recall() {
   if [ "$old_ticket" != "${ticket:--}" ]; then
     forget
   elif [ "$old_stamp" != "$stamp" ]; then
-    say "$shown: has changed since it was begun; it begins again"
+    say "$shown: has changed since the upload started; starting over"
     # What has arrived stays; what is unfinished makes room.
     request "uploads/$id" -I
     if [ "$verdict" = ok ] && [ "$(header upload-complete)" = '?0' ]; then request "uploads/$id" -X DELETE; fi
@@ -325,7 +325,7 @@ deliver() {
       # A 2xx that is no receipt: less came than was meant.
       ok | again) rest || return 1 ;;
       gone)
-        say "$shown: the upload is no longer there; it begins again"
+        say "$shown: the upload no longer exists; starting over"
         forget
         ;;
       *) refuse && return 1 ;;

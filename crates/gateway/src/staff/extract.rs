@@ -39,7 +39,7 @@ impl FromRequestParts<AppState> for Staff {
     }
 }
 
-/// The `{id}` in an address.
+/// The one parameter in an address.
 pub(crate) struct Id(pub(super) String);
 
 impl FromRequestParts<AppState> for Id {
