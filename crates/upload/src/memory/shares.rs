@@ -133,8 +133,11 @@ impl Shares {
 
     /// Charges buffers now, unless a waiter comes first. Returns whether it did.
     pub(super) fn take(&mut self, id: Id, buffers: u64) -> bool {
-        let is_first = || self.waiters.iter().all(|waiter| self.rank(waiter.holder) > self.rank(id));
-        let may = self.fits(id, buffers) && is_first();
+        let is_first = || {
+            let rank = self.rank(id);
+            self.waiters.iter().all(|waiter| self.rank(waiter.holder) > rank)
+        };
+        let may = self.fits(id, buffers) && (self.waiters.is_empty() || is_first());
         if may {
             self.charge(id, buffers);
         }
