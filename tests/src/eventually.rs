@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 /// Longer than anything a test waits for, even on a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The time between two polls grows, because a poll often starts a process.
 fn pause(begun: Instant) -> Duration {

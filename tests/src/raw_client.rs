@@ -12,7 +12,7 @@ use crate::transport::authority;
 use crate::{Answer, Authority, Transport};
 
 /// Longer than any answer takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct RawClient {
     stream: BufReader<Stream>,
