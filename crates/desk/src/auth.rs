@@ -165,11 +165,8 @@ impl Token {
     }
 }
 
-/// A header value that is kept out of `Debug` output and HTTP/2 compression tables.
 fn secret(value: &str) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| Error::Unauthorized)?;
-    value.set_sensitive(true);
-    Ok(value)
+    http::secret_header(value).ok_or(Error::Unauthorized)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::auth::{Auth, Authorization};
-use crate::http::{self, Answer};
+use crate::http::{self, Answer, Timeouts};
 use crate::{Config, Error};
 
 /// A desk's client. Cheap to clone; clones share connections, access token and caches.
@@ -39,14 +39,9 @@ impl Desk {
     /// # Errors
     /// [`Error::Refused`] if the URL is not usable, [`Error::Unauthorized`] if the credentials do not fit in a header.
     pub fn new(config: Config) -> Result<Self, Error> {
-        let mut base =
-            Url::parse(&config.url).map_err(|error| Error::refused(format!("the desk's URL: {error}")))?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(Error::refused("the desk's URL must begin with https://"));
-        }
-        base.set_query(None);
-        base.set_fragment(None);
-        let http = http::client(&config, &base)?;
+        let base = http::base(&config.url, "the desk's")?;
+        let timeouts = Timeouts { request: config.request_timeout, connect: config.connect_timeout };
+        let http = http::client(timeouts, &base)?;
         let auth = Auth::new(config.credentials, &base)?;
         let request_timeout = config.request_timeout;
         Ok(Self { shared: Arc::new(Shared { base, http, auth, request_timeout, me: OnceCell::new() }) })

@@ -1,4 +1,4 @@
-//! HTTP to the desk: one request, one bounded answer, and what its status means. Calls are counted and timed.
+//! HTTP to the desk and Slack: one request, one bounded answer. What a status of the desk means. The desk's calls are counted.
 //!
 //! Invariants: redirects are never followed, so no header of ours reaches another host; no metric holds more of an
 //! address than its kind, because addresses contain IDs and file names.
@@ -6,15 +6,15 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use url::{Host, Url};
 
-use crate::{Config, Error};
+use crate::Error;
 
 /// Larger than any page we request.
 const ANSWER_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -25,12 +25,37 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// The desk's own words in an error are cut to this.
 const DETAIL_CHARS_MAX: usize = 300;
 
-/// An HTTP client for the desk at `base`.
-pub(crate) fn client(config: &Config, base: &Url) -> Result<Client, Error> {
+/// A server's address without query and fragment. `whose` begins the message about an unusable one.
+pub(crate) fn base(url: &str, whose: &str) -> Result<Url, Error> {
+    let mut base = Url::parse(url).map_err(|error| Error::refused(format!("{whose} URL: {error}")))?;
+    if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+        return Err(Error::refused(format!("{whose} URL must begin with https://")));
+    }
+    base.set_query(None);
+    base.set_fragment(None);
+    Ok(base)
+}
+
+/// A header value that is kept out of `Debug` output and HTTP/2 compression tables. `None` if it does not fit in a header.
+pub(crate) fn secret_header(value: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// How long a client waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeouts {
+    pub(crate) request: Duration,
+    pub(crate) connect: Duration,
+}
+
+/// An HTTP client for the server at `base`.
+pub(crate) fn client(timeouts: Timeouts, base: &Url) -> Result<Client, Error> {
     let mut builder = Client::builder()
         .redirect(Policy::none())
-        .timeout(config.request_timeout)
-        .connect_timeout(config.connect_timeout)
+        .timeout(timeouts.request)
+        .connect_timeout(timeouts.connect)
         .user_agent(concat!("weighbridge/", env!("CARGO_PKG_VERSION")));
     if is_loopback(base) {
         // The environment's proxy is for other hosts.
@@ -39,27 +64,29 @@ pub(crate) fn client(config: &Config, base: &Url) -> Result<Client, Error> {
     builder.build().map_err(|error| Error::refused(format!("cannot set up the HTTP client: {error}")))
 }
 
-/// Appends path segments to the desk's address, each escaped.
+/// Appends path segments to a server's address, each escaped.
 pub(crate) fn join(base: &Url, segments: &[&str]) -> Result<Url, Error> {
     let mut url = base.clone();
     let mut path =
-        url.path_segments_mut().map_err(|()| Error::refused("the desk's URL cannot have a path"))?;
+        url.path_segments_mut().map_err(|()| Error::refused(format!("{base} cannot have a path")))?;
     path.pop_if_empty().extend(segments);
     drop(path);
     Ok(url)
 }
 
 /// Sends a request and reads the whole answer.
+pub(crate) async fn exchange(http: &Client, request: Request) -> Result<Answer, Error> {
+    Answer::read(http.execute(request).await?).await
+}
+
+/// Sends a request to the desk, and counts and times it.
 pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, Error> {
     let (http, request) = request.build_split();
     let request = request?;
     let method = request.method().as_str().to_owned();
     let about = about(request.url().path());
     let began = Instant::now();
-    let answer = match http.execute(request).await {
-        Ok(response) => Answer::read(response).await,
-        Err(error) => Err(error.into()),
-    };
+    let answer = exchange(&http, request).await;
     let result = match &answer {
         Ok(answer) if answer.status.is_success() => "ok".to_owned(),
         Ok(answer) => answer.status.as_u16().to_string(),
@@ -78,7 +105,8 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<Answer, Error> {
 
 /// The last segment of the path that is a word of Zendesk's API.
 fn about(path: &str) -> &'static str {
-    const KNOWN: [&str; 7] = ["oauth", "uploads", "tickets", "comments", "users", "organizations", "search"];
+    const KNOWN: [&str; 8] =
+        ["oauth", "uploads", "tickets", "comments", "tags", "users", "organizations", "search"];
     let known = |segment: &str| KNOWN.into_iter().find(|known| *known == segment);
     path.split('/').filter_map(known).next_back().unwrap_or("other")
 }
@@ -102,7 +130,8 @@ pub fn is_loopback(url: &Url) -> bool {
 /// An answer with its whole body.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    retry_after: Option<Duration>,
+    /// The wait that the server asked for.
+    pub(crate) retry_after: Option<Duration>,
     body: Bytes,
 }
 
@@ -121,7 +150,7 @@ impl Answer {
         Ok(Self { status, retry_after, body: body.freeze() })
     }
 
-    /// Parses the body. A body of another shape means that this is not a working desk.
+    /// Parses the body. A body of another shape means that this is not a working server.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Error::unavailable(format!("cannot parse the answer: {error}")))
@@ -188,8 +217,12 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(WAIT_MAX))
 }
 
-/// Reads a JSON `null` as an empty string.
-pub(crate) fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+/// Reads a JSON `null` as an empty string or list, or as 0.
+pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -294,6 +327,8 @@ mod tests {
             ("/api/v2/tickets/1001", "tickets"),
             ("/api/v2/tickets/1001/comments", "comments"),
             ("/desk/api/v2/uploads", "uploads"),
+            ("/api/v2/tickets/1001/tags", "tags"),
+            ("/api/v2/incremental/tickets/cursor", "tickets"),
             ("/oauth/tokens", "oauth"),
             ("/api/v2/users/me", "users"),
             ("/api/v2/1001", "other"),

@@ -1,4 +1,4 @@
-//! A client for the support organisation's desk: tickets, comments, attachments, organizations.
+//! A client for the support organisation's desk: tickets, comments, attachments, organizations, and the desk's webhooks.
 //!
 //! Invariants: this is the only crate that knows Zendesk's API; the `Authorization` header goes to the desk's own host
 //! only; every call has a timeout and every answer a size limit; nothing is retried, except once after a 401.
@@ -16,6 +16,7 @@
 
 mod attachments;
 mod auth;
+mod changes;
 mod client;
 mod comments;
 mod config;
@@ -23,9 +24,12 @@ mod error;
 mod escape;
 mod http;
 mod people;
+mod signature;
 mod tickets;
+mod webhook;
 
 pub use attachments::UploadToken;
+pub use changes::{ChangedTickets, ChangesFrom};
 pub use client::Desk;
 pub use comments::{Attachment, Comment, NewComment};
 pub use config::{ATTACHMENT_BYTES_MAX, Config, Credentials};
@@ -33,4 +37,6 @@ pub use error::{BoxError, Error};
 pub use escape::escape;
 pub use http::is_loopback;
 pub use people::{Organization, User};
+pub use signature::BadSignature;
 pub use tickets::{NewTicket, Requester, Status, Ticket, ticket_number};
+pub use webhook::{TEST_WEBHOOK_SECRET, TicketEvent, is_test_secret, parse_webhook, verify_webhook};

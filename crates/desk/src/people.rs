@@ -73,6 +73,21 @@ impl Desk {
         Ok(self.call::<Answer>(request).await?.organization)
     }
 
+    /// The IDs of a user's organizations, at most 100.
+    pub async fn user_organizations(&self, user_id: u64) -> Result<Vec<u64>, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            organizations: Vec<Id>,
+        }
+        #[derive(Deserialize)]
+        struct Id {
+            id: u64,
+        }
+        let request = self.request(Method::GET, &["users", &user_id.to_string(), "organizations"])?;
+        let found = self.call::<Answer>(request).await?.organizations;
+        Ok(found.into_iter().map(|organization| organization.id).collect())
+    }
+
     /// The users with exactly this e-mail address, ignoring case. Empty without a call if it cannot be an address.
     pub async fn users_by_email(&self, email: &str) -> Result<Vec<User>, Error> {
         #[derive(Deserialize)]

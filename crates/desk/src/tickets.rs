@@ -1,7 +1,7 @@
 //! Tickets. Invariant: a ticket ID becomes part of a path only if it is all digits.
 
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::http::null_as_empty;
@@ -24,6 +24,8 @@ pub enum Status {
     Solved,
     /// Final: the ticket can no longer be updated.
     Closed,
+    /// Only seen in [`Desk::changed_tickets`]; elsewhere a deleted ticket is not found.
+    Deleted,
     /// A status this crate does not know; not closed.
     #[serde(other)]
     Other,
@@ -36,9 +38,16 @@ pub struct Ticket {
     #[serde(default, deserialize_with = "null_as_empty")]
     pub subject: String,
     pub organization_id: Option<u64>,
+    /// 0 if the desk has erased them.
+    #[serde(default, deserialize_with = "null_as_empty")]
     pub requester_id: u64,
     #[serde(default)]
     pub ticket_form_id: Option<u64>,
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub tags: Vec<String>,
+    /// Milliseconds since the epoch; 0 if the desk does not say.
+    #[serde(rename = "created_at", default, deserialize_with = "milliseconds")]
+    pub created_at_ms: i64,
     /// When it last changed, exactly as the desk wrote it, for [`crate::NewComment::stamp`].
     #[serde(rename = "updated_at")]
     pub updated_stamp: String,
@@ -83,6 +92,11 @@ pub(crate) struct TicketAnswer {
     pub(crate) ticket: Ticket,
 }
 
+#[derive(Deserialize)]
+struct TicketsAnswer {
+    tickets: Vec<Ticket>,
+}
+
 impl Desk {
     /// # Errors
     /// [`Error::NotFound`], without a call if `id` is not a number.
@@ -98,6 +112,36 @@ impl Desk {
         let request = self.request(Method::POST, &["tickets"])?;
         let request = request.header("idempotency-key", idempotency_key).json(&body);
         Ok(self.call::<TicketAnswer>(request).await?.ticket)
+    }
+
+    /// Adds one tag, unless the ticket has changed since its stamp was read. A tag that is there already stays.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if it has changed.
+    pub async fn add_tag(&self, ticket: &str, tag: &str, stamp: &str) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            tags: Vec<String>,
+        }
+        // The desk takes this flag as text here, unlike in an update of the ticket.
+        let body = json!({"tags": [tag], "updated_stamp": stamp, "safe_update": "true"});
+        let request = self.request(Method::PUT, &["tickets", digits(ticket)?, "tags"])?.json(&body);
+        let tags = self.call::<Answer>(request).await?.tags;
+        if tags.iter().any(|known| known.eq_ignore_ascii_case(tag)) {
+            Ok(())
+        } else {
+            Err(Error::refused(format!("the tag {tag} is not among the ticket's tags")))
+        }
+    }
+
+    /// At most 100 tickets with this ID of ours. It need not be unique. Unlike a search, this is not behind.
+    pub async fn tickets_by_external_id(&self, external_id: &str) -> Result<Vec<Ticket>, Error> {
+        if external_id.is_empty() {
+            // Would list every ticket.
+            return Ok(Vec::new());
+        }
+        let request = self.request(Method::GET, &["tickets"])?.query(&[("external_id", external_id)]);
+        Ok(self.call::<TicketsAnswer>(request).await?.tickets)
     }
 
     /// Finds at most 100 tickets of an organization with this phrase in their subject. The desk's index is seconds to
@@ -117,6 +161,11 @@ impl Desk {
             results.results.into_iter().filter_map(|item| serde_json::from_value::<Ticket>(item).ok());
         Ok(tickets.filter(|ticket| ticket.organization_id == Some(organization_id)).collect())
     }
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let time = Option::<jiff::Timestamp>::deserialize(deserializer)?;
+    Ok(time.map_or(0, jiff::Timestamp::as_millisecond))
 }
 
 /// The ID, if it may become part of a path.
@@ -160,12 +209,26 @@ mod tests {
     fn statuses_are_parsed() {
         for (text, status) in [
             ("closed", Status::Closed),
+            ("deleted", Status::Deleted),
             ("hold", Status::Hold),
             ("new", Status::New),
             ("invented", Status::Other),
         ] {
             assert_eq!(serde_json::from_value::<Status>(json!(text)).unwrap(), status);
         }
+    }
+
+    #[test]
+    fn absent_fields_of_a_ticket_have_defaults() {
+        let ticket: Ticket = serde_json::from_value(json!({"id": 1, "status": "deleted", "subject": null,
+            "requester_id": null, "tags": null, "created_at": null, "updated_at": "2026-01-01T00:00:00Z"}))
+        .unwrap();
+        assert_eq!((ticket.requester_id, ticket.created_at_ms), (0, 0));
+        assert!(ticket.tags.is_empty() && ticket.subject.is_empty());
+        let ticket: Ticket = serde_json::from_value(json!({"id": 1, "status": "open", "requester_id": 5,
+            "tags": ["a"], "created_at": "2026-01-01T00:00:01Z", "updated_at": ""}))
+        .unwrap();
+        assert_eq!((ticket.tags, ticket.created_at_ms), (vec!["a".to_owned()], 1_767_225_601_000));
     }
 
     #[test]
