@@ -1,7 +1,8 @@
-//! A client for the support organisation's desk: tickets, comments, attachments, organizations, and the desk's webhooks.
+//! Clients for the support organisation's desk (tickets, comments, attachments, organizations) and for [`slack`], and the
+//! requests that both send to us.
 //!
-//! Invariants: this is the only crate that knows Zendesk's API; the `Authorization` header goes to the desk's own host
-//! only; every call has a timeout and every answer a size limit; nothing is retried, except once after a 401.
+//! Invariants: this is the only crate that knows Zendesk's and Slack's APIs; an `Authorization` header goes to its own host
+//! only; every call has a timeout and every answer a size limit; nothing is retried, except once after a 401 of the desk.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), desk::Error> {
@@ -25,6 +26,7 @@ mod escape;
 mod http;
 mod people;
 mod signature;
+pub mod slack;
 mod tickets;
 mod webhook;
 
