@@ -1,5 +1,5 @@
-//! The S3 server's one key pair, made once per data folder.
-//! Invariant: the file that holds it is readable by its owner alone, and is never there in part.
+//! The S3 server's one key pair and the secrets of the one Slack app, made once per data folder.
+//! Invariant: the files that hold them are readable by their owner alone, and are never there in part.
 
 use std::path::Path;
 
@@ -20,6 +20,21 @@ impl Keys {
         read_or_make(data, "s3-keys.json", || Self {
             access_key_id: format!("SANDBOX{:016X}", rand::random::<u64>()),
             secret_access_key: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 30]>()),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct SlackKeys {
+    pub(crate) bot_token: String,
+    pub(crate) signing_secret: String,
+}
+
+impl SlackKeys {
+    pub(crate) fn load_or_create(data: &Path) -> anyhow::Result<Self> {
+        read_or_make(data, "slack-keys.json", || Self {
+            bot_token: format!("xoxb-sandbox-{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 18]>())),
+            signing_secret: hex::encode(rand::random::<[u8; 16]>()),
         })
     }
 }

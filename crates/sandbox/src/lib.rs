@@ -105,12 +105,27 @@ impl fmt::Debug for DeskAccess {
     }
 }
 
+/// An app's access to the Slack sink. Secrets are kept between runs and not shown by `Debug`.
+#[derive(Clone)]
+pub struct SlackAccess {
+    /// `http://ADDRESS:PORT`; the Web API is at `{url}/api`, what arrived is at `{url}/messages`.
+    pub url: String,
+    pub bot_token: String,
+    /// What requests to the app are signed with. The sink sends none.
+    pub signing_secret: String,
+}
+
+impl fmt::Debug for SlackAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlackAccess").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// A running sandbox. Dropping it stops it without waiting; [`Sandbox::stop`] waits.
 pub struct Sandbox {
     pub s3: S3Access,
     pub desk: DeskAccess,
-    /// `http://ADDRESS:PORT` of the Slack sink.
-    pub slack_url: String,
+    pub slack: SlackAccess,
     /// The control of faults, with its path: `http://ADDRESS:PORT/faults`.
     pub faults_url: String,
     faults: Faults,
@@ -134,7 +149,8 @@ impl Sandbox {
         }
         let (folder, desk_seed) = (data.to_owned(), seed.desk.clone());
         let opened = tokio::task::spawn_blocking(move || open(&folder, &desk_seed));
-        let (lock, keys, store, desk_state) = opened.await.context("open the sandbox's data")??;
+        let Opened { lock, keys, slack_keys, store, desk: desk_state } =
+            opened.await.context("open the sandbox's data")??;
         for bucket in &seed.buckets {
             let created = store.create_bucket(bucket.clone()).await;
             created.with_context(|| format!("create the bucket {bucket}"))?;
@@ -146,7 +162,7 @@ impl Sandbox {
                 Service::S3(s3::service(store.clone(), &keys.access_key_id, &keys.secret_access_key)),
             ),
             (listen.desk, Service::Desk(desk::router(desk_state.clone()))),
-            (listen.slack, Service::Slack(slack::router(Arc::default()))),
+            (listen.slack, Service::Slack(slack::router(slack_keys.bot_token.clone()))),
             (listen.faults, Service::Control(faults::control::router(faults.clone()))),
         ];
         let start = services.map(|(address, service)| {
@@ -167,7 +183,11 @@ impl Sandbox {
                 secret_access_key: keys.secret_access_key,
             },
             desk: desk_access(desk_url, desk_state.credentials()),
-            slack_url,
+            slack: SlackAccess {
+                url: slack_url,
+                bot_token: slack_keys.bot_token,
+                signing_secret: slack_keys.signing_secret,
+            },
             faults_url: format!("{control}/faults"),
             faults,
             desk_state,
@@ -202,13 +222,20 @@ impl fmt::Debug for Sandbox {
         f.debug_struct("Sandbox")
             .field("s3", &self.s3)
             .field("desk", &self.desk)
-            .field("slack_url", &self.slack_url)
+            .field("slack", &self.slack)
             .field("faults_url", &self.faults_url)
             .finish_non_exhaustive()
     }
 }
 
-type Opened = (File, keys::Keys, Store, Arc<desk::Desk>);
+/// What a data folder holds.
+struct Opened {
+    lock: File,
+    keys: keys::Keys,
+    slack_keys: keys::SlackKeys,
+    store: Store,
+    desk: Arc<desk::Desk>,
+}
 
 /// Locks the folder first: two processes on one store would remove each other's files.
 fn open(data: &Path, desk_seed: &desk::Seed) -> anyhow::Result<Opened> {
@@ -224,11 +251,12 @@ fn open(data: &Path, desk_seed: &desk::Seed) -> anyhow::Result<Opened> {
         }
     }
     let keys = keys::Keys::load_or_create(data)?;
+    let slack_keys = keys::SlackKeys::load_or_create(data)?;
     let store = Store::open(&data.join("s3"))?;
     let desk = data.join("desk");
     fs::create_dir_all(&desk).with_context(|| format!("create {}", desk.display()))?;
     let desk = desk::Desk::open(&desk, desk_seed).context("open the desk")?;
-    Ok((lock, keys, store, desk))
+    Ok(Opened { lock, keys, slack_keys, store, desk })
 }
 
 fn desk_access(url: String, credentials: &desk::Credentials) -> DeskAccess {

@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use desk::{BoxError, Config, Credentials, Desk, Error, NewComment, NewTicket, Requester, Status, escape};
+use desk::{
+    BoxError, ChangesFrom, Config, Credentials, Desk, Error, NewComment, NewTicket, Requester, Status, escape,
+};
 use futures_util::{StreamExt, future, stream};
 use sandbox::desk::{DeskOptions, Seed, SeedOrganization, SeedTicket, SeedUser};
 use sandbox::{Listen, Sandbox};
@@ -57,8 +59,12 @@ fn seed(options: DeskOptions) -> Seed {
 
 impl DeskClient {
     async fn new(options: DeskOptions) -> Self {
+        Self::seeded(seed(options)).await
+    }
+
+    async fn seeded(seed: Seed) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let seed = sandbox::Seed { buckets: Vec::new(), desk: seed(options) };
+        let seed = sandbox::Seed { buckets: Vec::new(), desk: seed };
         let sandbox = Sandbox::start(dir.path(), Listen::any_port(), &seed).await.unwrap();
         let access = sandbox.desk.clone();
         let credentials =
@@ -364,6 +370,58 @@ async fn people_and_organizations() {
         assert!(bench.desk.users_by_email(email).await.unwrap().is_empty(), "{email}");
     }
     assert_eq!(bench.calls("SearchUsers").await, 2);
+    assert_eq!(bench.desk.user_organizations(71).await.unwrap(), [7]);
+    assert_eq!(bench.desk.user_organizations(72).await.unwrap(), [0_u64; 0]);
+    assert!(matches!(bench.desk.user_organizations(99).await, Err(Error::NotFound)));
+}
+
+#[tokio::test]
+async fn tags_are_added_against_a_stamp() {
+    let bench = bench().await;
+    let stamp = bench.desk.ticket("1001").await.unwrap().updated_stamp;
+    bench.desk.add_tag("1001", "star_submitted", &stamp).await.unwrap();
+    assert_eq!(name(&bench.desk.add_tag("1001", "other", &stamp).await), "Conflict");
+    let ticket = bench.desk.ticket("1001").await.unwrap();
+    assert_eq!(ticket.tags, ["star_submitted"]);
+    bench.desk.add_tag("1001", "Second", &ticket.updated_stamp).await.unwrap();
+    assert_eq!(bench.desk.ticket("1001").await.unwrap().tags, ["second", "star_submitted"]);
+    assert_eq!(name(&bench.desk.add_tag("1002", "x", &stamp).await), "Closed");
+    assert_eq!(name(&bench.desk.add_tag("999", "x", &stamp).await), "NotFound");
+    assert_eq!(name(&bench.desk.add_tag("1001/../1002", "x", &stamp).await), "NotFound");
+}
+
+#[tokio::test]
+async fn changes_are_followed_from_a_second_and_then_by_cursor() {
+    let bench = bench().await;
+    let recent = ChangesFrom::Second(jiff::Timestamp::now().as_second() + 3600);
+    let page = bench.desk.changed_tickets(&recent).await.unwrap();
+    let seen: Vec<_> = page.tickets.iter().map(|ticket| (ticket.id, ticket.status)).collect();
+    assert_eq!(
+        (seen, page.is_end),
+        (vec![(1001, Status::Open), (1002, Status::Closed)], true),
+        "cut to the past"
+    );
+    bench.note("x", vec![]).await.unwrap();
+    let delete = reqwest::Client::new()
+        .delete(format!("{}/api/v2/tickets/1002", bench.sandbox.desk.url))
+        .header("authorization", &bench.sandbox.desk.authorization);
+    assert_eq!(delete.send().await.unwrap().status().as_u16(), 204);
+    let page = bench.desk.changed_tickets(&ChangesFrom::Cursor(page.next)).await.unwrap();
+    let seen: Vec<_> = page.tickets.iter().map(|ticket| (ticket.id, ticket.status)).collect();
+    assert_eq!(seen, [(1001, Status::Open), (1002, Status::Deleted)]);
+    let end = bench.desk.changed_tickets(&ChangesFrom::Cursor(page.next.clone())).await.unwrap();
+    assert_eq!((end.tickets.len(), end.next, end.is_end), (0, page.next, true));
+}
+
+#[tokio::test]
+async fn a_stream_without_changes_can_be_asked_again() {
+    let bench = DeskClient::seeded(Seed::default()).await;
+    let mut from = ChangesFrom::Second(1_767_225_600);
+    for _ in 0..2 {
+        let page = bench.desk.changed_tickets(&from).await.unwrap();
+        assert_eq!((page.tickets.len(), page.next.as_str(), page.is_end), (0, "second:1767225600", true));
+        from = ChangesFrom::Cursor(page.next);
+    }
 }
 
 #[tokio::test]
@@ -386,8 +444,16 @@ async fn opens_a_ticket_once_and_finds_it() {
     assert_eq!((opened.id, opened.status, opened.organization_id), (1003, Status::New, Some(7)));
     let comments = bench.desk.comments_since("1003", 0).await.unwrap();
     assert_eq!((comments.len(), comments[0].author_id, comments[0].attachments.len()), (1, 71, 1));
+    assert_eq!(opened.tags, ["weighbridge"]);
+    let age_ms = jiff::Timestamp::now().as_millisecond() - opened.created_at_ms;
+    assert!((0..60_000).contains(&age_ms), "{age_ms}");
     let found = bench.desk.search_tickets(7, "T42").await.unwrap();
-    assert_eq!(found, [opened]);
+    assert_eq!(found, std::slice::from_ref(&opened));
+    assert_eq!(bench.desk.tickets_by_external_id("lnk_1").await.unwrap(), [opened]);
+    for unknown in ["lnk_2", ""] {
+        assert_eq!(bench.desk.tickets_by_external_id(unknown).await.unwrap(), []);
+    }
+    assert_eq!(bench.calls("ListTickets").await, 2, "an empty ID would list every ticket");
     assert_eq!(bench.desk.search_tickets(7, "T4\" status:open \"").await.unwrap(), []);
     assert_eq!(bench.desk.search_tickets(8, "T42").await.unwrap(), []);
     let other = NewTicket { subject: "other".to_owned(), ..ticket };

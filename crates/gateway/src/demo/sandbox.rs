@@ -40,7 +40,7 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     write_private(&data.join("serve.toml"), text.as_bytes())?;
     let mut description = describe(&sandbox, &secrets, &format!("http://{listen}"));
     description["faults"] = sandbox.faults_url.as_str().into();
-    description["slack"] = sandbox.slack_url.as_str().into();
+    description["slack"] = sandbox.slack.url.as_str().into();
     description["metrics"] = format!("http://{metrics_listen}/metrics").into();
     write_private(&described, format!("{description:#}\n").as_bytes())?;
     say(&format!(

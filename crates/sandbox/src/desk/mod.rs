@@ -4,6 +4,7 @@
 
 mod answer;
 mod auth;
+mod changes;
 mod content;
 mod credentials;
 mod instance;

@@ -57,6 +57,9 @@ pub struct CustomField {
 pub(super) struct State {
     /// The last id given out, for everything but tickets.
     pub last_id: u64,
+    /// How many changes of tickets there were.
+    #[serde(default)]
+    pub last_change: u64,
     pub organizations: BTreeMap<u64, Organization>,
     pub users: BTreeMap<u64, User>,
     pub tickets: BTreeMap<u64, Ticket>,
@@ -126,16 +129,11 @@ pub(super) struct Ticket {
     pub created_at: Seconds,
     /// Rises with every update, so that it is a sound `updated_stamp`.
     pub updated_at: Seconds,
+    /// Which of all changes was its last: the order of the stream of changes.
+    #[serde(default)]
+    pub change: u64,
     /// Oldest first. The first is the description.
     pub comments: Vec<Comment>,
-}
-
-impl Ticket {
-    /// Real stamps have whole seconds and so miss a second update within one; ours never does, at the price of running
-    /// ahead of the clock during a burst.
-    pub(super) fn touch(&mut self, now: Seconds) {
-        self.updated_at = now.max(self.updated_at + 1);
-    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -182,6 +180,23 @@ impl State {
     /// The ticket, unless it is unknown or deleted.
     pub(super) fn ticket(&self, id: u64) -> Option<&Ticket> {
         self.tickets.get(&id).filter(|ticket| !ticket.deleted)
+    }
+
+    /// Records a change of a ticket. Real stamps have whole seconds and so miss a second update within one; ours never does,
+    /// at the price of running ahead of the clock during a burst.
+    pub(super) fn touch(&mut self, id: u64, now: Seconds) {
+        if let Some(ticket) = self.tickets.get_mut(&id) {
+            ticket.updated_at = now.max(ticket.updated_at + 1);
+        }
+        self.changed(id);
+    }
+
+    /// Moves a ticket to the end of the stream of changes.
+    pub(super) fn changed(&mut self, id: u64) {
+        self.last_change += 1;
+        if let Some(ticket) = self.tickets.get_mut(&id) {
+            ticket.change = self.last_change;
+        }
     }
 
     /// Removes what has expired and returns the files that nothing names any more.

@@ -34,6 +34,7 @@ pub(super) fn time(at: Seconds) -> String {
 impl Base {
     pub(super) fn ticket(&self, ticket: &Ticket) -> Value {
         let fields = json!(ticket.custom_fields);
+        let status = if ticket.deleted { json!("deleted") } else { json!(ticket.status) };
         json!({
             "url": format!("{}/api/v2/tickets/{}.json", self.0, ticket.id),
             "id": ticket.id,
@@ -47,7 +48,7 @@ impl Base {
             "raw_subject": ticket.subject,
             "description": ticket.comments.first().map(|comment| &comment.body),
             "priority": ticket.priority,
-            "status": ticket.status,
+            "status": status,
             "recipient": null,
             "requester_id": ticket.requester_id,
             "submitter_id": ticket.submitter_id,

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 
 use super::answer::Refusal;
 use super::instance::Desk;
-use super::{auth, content, people, rate_limit, search, tickets, uploads};
+use super::{auth, changes, content, people, rate_limit, search, tickets, uploads};
 
 /// The largest JSON body; uploads are not JSON.
 const MAX_JSON_BYTES: usize = 4 * 1024 * 1024;
@@ -25,6 +25,8 @@ fn routes() -> Vec<Route> {
         ("CreateUpload", Method::POST, "/api/v2/uploads", post(uploads::create)),
         ("Content", Method::GET, "/attachments/token/{token}", get(content::serve)),
         ("CreateTicket", Method::POST, "/api/v2/tickets", post(tickets::create)),
+        ("ListTickets", Method::GET, "/api/v2/tickets", get(tickets::list)),
+        ("ChangedTickets", Method::GET, "/api/v2/incremental/tickets/cursor", get(changes::list)),
         ("ShowTicket", Method::GET, "/api/v2/tickets/{id}", get(tickets::show)),
         ("UpdateTicket", Method::PUT, "/api/v2/tickets/{id}", put(tickets::update)),
         ("DeleteTicket", Method::DELETE, "/api/v2/tickets/{id}", delete(tickets::remove)),
@@ -120,6 +122,8 @@ mod tests {
             ("PUT", "/api/v2/tickets/1001/tags.json", "AddTags"),
             ("GET", "/api/v2/tickets/1001/comments.json", "ListComments"),
             ("POST", "/api/v2/tickets", "CreateTicket"),
+            ("GET", "/api/v2/tickets.json", "ListTickets"),
+            ("GET", "/api/v2/incremental/tickets/cursor.json", "ChangedTickets"),
             ("GET", "/api/v2/users/me.json", "Me"),
             ("GET", "/api/v2/users/search", "SearchUsers"),
             ("GET", "/api/v2/search.json", "Search"),

@@ -91,6 +91,7 @@ impl Seed {
             if !state.tickets.contains_key(&seed.id) {
                 let comment_id = state.next_id();
                 state.tickets.insert(seed.id, seed.ticket(comment_id, now));
+                state.changed(seed.id);
             }
         }
         Ok(())

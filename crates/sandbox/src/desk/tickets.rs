@@ -1,4 +1,4 @@
-//! Tickets over HTTP: show, create, update and delete them, add tags, list comments.
+//! Tickets over HTTP: show, list, create, update and delete them, add tags, list comments.
 //! Invariant: `write` decides what a request does; this file only translates.
 
 use std::sync::{Arc, PoisonError};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::answer::Refusal;
 use super::credentials::sha256_hex;
 use super::instance::{Desk, Params};
-use super::model::{Comment, Replay, Seconds, State, Status};
+use super::model::{Comment, Replay, Seconds, State, Status, Ticket};
 use super::paging::answer;
 use super::people::id;
 use super::render::Base;
@@ -50,6 +50,21 @@ pub(super) async fn show(
     let state = desk.read();
     let ticket = state.ticket(id(&of)?).ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"ticket": base.ticket(ticket)})))
+}
+
+/// All tickets, or those with an `external_id`.
+pub(super) async fn list(
+    Shared(desk): Shared<Arc<Desk>>,
+    base: Base,
+    Query(params): Query<Params>,
+) -> Result<Json<Value>, Refusal> {
+    let state = desk.read();
+    let external_id = params.get("external_id");
+    let wanted = |ticket: &&Ticket| {
+        !ticket.deleted && (external_id.is_none() || ticket.external_id.as_ref() == external_id)
+    };
+    let tickets: Vec<&Ticket> = state.tickets.values().filter(wanted).collect();
+    answer("tickets", &tickets, |ticket| ticket.id, |ticket| base.ticket(ticket), (&params, &base, "tickets"))
 }
 
 pub(super) async fn update(
@@ -129,7 +144,7 @@ pub(super) async fn remove(
         let ticket =
             state.tickets.get_mut(&id).filter(|ticket| !ticket.deleted).ok_or_else(Refusal::not_found)?;
         ticket.deleted = true;
-        ticket.touch(now);
+        state.touch(id, now);
         Ok(StatusCode::NO_CONTENT)
     })
     .await
@@ -177,8 +192,8 @@ pub(super) async fn add_tags(
         }
         write::check_stamp(ticket, &input.safe_update, input.updated_stamp.as_deref())?;
         ticket.tags = write::tidy(&[&ticket.tags[..], &input.tags].concat());
-        ticket.touch(act.now);
         let tags = json!({"tags": ticket.tags});
+        state.touch(id, act.now);
         holder.count_update(id, act)?;
         Ok(Json(tags))
     })

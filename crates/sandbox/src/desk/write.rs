@@ -107,7 +107,7 @@ pub(super) fn update(
         ticket.custom_fields.push(field);
     }
     ticket.comments.extend(comment.clone());
-    ticket.touch(act.now);
+    state.touch(id, act.now);
     Ok(comment)
 }
 
@@ -147,6 +147,7 @@ pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<
         ..Ticket::default()
     };
     state.tickets.insert(id, ticket);
+    state.changed(id);
     Ok(id)
 }
 

@@ -172,7 +172,7 @@ async fn desk_and_slack_are_within_reach() {
         .await;
     let desk = reqwest::get(format!("{}/api/v2/users/me.json", world.sandbox.desk.url)).await.unwrap();
     assert_eq!(desk.status().as_u16(), 500);
-    let slack = reqwest::get(format!("{}/messages", world.sandbox.slack_url)).await.unwrap();
+    let slack = reqwest::get(format!("{}/messages", world.sandbox.slack.url)).await.unwrap();
     assert_eq!(slack.status().as_u16(), 200);
     assert!(slack.json::<Value>().await.is_err());
     let me = reqwest::Client::new().get(format!("{}/api/v2/users/me.json", world.sandbox.desk.url));
@@ -187,7 +187,7 @@ async fn reset_is_a_reset_not_an_end() {
     let mut expected = Vec::new();
     for fault in ["reset", "lost-answer"] {
         world.fault(json!({"service": "slack", "operation": "*", "fault": fault})).await;
-        let address = world.sandbox.slack_url.strip_prefix("http://").unwrap();
+        let address = world.sandbox.slack.url.strip_prefix("http://").unwrap();
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
         socket.write_all(b"GET /messages HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         expected.push(socket.read(&mut [0; 100]).await.unwrap_err().kind());

@@ -192,3 +192,61 @@ async fn requesters_are_found_created_or_refused() {
     let followup = create(json!({"comment": comment, "via_followup_source_id": 2001}), 201).await;
     assert_eq!(followup["ticket"]["followup_source_id"], 2001);
 }
+
+#[tokio::test]
+async fn tickets_are_listed_by_external_id() {
+    let bench = bench();
+    for id in [1001, 1002] {
+        bench.update(id, json!({"external_id": "X-1"}), 200).await;
+    }
+    let found = async |query: &str| {
+        let answer = bench.get(&format!("/api/v2/tickets{query}")).await;
+        let ids = answer["tickets"].as_array().unwrap().iter().map(|ticket| ticket["id"].as_u64().unwrap());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(found(".json?external_id=X-1").await, [1001, 1002]);
+    assert_eq!(found("?external_id=X-2").await, [0_u64; 0]);
+    assert_eq!(found("").await, [1001, 1002, 2001]);
+    bench.json("DELETE", "/api/v2/tickets/1001", &Value::Null, 204).await;
+    assert_eq!(found("?external_id=X-1").await, [1002]);
+}
+
+#[tokio::test]
+async fn changes_come_in_order_and_none_is_missed() {
+    let bench = bench();
+    let path = "/api/v2/incremental/tickets/cursor.json";
+    let page = async |query: &str| {
+        let page = bench.get(&format!("{path}?{query}")).await;
+        let tickets = page["tickets"].as_array().unwrap().iter();
+        let shown = tickets.map(|ticket| format!("{} {}", ticket["id"], ticket["status"].as_str().unwrap()));
+        (shown.collect::<Vec<_>>(), page["after_cursor"].clone(), page["end_of_stream"].clone())
+    };
+    let (first, cursor, end) = page("start_time=0&per_page=2").await;
+    assert_eq!((first, end), (vec!["1001 open".to_owned(), "1002 open".to_owned()], json!(false)));
+    let after = |cursor: &Value| format!("cursor={}", cursor.as_str().unwrap());
+    let (second, cursor, end) = page(&after(&cursor)).await;
+    assert_eq!((second, end), (vec!["2001 closed".to_owned()], json!(true)));
+    assert_eq!(page(&after(&cursor)).await, (vec![], cursor.clone(), json!(true)), "nothing new yet");
+
+    // Within the same second, and back to a smaller number.
+    bench.update(1002, json!({"status": "solved"}), 200).await;
+    bench.json("DELETE", "/api/v2/tickets/1001", &Value::Null, 204).await;
+    let (third, cursor, _) = page(&after(&cursor)).await;
+    assert_eq!(third, ["1002 solved", "1001 deleted"]);
+    bench.json("PUT", "/api/v2/tickets/1002/tags", &json!({"tags": ["x"]}), 200).await;
+    assert_eq!(page(&after(&cursor)).await.0, ["1002 solved"]);
+
+    let now = jiff::Timestamp::now().as_second();
+    for (query, error) in [
+        ("", "InvalidValue"),
+        ("start_time=x", "InvalidValue"),
+        (&*format!("start_time={}", now - 30), "StartTimeTooRecent"),
+        ("cursor=zzz", "InvalidCursor"),
+    ] {
+        let refused = bench.send("GET", &format!("{path}?{query}"), &[], "").await;
+        assert_eq!((refused.status, &refused.json()["error"]), (400, &json!(error)), "{query}");
+    }
+    bench.desk.advance(Duration::from_secs(3600));
+    let empty = bench.get(&format!("{path}?start_time={}", now + 1800)).await;
+    assert_eq!((&empty["tickets"], &empty["after_cursor"]), (&json!([]), &Value::Null));
+}
