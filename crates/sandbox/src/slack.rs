@@ -19,8 +19,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-pub use self::sink::{KEPT, Sink};
-use self::sink::{Wanted, micros};
+use self::sink::{Sink, Wanted, micros};
 
 /// Slack's limit on the text of a message.
 const TEXT_CHARS_MAX: usize = 40_000;

@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 /// How many messages the sink keeps; the oldest go first.
-pub const KEPT: usize = 1000;
+const KEPT: usize = 1000;
 
 /// The messages so far. Shared by all requests of one router.
 #[derive(Debug, Default)]
-pub struct Sink(Mutex<Inner>);
+pub(super) struct Sink(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -56,7 +56,7 @@ pub(super) struct Page {
 
 impl Sink {
     /// Every message still held, oldest first.
-    pub fn messages(&self) -> Vec<Value> {
+    pub(super) fn messages(&self) -> Vec<Value> {
         let show = |kept: &Kept| json!({"kind": kept.kind, "to": kept.to, "ts": ts(kept.at), "payload": kept.payload});
         self.inner().kept.iter().map(show).collect()
     }
