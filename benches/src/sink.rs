@@ -4,11 +4,12 @@
 use std::{
     env,
     io::{self, BufRead, BufReader, Read, Write},
+    net::Ipv4Addr,
     process::{Command, Stdio},
 };
 
 use anyhow::Context;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use crate::process::Process;
 
@@ -20,7 +21,10 @@ pub const ROLE: &str = "sink";
 /// The sink as a process of its own: says its address on standard output and ends with its standard input.
 pub fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+    // A thousand senders connect at once.
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let listener = runtime.block_on(async { socket.listen(4_096) })?;
     writeln!(io::stdout(), "http://{}", listener.local_addr()?)?;
     runtime.spawn(tests::serve_discarding(listener));
     // The parent holds the other end, so this process ends with it.
