@@ -41,7 +41,7 @@ const PLAIN_ENGLISH: [&str; 9] = [
 ];
 
 /// Who may depend on whom. Dependencies point one way; `ledger`, `bucket` and `desk` do not know each other.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("access", &["api", "ledger", "desk"]),
     ("api", &[]),
     ("ledger", &[]),
@@ -51,11 +51,15 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("sandbox", &[]),
     ("wb", &["api", "bucket"]),
     ("upload", &["ledger", "bucket"]),
-    ("delivery", &["api", "ledger", "bucket", "desk"]),
+    ("tickets", &["access", "ledger", "desk"]),
+    ("delivery", &["access", "api", "ledger", "bucket", "desk", "tickets"]),
     ("rebuild", &["access", "ledger", "bucket", "desk"]),
     (
         "gateway",
-        &["access", "api", "upload", "delivery", "rebuild", "ledger", "bucket", "desk", "page", "sandbox"],
+        &[
+            "access", "api", "upload", "delivery", "rebuild", "ledger", "bucket", "desk", "page", "sandbox",
+            "tickets",
+        ],
     ),
 ];
 

@@ -10,6 +10,7 @@ mod crashing;
 mod delivering;
 mod house_rules;
 mod operating;
+mod people;
 mod refusing;
 mod resuming;
 mod sending;

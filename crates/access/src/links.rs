@@ -78,6 +78,7 @@ impl LinkMaker<'_> {
         let new = NewLink {
             partner_id: partner.id.clone(),
             contact_id: None,
+            parent_id: None,
             ticket,
             rights,
             max_bytes: limit("max_bytes", request.max_bytes)?,

@@ -89,8 +89,15 @@ impl TicketCheck {
         }
     }
 
-    /// Whether the organisation's ticket is closed.
-    async fn closed(&self, link: &str, organization: i64, ticket: &str) -> Result<bool, TicketError> {
+    /// Counts a look-up in the desk. `asker` is whose look-ups are counted.
+    pub fn take_lookup(&self, asker: &str) -> Result<(), TicketError> {
+        let per_minute = self.lookups_per_minute;
+        let taken = self.lookups.take(asker, per_minute);
+        taken.map_err(|retry_after| TicketError::TooMany { per_minute, retry_after })
+    }
+
+    /// Whether the organisation's ticket is closed. `asker` is whose look-ups are counted: a link, for example.
+    pub async fn closed(&self, asker: &str, organization: i64, ticket: &str) -> Result<bool, TicketError> {
         // What the ledger knows about another organisation's ticket is ignored, so that it looks like a missing one.
         let known = self.ledger.ticket(ticket).await?;
         let known = known.filter(|known| known.checked_at > 0 && known.organization_id == Some(organization));
@@ -99,7 +106,7 @@ impl TicketCheck {
         {
             return Ok(known.closed);
         }
-        let taken = self.lookups.take(link, self.lookups_per_minute);
+        let taken = self.lookups.take(asker, self.lookups_per_minute);
         let per_minute = self.lookups_per_minute;
         taken.map_err(|retry_after| TicketError::TooMany { per_minute, retry_after })?;
         if self.absent.contains(organization, ticket) {

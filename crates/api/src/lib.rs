@@ -1,15 +1,21 @@
 //! The JSON interface as types: what the gateway answers and what `wb` reads.
 //! Invariant: fields that this version does not know are kept in `extra` and written again.
 
+mod contact;
+mod escalation;
 mod link;
 mod partner;
 mod problem;
 mod receipt;
+mod ticket;
 
+pub use contact::{Contact, ContactList};
+pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};
 pub use link::{CreatedLink, Link, LinkLimits, LinkList, LinkRequest};
 pub use partner::{BucketObject, ObjectPage, Partner, PartnerDetails, PartnerList};
 pub use problem::Problem;
 pub use receipt::{FormAnswer, FormFile, Progress, Receipt, UnfinishedUpload, UploadPage};
+pub use ticket::{FieldError, OpenedTicket, TicketLink};
 
 /// Fields that this version does not know.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

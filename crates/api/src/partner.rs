@@ -29,9 +29,15 @@ pub struct PartnerDetails {
     /// The organisation's custom fields in the desk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fields: Option<Value>,
-    /// Why the notes are missing.
+    /// When the desk said so, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes_at: Option<String>,
+    /// Why the notes are missing or old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes_problem: Option<String>,
+    /// The operator's own notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_notes: Option<String>,
     #[serde(flatten)]
     pub partner: Partner,
 }

@@ -163,3 +163,41 @@ fn objects() {
     ], "next_cursor": null});
     check(&page, |page: &ObjectPage| &page.objects[1].extra);
 }
+
+#[test]
+fn notes_about_a_partner() {
+    let notes = json!({
+        "id": "acme", "name": "Acme", "organization_id": 7, "bucket": false, "disabled_at": null, "notes": "Call first",
+        "details": "", "notes_at": "2026-11-22T10:00:00Z", "notes_problem": "the desk is unavailable",
+        "operator_notes": "Ask Ann",
+    });
+    check(&notes, |details: &PartnerDetails| &details.partner.extra);
+}
+
+#[test]
+fn escalations() {
+    let escalation = json!({
+        "id": "01KAP7N3V8Q2ZD4T6W9XYMC5RB", "reference": "E-7K3M9QXA", "partner": "acme", "ticket": "1001",
+        "state": "submitted", "reason": "It is down", "actions": "Call us", "urgency": "2h", "emergency": true,
+        "hints": ["It is late."], "joined_requests": 1, "actor": "link:01A", "created_at": "2026-11-22T10:00:00Z",
+        "updated_at": "2026-11-22T10:00:00Z",
+    });
+    check(&json!({"escalations": [escalation]}), |list: &EscalationList| &list.escalations[0].extra);
+    let files = json!({"asked_for": true, "arrived": [complete()], "unfinished": [open(None)]});
+    let single = with(escalation, &[("state_reason", json!("a duplicate")), ("files", files)]);
+    check(&single, |escalation: &Escalation| &escalation.extra);
+    let status = json!({
+        "id": "01KAP7N3V8Q2ZD4T6W9XYMC5RB", "reference": "E-7K3M9QXA", "ticket": "1001", "state": "declined",
+        "reason": "a duplicate", "joined": false, "hints": [],
+    });
+    check(&status, |status: &EscalationStatus| &status.extra);
+}
+
+#[test]
+fn contacts() {
+    let contact = json!({
+        "id": "01KAP7N3V8Q2ZD4T6W9XYMC5RB", "partner": "acme", "name": "Ann", "email": "ann@acme.example",
+        "slack_user_id": null, "created_at": "2026-11-22T10:00:00Z", "disabled_at": null,
+    });
+    check(&json!({"contacts": [contact]}), |list: &ContactList| &list.contacts[0].extra);
+}

@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use crate::batch::Batch;
 use crate::error::JobError;
+use crate::organization;
 use crate::shared::{Shared, failed};
 use crate::ticket;
 use attempt::Attempt;
@@ -26,6 +27,9 @@ const ATTACHMENTS_MAX: usize = 20;
 const ATTACH_TIME_MAX: Duration = Duration::from_secs(600);
 /// How often to look again at once when the ticket changes while we write.
 const CONFLICTS_MAX: u32 = 5;
+
+/// The step of a ticket that puts the organisation's notes before support.
+const ORGANIZATION_NOTES: &str = "organization-notes";
 
 /// The note that is being made.
 struct Note<'a> {
@@ -173,16 +177,35 @@ impl Note<'_> {
                 bucket: buckets.named(&file.upload.bucket).map_or("", bucket::Bucket::name),
             })
             .collect();
-        let body = note::text(&entries, &config.public_url, public);
+        let mut body = note::text(&entries, &config.public_url, public);
+        if !public {
+            body.push_str(&self.about_organization().await?);
+        }
         let comment = NewComment { body, public, uploads, stamp };
         match ticket::write(self.shared, self.ticket, comment).await {
-            Ok(()) => Ok(self.written().await?),
+            Ok(()) => {
+                if !public {
+                    self.shared.ledger.end_step(self.ticket, ORGANIZATION_NOTES, "").await?;
+                }
+                Ok(self.written().await?)
+            }
             Err(JobError::Desk(desk::Error::Refused { detail })) => self.refused(attaches, &detail).await,
             Err(JobError::Desk(desk::Error::TooLarge)) => {
                 self.refused(attaches, "the comment is too large").await
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What support should know about the partner, in the first note on a ticket.
+    async fn about_organization(&self) -> ledger::Result<String> {
+        let Shared { ledger, tickets, .. } = self.shared;
+        let known = ledger.begin_step(self.ticket, ORGANIZATION_NOTES).await?;
+        let is_told = known.is_some_and(|known| known.done_at.is_some());
+        let Some(file) = self.files.first().filter(|_| !is_told) else { return Ok(String::new()) };
+        let notes = tickets.notes(&ledger.partner(&file.upload.partner_id).await?).await?;
+        let lines = organization::lines(&notes);
+        Ok(lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect())
     }
 
     async fn written(&mut self) -> ledger::Result<()> {
@@ -229,13 +252,6 @@ impl Note<'_> {
         Ok(())
     }
 
-    /// A proxy or a page in front of the desk may answer 404 to everything for a while. Only a desk that tells us who we are,
-    /// and then again that it has no such ticket, is believed.
-    async fn ticket_is_gone(&self) -> bool {
-        let desk = &self.shared.desk;
-        desk.ask_me().await.is_ok() && matches!(desk.ticket(self.ticket).await, Err(desk::Error::NotFound))
-    }
-
     /// Settles the note if the desk's answer is final. Otherwise returns the error, unless it is time to look again at once.
     async fn resolve(&mut self, error: desk::Error) -> Result<(), JobError> {
         match error {
@@ -245,7 +261,7 @@ impl Note<'_> {
                 self.shared.ledger.saw_ticket(self.ticket, organization_id, true).await?;
                 self.undeliverable(&format!("ticket {} is closed", self.ticket)).await?;
             }
-            desk::Error::NotFound if self.ticket_is_gone().await => {
+            desk::Error::NotFound if ticket::is_gone(self.shared, self.ticket).await => {
                 self.undeliverable(&format!("the desk knows no ticket {}", self.ticket)).await?;
             }
             desk::Error::Conflict if self.conflicts < CONFLICTS_MAX => self.conflicts += 1,

@@ -12,6 +12,9 @@ pub(crate) enum JobError {
     #[error(transparent)]
     Desk(#[from] desk::Error),
     /// Tried again later.
+    #[error(transparent)]
+    Slack(#[from] desk::slack::Error),
+    /// Tried again later.
     #[error("{0}")]
     Bucket(String),
     /// Not a failure: this job, or any job of this ticket, must wait until then, ms.
@@ -31,6 +34,7 @@ impl JobError {
         match self {
             Self::Ledger(_) => "ledger",
             Self::Bucket(_) => "bucket",
+            Self::Slack(_) => "slack",
             Self::NotBefore(_) => "waiting",
             Self::Desk(error) => match error {
                 desk::Error::NotFound => "not_found",
@@ -44,9 +48,13 @@ impl JobError {
         }
     }
 
-    /// How long the desk asks us to wait.
+    /// How long the desk or Slack asks us to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        if let Self::Desk(error) = self { error.retry_after() } else { None }
+        match self {
+            Self::Desk(error) => error.retry_after(),
+            Self::Slack(error) => error.retry_after(),
+            _ => None,
+        }
     }
 
     /// Whether other jobs of the same ticket would fail alike. A refusal or a bucket concerns one job alone.

@@ -7,21 +7,30 @@ mod backoff;
 mod batch;
 mod error;
 mod lease;
+mod organization;
+mod poll;
 mod rate;
 mod shared;
+mod step;
 mod ticket;
 
 mod compare;
 mod deliver;
+mod escalate;
 mod mismatch_comment;
+mod read_message;
 mod receipt;
+mod see_ticket;
+mod tell_slack;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bucket::{Buckets, chain};
 use desk::Desk;
+use desk::slack::Slack;
 use ledger::{JobKind, Ledger, now_ms};
+use tickets::Tickets;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +39,7 @@ use tracing::Instrument as _;
 use batch::Batch;
 use error::JobError;
 use lease::Lease;
+pub use poll::poll;
 pub use receipt::receipt;
 pub use shared::Config;
 use shared::{Shared, failed};
@@ -40,6 +50,10 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::MismatchComment => batch.each(mismatch_comment::run).await,
         JobKind::Receipt => batch.each(receipt::run).await,
         JobKind::Compare => batch.each(compare::run).await,
+        JobKind::Escalate => batch.each(escalate::run).await,
+        JobKind::TellSlack => batch.each(tell_slack::run).await,
+        JobKind::SeeTicket => batch.each(see_ticket::run).await,
+        JobKind::ReadMessage => batch.each(read_message::run).await,
     }
 }
 
@@ -58,9 +72,17 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub fn new(ledger: Ledger, buckets: Buckets, desk: Desk, config: Config) -> Self {
+    pub fn new(
+        ledger: Ledger,
+        buckets: Buckets,
+        desk: Desk,
+        tickets: Tickets,
+        slack: Option<Slack>,
+        config: Config,
+    ) -> Self {
+        let shared = Shared { ledger, buckets, desk, tickets, slack, config, alarmed_at: 0.into() };
         Self {
-            shared: Arc::new(Shared { ledger, buckets, desk, config, alarmed_at: 0.into() }),
+            shared: Arc::new(shared),
             workers: JobKind::ALL.map(|_| Arc::new(Semaphore::new(WORKERS_MAX))),
         }
     }
@@ -165,9 +187,17 @@ async fn turn(kind: JobKind, batch: &mut Batch<'_>) -> ledger::Result<i64> {
         let end = run(kind, batch).await;
         return conclude(kind, batch, end).await;
     };
-    let next_note_at = ticket::next_note_at(shared, &ticket).await?;
-    if next_note_at > now_ms() {
-        return Ok(next_note_at);
+    // An escalation waits for no file, and is not collected with others. Its writing observes the desk's limit.
+    if kind != JobKind::Escalate {
+        let files =
+            std::mem::replace(&mut batch.jobs, shared.ledger.ticket_jobs(JobKind::Escalate, &ticket).await?);
+        let end = run(JobKind::Escalate, batch).await;
+        conclude(JobKind::Escalate, batch, end).await?;
+        batch.jobs = files;
+        let next_note_at = ticket::next_note_at(shared, &ticket).await?;
+        if next_note_at > now_ms() {
+            return Ok(next_note_at);
+        }
     }
     let end = run(kind, batch).await;
     let hold_until = conclude(kind, batch, end).await?;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bucket::{Bucket, Buckets};
 use desk::Desk;
+use desk::slack::Slack;
 use ledger::{Ledger, Upload, now_ms};
+use tickets::Tickets;
 
 /// How to deliver.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) ledger: Ledger,
     pub(crate) buckets: Buckets,
     pub(crate) desk: Desk,
+    pub(crate) tickets: Tickets,
+    pub(crate) slack: Option<Slack>,
     pub(crate) config: Config,
     /// When an operator was last told that the desk refuses our credentials, ms.
     pub(crate) alarmed_at: AtomicI64,

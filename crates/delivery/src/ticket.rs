@@ -9,7 +9,7 @@ use crate::rate::{self, WINDOW_MS};
 use crate::shared::Shared;
 
 /// The desk's clock may be behind ours by this much.
-const CLOCK_SKEW_MS: i64 = 60 * 60 * 1000;
+pub(crate) const ALLOWED_SKEW_MS: i64 = 60 * 60 * 1000;
 
 /// When the next note on the ticket may be written, ms.
 pub(crate) async fn next_note_at(shared: &Shared, ticket: &str) -> ledger::Result<i64> {
@@ -27,10 +27,26 @@ pub(crate) async fn our_comments(
     let completed_at = |upload: &Upload| upload.completed_at.unwrap_or(upload.created_at);
     // While our clock was ahead, it may have recorded a completion later than now.
     let oldest = uploads.map(completed_at).min().unwrap_or_default().min(now_ms());
+    our_comments_since(shared, ticket, oldest - ALLOWED_SKEW_MS).await
+}
+
+/// Our comments since then, ms.
+pub(crate) async fn our_comments_since(
+    shared: &Shared,
+    ticket: &str,
+    since: i64,
+) -> Result<Vec<Comment>, JobError> {
     let me = shared.desk.me().await?;
-    let mut comments = shared.desk.comments_since(ticket, oldest - CLOCK_SKEW_MS).await?;
+    let mut comments = shared.desk.comments_since(ticket, since).await?;
     comments.retain(|comment| comment.author_id == me);
     Ok(comments)
+}
+
+/// Whether the desk has no such ticket. A proxy or a page in front of the desk may answer 404 to everything for a while. Only a
+/// desk that tells us who we are, and then again that it has no such ticket, is believed.
+pub(crate) async fn is_gone(shared: &Shared, ticket: &str) -> bool {
+    let desk = &shared.desk;
+    desk.ask_me().await.is_ok() && matches!(desk.ticket(ticket).await, Err(desk::Error::NotFound))
 }
 
 /// Writes a comment, unless the ticket has changed since the stamp or has too many updates already.

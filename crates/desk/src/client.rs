@@ -47,6 +47,22 @@ impl Desk {
         Ok(Self { shared: Arc::new(Shared { base, http, auth, request_timeout, me: OnceCell::new() }) })
     }
 
+    /// Where an agent sees a ticket.
+    pub fn agent_url(&self, ticket: &str) -> String {
+        let url = http::join(&self.shared.base, &["agent", "tickets", ticket]);
+        url.map(String::from).unwrap_or_default()
+    }
+
+    /// Where a requester opens a ticket with this form.
+    pub fn form_url(&self, ticket_form_id: u64) -> String {
+        let url = http::join(&self.shared.base, &["hc", "requests", "new"]);
+        let query = |mut url: Url| {
+            url.set_query(Some(&format!("ticket_form_id={ticket_form_id}")));
+            String::from(url)
+        };
+        url.map(query).unwrap_or_default()
+    }
+
     /// A request for `/api/v2/…`; each segment is escaped.
     pub(crate) fn request(&self, method: Method, segments: &[&str]) -> Result<RequestBuilder, Error> {
         let segments = [&["api", "v2"], segments].concat();

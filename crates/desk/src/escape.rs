@@ -15,15 +15,40 @@ pub fn escape(text: &str) -> String {
         }
     }
     let words: Vec<&str> = shown.split(' ').filter(|word| !word.is_empty()).collect();
-    let mut shown = words.join(" ");
+    let shown = dead(words.join(" "));
+    // An empty span would be two backticks that open a longer one.
+    if shown.is_empty() { "`-`".to_owned() } else { format!("`{}`", unlink(&shown)) }
+}
+
+/// The same for a text of several lines, as a code block. Blanks stay as they are.
+pub fn escape_block(text: &str) -> String {
+    let mut block = String::from("```\n");
+    for line in text.trim().replace("\r\n", "\n").lines() {
+        let shown: String = line
+            .chars()
+            .filter(|c| *c == '\t' || !(c.is_control() || is_invisible(*c)))
+            .map(|c| match c {
+                '`' => '\'',
+                '\u{85}' | '\u{2028}' | '\u{2029}' => ' ',
+                c => c,
+            })
+            .collect();
+        block.push_str(&unlink(&dead(shown)));
+        block.push('\n');
+    }
+    block.push_str("```");
+    block
+}
+
+/// Breaks up links and placeholders.
+fn dead(mut shown: String) -> String {
     for (live, dead) in [("//", "/ /"), ("{{", "{ {"), ("{%", "{ %")] {
         // Repeated for `///` and `{{{`.
         while shown.contains(live) {
             shown = shown.replace(live, dead);
         }
     }
-    // An empty span would be two backticks that open a longer one.
-    if shown.is_empty() { "`-`".to_owned() } else { format!("`{}`", unlink(&shown)) }
+    shown
 }
 
 /// Breaks up `www.`, `mailto:` and `tel:` at the start of a word: these are links without slashes.
@@ -56,6 +81,19 @@ pub(crate) fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_keep_lines_and_nothing_else() {
+        for (text, shown) in [
+            ("a  b\r\n\tc", "```\na  b\n\tc\n```"),
+            ("```\n# x\n~~~", "```\n'''\n# x\n~~~\n```"),
+            ("see http://x www.y {{z}}", "```\nsee http:/ /x w ww.y { {z}}\n```"),
+            ("a\u{1b}[1m\u{202e}b\u{2028}c", "```\na[1mb c\n```"),
+            ("", "```\n```"),
+        ] {
+            assert_eq!(escape_block(text), shown, "{text:?}");
+        }
+    }
 
     #[test]
     fn text_from_strangers_is_harmless() {

@@ -36,7 +36,7 @@ pub use client::Desk;
 pub use comments::{Attachment, Comment, NewComment};
 pub use config::{ATTACHMENT_BYTES_MAX, Config, Credentials};
 pub use error::{BoxError, Error};
-pub use escape::escape;
+pub use escape::{escape, escape_block};
 pub use http::is_loopback;
 pub use people::{Organization, User};
 pub use signature::BadSignature;

@@ -43,6 +43,9 @@ pub struct Ticket {
     pub requester_id: u64,
     #[serde(default)]
     pub ticket_form_id: Option<u64>,
+    /// Whatever else names it.
+    #[serde(default)]
+    pub external_id: Option<String>,
     #[serde(default, deserialize_with = "null_as_empty")]
     pub tags: Vec<String>,
     /// Milliseconds since the epoch; 0 if the desk does not say.
@@ -109,6 +112,10 @@ impl Desk {
     pub async fn create_ticket(&self, ticket: &NewTicket, idempotency_key: &str) -> Result<Ticket, Error> {
         let mut body = json!({ "ticket": ticket });
         body["ticket"]["comment"] = json!({"body": ticket.body, "public": true, "uploads": ticket.uploads});
+        if let Requester::Id(id) = ticket.requester {
+            // The submitter is the author of the first comment: otherwise the requester's words would be ours.
+            body["ticket"]["submitter_id"] = id.into();
+        }
         let request = self.request(Method::POST, &["tickets"])?;
         let request = request.header("idempotency-key", idempotency_key).json(&body);
         Ok(self.call::<TicketAnswer>(request).await?.ticket)

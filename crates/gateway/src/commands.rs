@@ -2,4 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod config_check;
+mod contact;
+mod known;
+mod partner_check;
 mod sweep;

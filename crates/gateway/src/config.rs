@@ -6,9 +6,11 @@ mod file;
 mod ledger_url;
 mod limits;
 mod log;
+mod people;
 mod reader;
 mod secret;
 mod server;
+mod slack_section;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -22,6 +24,7 @@ use buckets::{bucket_config, check_apart};
 pub(crate) use ledger_url::LedgerUrl;
 pub(crate) use limits::Limits;
 use reader::{File, Mistake, Section};
+pub(crate) use secret::Hidden;
 pub(crate) use server::Server;
 pub(crate) use units::{parse_duration, parse_size};
 
@@ -35,6 +38,12 @@ pub(crate) struct Config {
     pub(crate) attachments_public: bool,
     pub(crate) support_uploader: bucket::Config,
     pub(crate) partners: BTreeMap<String, Partner>,
+    pub(crate) support: tickets::Support,
+    pub(crate) slack: Option<desk::slack::Config>,
+    /// Signs the desk's webhooks.
+    pub(crate) webhook_secret: Option<Hidden>,
+    /// How often the desk is asked which tickets have changed.
+    pub(crate) poll_every: std::time::Duration,
     /// What works but is not safe, a line of text each.
     pub(crate) warnings: Vec<String>,
 }
@@ -44,6 +53,17 @@ pub(crate) struct Partner {
     pub(crate) name: String,
     pub(crate) organization_id: Option<i64>,
     pub(crate) bucket: Option<bucket::Config>,
+    pub(crate) policy: tickets::PartnerPolicy,
+    /// Lets the partner's workflow escalate.
+    pub(crate) workflow_secret: Option<Hidden>,
+}
+
+impl Config {
+    /// What the operator has decided about partners and support.
+    pub(crate) fn policy(&self) -> tickets::Policy {
+        let partners = self.partners.iter().map(|(id, partner)| (id.clone(), partner.policy.clone()));
+        tickets::Policy { partners: partners.collect(), support: self.support.clone() }
+    }
 }
 
 /// Reads and checks the file. Every mistake is one line of text.
@@ -99,7 +119,9 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
     let ledger_url = ledger_url::read(&mut ledger);
     ledger.finish();
     let limits = limits::read(root.section("limits"));
-    let (desk, attachments_public) = desk_section::desk_config(root.section("desk"));
+    let desk = desk_section::read(root.section("desk"));
+    let support = people::support(root.section("support"), desk.ticket_form_id);
+    let slack = slack_section::read(root.section("slack"));
     let uploader = root.section("support_uploader");
     if !uploader.is_there() {
         uploader.wrong("bucket", "is missing", "add a section `[support_uploader]` with `bucket = \"NAME\"`");
@@ -114,6 +136,8 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
         Some((*line, format!("partners.{id}.bucket"), partner.bucket.as_ref()?))
     }));
     check_apart(&buckets, &file);
+    let channels = partners.iter().map(|(id, line, partner)| (id.as_str(), *line, &partner.policy));
+    people::check_channels(channels, &support, &file);
     if let Err(text) = bucket::ca_bundle() {
         let (what, fix) = text.split_once("; ").unwrap_or((&text, ""));
         file.wrong(1, "environment", what, fix);
@@ -131,10 +155,14 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
         log,
         ledger_url,
         limits,
-        desk,
-        attachments_public,
+        desk: desk.config,
+        attachments_public: desk.attachments_public,
         support_uploader,
         partners,
+        support,
+        slack,
+        webhook_secret: desk.webhook_secret.map(Hidden),
+        poll_every: desk.poll_every,
         warnings,
     })
 }
@@ -154,6 +182,8 @@ fn partner(id: String, mut section: Section<'_>) -> (String, usize, Partner) {
     let own = section.section("bucket");
     let line = own.line();
     let bucket = if own.is_there() { Some(bucket_config(&id, own)) } else { None };
+    let (policy, workflow_secret) = people::partner(&mut section);
+    let workflow_secret = workflow_secret.map(Hidden);
     section.finish();
-    (id, line, Partner { name, organization_id, bucket })
+    (id, line, Partner { name, organization_id, bucket, policy, workflow_secret })
 }

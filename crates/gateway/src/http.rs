@@ -1,5 +1,6 @@
 //! HTTP below the handlers: connections, TLS, heads and bodies. Nothing here knows a route.
 
+pub(crate) mod bounded_body;
 mod certificate_expiry;
 mod drain;
 pub(crate) mod head;

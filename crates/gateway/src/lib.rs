@@ -8,9 +8,12 @@ mod commands;
 mod config;
 #[cfg(feature = "sandbox")]
 mod demo;
+mod escalation_fields;
+mod fields;
 mod file_descriptors;
 mod file_name;
 mod headers;
+mod hooks;
 mod http;
 mod output;
 mod partner;

@@ -233,6 +233,58 @@ pub(crate) fn bad_request(why: &str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "/problems/bad-request", "Bad request", why)
 }
 
+/// Fields of a request that are missing or wrong, each with what to enter.
+pub(crate) fn bad_fields(errors: &[api::FieldError]) -> Problem {
+    let mut detail = String::from("Correct these fields and send the request again.");
+    for api::FieldError { field, detail: what } in errors {
+        detail.push_str(&format!(" `{field}`: {what}"));
+    }
+    let errors = serde_json::to_value(errors).unwrap_or_default();
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/bad-fields", "Fields missing or wrong", detail)
+        .with("errors", errors)
+}
+
+/// One field that is wrong.
+pub(crate) fn bad_field(field: &str, detail: &str) -> Problem {
+    bad_fields(&[api::FieldError { field: field.to_owned(), detail: detail.to_owned() }])
+}
+
+pub(crate) fn not_arranged(ask: &str) -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "/problems/not-arranged",
+        "Account not arranged",
+        format!(
+            "This person's account for support is not arranged yet, so no ticket was opened. Ask {ask} to arrange it, then try \
+             again."
+        ),
+    )
+    .with("ask", ask)
+}
+
+pub(crate) fn nfr_not_supported(page: Option<&str>) -> Problem {
+    let read = page.map(|page| format!(" Read {page}.")).unwrap_or_default();
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "/problems/nfr-not-supported",
+        "No support for this software",
+        format!("Software that is not for resale (NFR) gets no support, so nothing was accepted.{read}"),
+    )
+}
+
+pub(crate) fn conflict(detail: &str) -> Problem {
+    Problem::new(StatusCode::CONFLICT, "/problems/conflict", "Conflict", detail)
+}
+
+pub(crate) fn bad_signature(why: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "/problems/bad-signature",
+        "Signature missing or not valid",
+        format!("{why} Check the secret and the clock of the sender."),
+    )
+}
+
 pub(crate) fn not_found() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
@@ -308,7 +360,7 @@ pub(crate) fn idempotency_mismatch() -> Problem {
         StatusCode::UNPROCESSABLE_ENTITY,
         "/problems/idempotency-mismatch",
         "Idempotency-Key used for something else",
-        "This Idempotency-Key was used for another file in the last 24 hours. Use a new key for a new file.",
+        "This Idempotency-Key was used for something else in the last 24 hours. Use a new key for a new file or ticket.",
     )
 }
 
@@ -324,6 +376,21 @@ pub(crate) fn unavailable(what: &str, retry_after: Duration) -> Problem {
 
 /// When to try again while storage is down.
 pub(crate) const RETRY_SOON: Duration = Duration::from_secs(10);
+
+pub(crate) fn desk_down() -> Problem {
+    unavailable("The help desk does not respond, so nothing from this request was kept.", RETRY_SOON)
+}
+
+pub(crate) fn desk_refused(ask: &str) -> Problem {
+    let detail = format!("The help desk refused the request, so nothing was kept. Ask {ask}.");
+    Problem::new(StatusCode::BAD_GATEWAY, "/problems/desk-refused", "Help desk refused", detail)
+}
+
+pub(crate) fn too_many_escalations(max: i64, retry_after: Duration) -> Problem {
+    let detail =
+        format!("{max} escalations of your organisation are open. Ask support to resolve some first.");
+    slow_down("Too many open escalations", &detail, retry_after)
+}
 
 pub(crate) fn storage_down() -> Problem {
     unavailable("Storage does not respond, so nothing from this request was kept.", RETRY_SOON)

@@ -5,12 +5,15 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{any, get, head, put};
+use axum::routing::{any, delete, get, head, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::hooks;
 use crate::http::head::check_head;
 use crate::http::{security_headers, trusted_proxy};
-use crate::partner::{cancel, create, form, options, page, protocol, put as put_file, resume, show};
+use crate::partner::{
+    cancel, create, escalate, form, options, page, protocol, put as put_file, resume, show, tickets,
+};
 use crate::problem::{self, Problem};
 use crate::staff;
 use crate::state::AppState;
@@ -39,8 +42,21 @@ fn partners() -> Router<AppState> {
         )
         .route("/u/{link}/send.sh", get(page::send_sh).put(put_file::reserved).options(options::options))
         .route("/u/{link}/send.ps1", get(page::send_ps1).put(put_file::reserved).options(options::options))
-        // For the form that asks support for help, which comes later.
-        .route("/u/{link}/escalate", put(put_file::reserved).get(nothing_here).options(options::options))
+        // A file may have this name, too.
+        .route(
+            "/u/{link}/tickets",
+            post(tickets::post)
+                .put(put_file::put)
+                .head(show::head_named)
+                .get(tickets::page)
+                .options(options::options),
+        )
+        .route("/u/{link}/tickets/{ticket}/link", post(tickets::make_link).options(options::options))
+        .route(
+            "/u/{link}/escalate",
+            get(escalate::page).post(escalate::post).put(put_file::reserved).options(options::options),
+        )
+        .route("/u/{link}/escalations/{id}", get(escalate::show).options(options::options))
         .route(
             "/u/{link}/{name}",
             head(show::head_named).put(put_file::put).get(nothing_here).options(options::options),
@@ -54,7 +70,7 @@ fn partners() -> Router<AppState> {
 
 /// Routes of support: `wb`, and scripts with a staff token. Answers are JSON, whatever the client accepts.
 fn support() -> Router<AppState> {
-    use staff::{content, links, partners, uploads};
+    use staff::{contacts, content, escalations, links, partners, uploads};
     Router::new()
         .route("/uploads", get(uploads::list))
         .route("/uploads/{id}", get(uploads::show).delete(uploads::remove))
@@ -62,8 +78,23 @@ fn support() -> Router<AppState> {
         .route("/partners", get(partners::list))
         .route("/partners/{id}", get(partners::show))
         .route("/partners/{id}/objects", get(partners::objects))
+        .route("/partners/{id}/contacts", get(contacts::list).post(contacts::create))
+        .route("/partners/{id}/contacts/{contact}", delete(contacts::disable))
+        .route("/escalations", get(escalations::list).post(escalations::create))
+        .route("/escalations/{id}", get(escalations::show).patch(escalations::change))
         .route("/links", get(links::list).post(links::create))
         .route("/links/{id}", get(links::show).delete(links::revoke))
+        .fallback(|| async { problem::not_found() })
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(problem::render_json))
+}
+
+/// Routes that the desk and Slack call, signed with a secret that both sides have.
+fn callers() -> Router<AppState> {
+    Router::new()
+        .route("/zendesk", post(hooks::zendesk::post))
+        .route("/slack", post(hooks::slack::post))
+        .route("/slack/workflow/{partner}", post(hooks::workflow::post))
         .fallback(|| async { problem::not_found() })
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn(problem::render_json))
@@ -79,7 +110,11 @@ fn balancers() -> Router<AppState> {
 
 /// Every route of the public address.
 pub(crate) fn public(state: &AppState) -> Router {
-    let others = balancers().nest("/api/v1", support()).fallback(nothing_here).layer(from_fn(check_head));
+    let others = balancers()
+        .nest("/api/v1", support())
+        .nest("/hooks", callers())
+        .fallback(nothing_here)
+        .layer(from_fn(check_head));
     let all = partners()
         .merge(others)
         .layer(from_fn(problem::render))
@@ -115,6 +150,6 @@ mod tests {
     /// Every route has a pattern that no other one hides.
     #[test]
     fn routes_do_not_contradict_each_other() {
-        let _ = partners().merge(balancers().nest("/api/v1", support()));
+        let _ = partners().merge(balancers().nest("/api/v1", support()).nest("/hooks", callers()));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use access::{RateLimiter, TicketCheck};
+use access::RateLimiter;
 use anyhow::Context as _;
 use delivery::Delivery;
 use desk::Desk;
@@ -72,18 +72,23 @@ pub(crate) async fn start(
     let hold = recover(&ledger, &uploads, hold).await?;
     let resume_window = config.limits.resume_window;
     let unexamined = bucket_checks::examine_all(&buckets, resume_window).await;
+    let tickets = startup::tickets(config, &ledger, &desk);
+    let hooks = startup::hooks(config)?;
     let delivery = Delivery::new(
         ledger.clone(),
         buckets.clone(),
         desk.clone(),
+        tickets.clone(),
+        hooks.slack.clone(),
         delivery::Config {
             attachments_public: config.attachments_public,
             ..delivery::Config::new(public_url.clone())
         },
     );
-    let lookups_per_minute = config.limits.link_ticket_lookups_per_minute;
     let state = AppState::new(Shared {
-        tickets: TicketCheck::new(ledger.clone(), desk.clone(), lookups_per_minute),
+        tickets,
+        hooks,
+        wake: Arc::clone(&completed),
         ledger,
         buckets,
         desk,
@@ -109,6 +114,8 @@ pub(crate) async fn start(
         async move { delivery.run(completed, stop).await }
     });
     running.start_background_tasks();
+    let (ledger, desk) = (state.ledger.clone(), state.desk.clone());
+    running.tasks.spawn(delivery::poll(ledger, desk, config.poll_every, stop.clone()));
     running.tasks.spawn(bucket_checks::retry(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;
@@ -238,7 +245,10 @@ async fn housekeeping(state: AppState, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = withdrawn.tick() => state.uploads.cancel_revoked().await,
             _ = recover.tick() => state.uploads.recover(IDLE_UPLOAD).await,
-            _ = sweep.tick() => state.uploads.sweep_ended(false).await.map(drop),
+            _ = sweep.tick() => match state.ledger.forget_repetitions().await {
+                Ok(()) => state.uploads.sweep_ended(false).await.map(drop),
+                Err(error) => Err(error.into()),
+            },
         };
         if let Err(error) = done {
             tracing::warn!(error = %error, "housekeeping failed");

@@ -1,8 +1,10 @@
 //! Support's side: a JSON interface behind staff tokens. Reading content, making or revoking a link and removing a file are
 //! recorded in the audit.
 
+pub(crate) mod contacts;
 pub(crate) mod content;
 mod download;
+pub(crate) mod escalations;
 mod extract;
 pub(crate) mod links;
 pub(crate) mod partners;

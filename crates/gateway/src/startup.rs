@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use access::TicketCheck;
 use anyhow::Context as _;
 use bucket::{Bucket, Buckets};
+use desk::Desk;
+use desk::slack::Slack;
 use ledger::Ledger;
+use tickets::Tickets;
 use tokio::sync::Notify;
 
-use crate::config::Config;
+use crate::config::{Config, Partner};
+use crate::hooks::Hooks;
 
 /// Opens the ledger, migrates it, and records the partners of the configuration.
 pub(crate) async fn open_ledger(config: &Config) -> anyhow::Result<Ledger> {
@@ -20,6 +25,25 @@ pub(crate) async fn open_ledger(config: &Config) -> anyhow::Result<Ledger> {
         ledger.put_partner(id, &partner.name, partner.organization_id).await.context("record partner")?;
     }
     Ok(ledger)
+}
+
+/// What the operator has decided about tickets, and who may open them.
+pub(crate) fn tickets(config: &Config, ledger: &Ledger, desk: &Desk) -> Tickets {
+    let lookups_per_minute = config.limits.link_ticket_lookups_per_minute;
+    let check = Arc::new(TicketCheck::new(ledger.clone(), desk.clone(), lookups_per_minute));
+    Tickets::new(ledger.clone(), desk.clone(), check, config.policy())
+}
+
+/// The secrets of hooks, and the client for Slack.
+pub(crate) fn hooks(config: &Config) -> anyhow::Result<Hooks> {
+    let secret = |(id, partner): (&String, &Partner)| {
+        Some((id.clone(), ledger::hash_token(&partner.workflow_secret.as_ref()?.0)))
+    };
+    Ok(Hooks {
+        zendesk_secret: config.webhook_secret.clone().map(|secret| secret.0),
+        slack: config.slack.clone().map(Slack::new).transpose().context("prepare Slack")?,
+        workflow_hashes: config.partners.iter().filter_map(secret).collect(),
+    })
 }
 
 /// Makes a client for each bucket.

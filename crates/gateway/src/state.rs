@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use access::{RateLimiter, TicketCheck};
+use access::RateLimiter;
 use bucket::Buckets;
 use desk::Desk;
 use ipnet::IpNet;
 use ledger::{Ledger, Link};
+use tickets::Tickets;
+use tokio::sync::Notify;
 use upload::Uploads;
 
 use crate::config::Limits;
+use crate::hooks::Hooks;
 
 /// Clones share everything.
 #[derive(Clone)]
@@ -25,7 +28,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     /// Requests, by link.
     pub(crate) requests: RateLimiter,
-    pub(crate) tickets: TicketCheck,
+    pub(crate) tickets: Tickets,
+    pub(crate) hooks: Hooks,
+    /// Wakes the runner of jobs.
+    pub(crate) wake: Arc<Notify>,
     /// Without a slash at its end.
     pub(crate) public_url: String,
     /// Proxies whose `X-Forwarded-*` headers are believed.

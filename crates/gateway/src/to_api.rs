@@ -69,3 +69,55 @@ pub(crate) fn page(uploads: &[Upload]) -> api::UploadPage {
     let next_cursor = uploads.last().filter(|_| is_full).map(|upload| upload.id.clone());
     api::UploadPage { uploads: uploads.iter().map(receipt).collect(), next_cursor }
 }
+
+pub(crate) fn contact(contact: &ledger::Contact) -> api::Contact {
+    api::Contact {
+        id: contact.id.clone(),
+        partner: contact.partner_id.clone(),
+        name: contact.name.clone(),
+        email: contact.email.clone(),
+        slack_user_id: contact.slack_user_id.clone(),
+        created_at: Some(rfc3339(contact.created_at)),
+        disabled_at: contact.disabled_at.map(rfc3339),
+        extra: api::Extra::default(),
+    }
+}
+
+/// What the sender of an escalation sees.
+pub(crate) fn escalation_status(escalation: &ledger::Escalation, joined: bool) -> api::EscalationStatus {
+    api::EscalationStatus {
+        id: escalation.id.clone(),
+        reference: escalation.reference.clone(),
+        ticket: escalation.ticket.clone(),
+        state: escalation.state.name().to_owned(),
+        reason: escalation.state_reason.clone(),
+        joined,
+        hints: escalation.hints.clone(),
+        extra: api::Extra::default(),
+    }
+}
+
+/// What support sees, without the files of the ticket.
+pub(crate) fn escalation(escalation: &ledger::Escalation) -> api::Escalation {
+    api::Escalation {
+        id: escalation.id.clone(),
+        reference: escalation.reference.clone(),
+        partner: escalation.partner_id.clone(),
+        ticket: escalation.ticket.clone(),
+        state: escalation.state.name().to_owned(),
+        state_reason: escalation.state_reason.clone(),
+        reason: escalation.reason.clone(),
+        actions: escalation.actions.clone(),
+        urgency: escalation.urgency.name().to_owned(),
+        emergency: escalation.emergency,
+        hints: escalation.hints.clone(),
+        joined_requests: unsigned(escalation.joined).unwrap_or_default(),
+        actor: escalation.actor.clone(),
+        created_at: Some(rfc3339(escalation.created_at)),
+        updated_at: Some(rfc3339(escalation.updated_at)),
+        files: None,
+        note: None,
+        tag: None,
+        extra: api::Extra::default(),
+    }
+}

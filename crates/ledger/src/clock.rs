@@ -16,7 +16,7 @@ const CALL_MS: i64 = 10 * MINUTE_MS;
 
 /// Table, column, how far in the future its times may be, ms, and where those further away are put: calls that may still be in
 /// flight get the time they may take; everything else is due now.
-pub(crate) const TIMES: [(&str, &str, i64, i64); 13] = [
+pub(crate) const TIMES: [(&str, &str, i64, i64); 17] = [
     ("jobs", "run_at", WAIT_MS, 0),
     ("jobs", "lease_until", WAIT_MS, 0),
     ("tickets", "lease_until", WAIT_MS, 0),
@@ -30,6 +30,10 @@ pub(crate) const TIMES: [(&str, &str, i64, i64); 13] = [
     ("originals", "claimed_at", SKEW_MS, 0),
     ("idempotency", "created_at", SKEW_MS, 0),
     ("announced", "until", 2 * WAIT_MS, WAIT_MS),
+    ("opened_tickets", "created_at", SKEW_MS, 0),
+    ("hook_events", "received_at", SKEW_MS, 0),
+    ("escalation_origins", "created_at", SKEW_MS, 0),
+    ("organization_notes", "fetched_at", SKEW_MS, -WAIT_MS),
 ];
 
 impl Ledger {

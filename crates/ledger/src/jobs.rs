@@ -14,6 +14,10 @@ names! {
     /// What a job does. To add a kind: its line here and in the functions below, its file in `delivery`, and
     /// its lines in `delivery`'s `lib.rs`.
     JobKind {
+        /// Bring an escalation before support, on its ticket. First: it waits for no file.
+        Escalate = "escalate",
+        /// Tell Slack about an escalation and its states.
+        TellSlack = "tell-slack",
         /// Attach the file to its ticket, or note there where it is stored.
         Deliver = "deliver",
         /// Say on the ticket that a digest sent after the file does not match it.
@@ -22,6 +26,10 @@ names! {
         Receipt = "receipt",
         /// Compare the file with the side files that announced its MD5, which is computed from the object.
         Compare = "compare",
+        /// Look at a ticket that changed in the desk.
+        SeeTicket = "see-ticket",
+        /// Read a message that a form posted in a partner's channel.
+        ReadMessage = "read-message",
     }
 }
 
@@ -30,8 +38,8 @@ impl JobKind {
     /// must. Other jobs are taken one by one.
     pub fn is_by_ticket(self) -> bool {
         match self {
-            Self::Deliver | Self::MismatchComment => true,
-            Self::Receipt | Self::Compare => false,
+            Self::Deliver | Self::MismatchComment | Self::Escalate | Self::SeeTicket => true,
+            Self::Receipt | Self::Compare | Self::ReadMessage | Self::TellSlack => false,
         }
     }
 
@@ -39,7 +47,13 @@ impl JobKind {
     pub(crate) fn is_one_per_link(self) -> bool {
         match self {
             Self::Compare => true,
-            Self::Deliver | Self::MismatchComment | Self::Receipt => false,
+            Self::Deliver
+            | Self::MismatchComment
+            | Self::Receipt
+            | Self::Escalate
+            | Self::SeeTicket
+            | Self::TellSlack
+            | Self::ReadMessage => false,
         }
     }
 }
@@ -54,6 +68,7 @@ pub struct Job {
     pub payload: String,
     /// How often it has failed.
     pub attempts: i64,
+    pub created_at: i64,
 }
 
 impl FromRow<'_, AnyRow> for Job {
@@ -65,13 +80,13 @@ impl FromRow<'_, AnyRow> for Job {
             ticket: row.try_get("ticket")?,
             payload: row.try_get("payload")?,
             attempts: row.try_get("attempts")?,
+            created_at: row.try_get("created_at")?,
         })
     }
 }
 
 impl Ledger {
-    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced. Only for kinds that
-    /// were added after migration 9: an older gateway fails on a kind that it knows if the job has no upload.
+    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced.
     pub async fn queue_job(
         &self,
         kind: JobKind,
@@ -79,14 +94,9 @@ impl Ledger {
         ticket: Option<&str>,
         payload: &str,
     ) -> Result<()> {
-        sql!(
-            "INSERT INTO jobs (id, kind, subject, ticket, payload, run_at, lease_until, attempts, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $6) ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, \
-             ticket = excluded.ticket, payload = excluded.payload, run_at = excluded.run_at, lease_until = 0",
-            [new_id(), kind.name(), subject, ticket, payload, now_ms()]
-        )
-        .execute(&self.write)
-        .await?;
+        let mut tx = self.begin().await?;
+        queue_about(&mut tx, kind, subject, ticket, payload).await?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -127,6 +137,27 @@ impl Ledger {
         .fetch_all(&self.read)
         .await?)
     }
+}
+
+/// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced: a worker that still has the
+/// older one ends that one, not this. Only for kinds that were added after migration 9: an older gateway fails on a kind that
+/// it knows if the job has no upload.
+pub(crate) async fn queue_about(
+    tx: &mut Connection,
+    kind: JobKind,
+    subject: &str,
+    ticket: Option<&str>,
+    payload: &str,
+) -> Result<()> {
+    sql!(
+        "INSERT INTO jobs (id, kind, subject, ticket, payload, run_at, lease_until, attempts, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $6) ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, \
+         ticket = excluded.ticket, payload = excluded.payload, run_at = excluded.run_at, lease_until = 0",
+        [new_id(), kind.name(), subject, ticket, payload, now_ms()]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Queues a job about a complete upload, and on its ticket. A waiting job of this kind and upload is replaced: a worker that

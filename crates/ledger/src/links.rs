@@ -30,6 +30,8 @@ pub struct Link {
     pub id: String,
     pub partner_id: String,
     pub contact_id: Option<String>,
+    /// The link that it was made with, and ends with.
+    pub parent_id: Option<String>,
     /// The ticket it is bound to; without one, each upload names its ticket.
     pub ticket: Option<String>,
     pub rights: Vec<Right>,
@@ -55,6 +57,7 @@ impl Link {
 pub struct NewLink {
     pub partner_id: String,
     pub contact_id: Option<String>,
+    pub parent_id: Option<String>,
     pub ticket: Option<String>,
     /// Rights in addition to `upload`, which every link has.
     pub rights: Vec<Right>,
@@ -80,8 +83,8 @@ impl Ledger {
         let now = now_ms();
         sql!(
             "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
-             max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL)",
+             max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at, parent_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14)",
             [
                 &id,
                 token.hash(),
@@ -95,7 +98,8 @@ impl Ledger {
                 new.max_requests_per_minute,
                 &new.created_by,
                 now,
-                new.expires_at
+                new.expires_at,
+                &new.parent_id
             ]
         )
         .execute(&self.write)
@@ -132,12 +136,23 @@ impl Ledger {
         .await?)
     }
 
-    /// Revokes a link at once; revoking it twice changes nothing.
-    pub async fn revoke_link(&self, id: &str, actor: &str) -> Result<()> {
-        let done =
-            sql!("UPDATE links SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1", [id, now_ms()])
-                .execute(&self.write)
+    /// Whether support or an operator made a link for this ticket.
+    pub async fn staff_made_link(&self, ticket: &str) -> Result<bool> {
+        let found =
+            sql!("SELECT 1 FROM links WHERE ticket = $1 AND parent_id IS NULL AND (created_by LIKE 'staff:%' OR created_by = 'operator') LIMIT 1", [ticket])
+                .fetch_optional(&self.read)
                 .await?;
+        Ok(found.is_some())
+    }
+
+    /// Revokes a link at once, and those that were made with it; revoking it twice changes nothing.
+    pub async fn revoke_link(&self, id: &str, actor: &str) -> Result<()> {
+        let done = sql!(
+            "UPDATE links SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1 OR parent_id = $1",
+            [id, now_ms()]
+        )
+        .execute(&self.write)
+        .await?;
         if done.rows_affected() == 0 {
             return Err(crate::Error::NotFound);
         }
@@ -152,6 +167,7 @@ impl FromRow<'_, AnyRow> for Link {
             id: row.try_get("id")?,
             partner_id: row.try_get("partner_id")?,
             contact_id: row.try_get("contact_id")?,
+            parent_id: row.try_get("parent_id")?,
             ticket: row.try_get("ticket")?,
             rights: rights.split(',').filter_map(Right::parse).collect(),
             max_bytes: row.try_get("max_bytes")?,

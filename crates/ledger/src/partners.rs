@@ -1,7 +1,7 @@
-//! Partners (organisations that send files) and their contacts (people).
+//! Partners: organisations that send files.
 
 use crate::sql::{from_row, sql, sql_as};
-use crate::{Ledger, Result, new_id, now_ms};
+use crate::{Ledger, Result, now_ms};
 
 /// An organisation whose people send files.
 #[derive(Debug, Clone)]
@@ -14,16 +14,6 @@ pub struct Partner {
     pub created_at: i64,
     /// When it was disabled, ms. Its links do not work any more.
     pub disabled_at: Option<i64>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Contact {
-    pub id: String,
-    pub partner_id: String,
-    pub name: String,
-    /// In lower case.
-    pub email: String,
-    pub created_at: i64,
 }
 
 impl Ledger {
@@ -58,40 +48,6 @@ impl Ledger {
         let action = if disabled_at.is_some() { "partner.disable" } else { "partner.enable" };
         self.record("operator", action, id, "").await
     }
-
-    /// Adds a contact of a partner.
-    ///
-    /// # Errors
-    /// [`crate::Error::Conflict`] for an unknown partner, or an address the partner already has.
-    pub async fn create_contact(&self, partner_id: &str, name: &str, email: &str) -> Result<Contact> {
-        let contact = Contact {
-            id: new_id(),
-            partner_id: partner_id.into(),
-            name: name.into(),
-            email: email.to_lowercase(),
-            created_at: now_ms(),
-        };
-        sql!(
-            "INSERT INTO contacts (id, partner_id, name, email, created_at) VALUES ($1, $2, $3, $4, $5)",
-            [&contact.id, &contact.partner_id, &contact.name, &contact.email, contact.created_at]
-        )
-        .execute(&self.write)
-        .await?;
-        self.record("operator", "contact.create", &contact.id, partner_id).await?;
-        Ok(contact)
-    }
-
-    /// The contacts of a partner or of all.
-    pub async fn contacts(&self, partner_id: Option<&str>) -> Result<Vec<Contact>> {
-        Ok(sql_as!(
-            "SELECT * FROM contacts WHERE (CAST($1 AS TEXT) IS NULL OR partner_id = $1) ORDER BY partner_id, email",
-            [partner_id]
-        )
-        .fetch_all(&self.read)
-        .await?)
-    }
 }
 
 from_row!(Partner { id, name, organization_id, created_at, disabled_at });
-
-from_row!(Contact { id, partner_id, name, email, created_at });

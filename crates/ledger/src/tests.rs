@@ -9,6 +9,7 @@ mod crowd;
 mod home;
 mod idempotency;
 mod jobs;
+mod people;
 mod quota;
 mod side_files;
 mod sweep;
@@ -106,6 +107,7 @@ fn new_link() -> NewLink {
     NewLink {
         partner_id: "acme".into(),
         contact_id: None,
+        parent_id: None,
         ticket: Some("1001".into()),
         rights: Vec::new(),
         max_bytes: None,

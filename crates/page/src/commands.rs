@@ -26,6 +26,14 @@ pub fn send_file(link: &str, ticket: Option<&str>) -> String {
     format!("curl -fsSo send.sh '{link}send.sh' && sh send.sh {named}FILE > receipt.txt")
 }
 
+/// The command that opens a ticket with a file.
+pub fn curl_open_ticket(link: &str) -> String {
+    format!(
+        "curl --fail-with-body -F contact=NAME@EXAMPLE.COM -F customer=CUSTOMER -F case_number=T123456789 -F subject=SUBJECT \
+         -F description=DESCRIPTION -F nfr=false -F file=@FILE '{link}tickets'"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ mod send;
 
 use askama::Template;
 
-pub use commands::{curl_file, curl_pipe, curl_windows, send_file};
+pub use commands::{curl_file, curl_open_ticket, curl_pipe, curl_windows, send_file};
 pub use send::{send_ps1, send_sh};
 
 /// Lets a browser only show our style and send our form.
@@ -32,6 +32,66 @@ pub struct LinkPage<'a> {
     pub ticket_attachment_bytes: u64,
     /// When the link expires, RFC 3339.
     pub expires_at: Option<&'a str>,
+    /// Whether the link opens tickets.
+    pub opens_tickets: bool,
+    /// Whether the link escalates tickets.
+    pub escalates: bool,
+}
+
+/// The form that opens a ticket.
+#[derive(Debug, Clone, Template)]
+#[template(path = "open_ticket.html")]
+pub struct OpenTicketPage<'a> {
+    /// The partner's name.
+    pub partner: &'a str,
+    /// The link's address in the command to copy, with a slash at its end.
+    pub link: &'a str,
+    /// The link's address, relative to the page's.
+    pub here: &'a str,
+    /// What the ticket must not be about: subscriptions that are not for resale.
+    pub nfr_only: Option<&'a str>,
+}
+
+/// The page after a ticket was opened, or a link was made for one.
+#[derive(Debug, Clone, Template)]
+#[template(path = "ticket.html")]
+pub struct TicketPage<'a> {
+    pub ticket: &'a str,
+    /// None if only a link was made.
+    pub subject: Option<&'a str>,
+    /// The upload link.
+    pub link: &'a str,
+    pub uploads: &'a [SentFile<'a>],
+}
+
+/// The form that escalates a ticket.
+#[derive(Debug, Clone, Template)]
+#[template(path = "escalate.html")]
+pub struct EscalatePage<'a> {
+    /// The partner's name.
+    pub partner: &'a str,
+    /// The ticket that the link is bound to. Without one the form asks for it.
+    pub ticket: Option<&'a str>,
+    /// The link's address, relative to the page's.
+    pub here: &'a str,
+    /// Support hours, in words.
+    pub hours: Option<&'a str>,
+}
+
+/// The state of an escalation.
+#[derive(Debug, Clone, Template)]
+#[template(path = "escalation.html")]
+pub struct EscalationPage<'a> {
+    pub reference: &'a str,
+    pub ticket: &'a str,
+    pub state: &'a str,
+    /// Why it was declined.
+    pub reason: Option<&'a str>,
+    /// It joined one that was open.
+    pub joined: bool,
+    pub hints: &'a [String],
+    /// Its address, relative to the page's.
+    pub location: &'a str,
 }
 
 /// The page of an unfinished upload: its progress, and how to resume it.
@@ -173,10 +233,26 @@ mod tests {
             max_bytes: 1,
             ticket_attachment_bytes: 1,
             expires_at: Some(evil),
+            opens_tickets: true,
+            escalates: true,
         });
         let outcome = SentFile::Stored { name: evil, size: 1, sha256: evil, place: evil, location: evil };
+        let refused = [SentFile::Refused { name: evil, detail: evil }];
+        let hints = [evil.to_owned()];
         let pages = [
             page,
+            html(&OpenTicketPage { partner: evil, link: "https://h/u/t/", here: evil, nfr_only: Some(evil) }),
+            html(&TicketPage { ticket: evil, subject: Some(evil), link: evil, uploads: &refused }),
+            html(&EscalatePage { partner: evil, ticket: Some(evil), here: evil, hours: Some(evil) }),
+            html(&EscalationPage {
+                reference: evil,
+                ticket: evil,
+                state: evil,
+                reason: Some(evil),
+                joined: true,
+                hints: &hints,
+                location: evil,
+            }),
             html(&ProblemPage { status: 400, title: evil, detail: evil, request_id: Some(evil) }),
             html(&OutcomesPage {
                 here: "l",

@@ -178,6 +178,7 @@ impl Engine {
         let new = NewLink {
             partner_id: "acme".into(),
             contact_id: None,
+            parent_id: None,
             ticket: Some("1001".into()),
             rights: Vec::new(),
             max_bytes: None,

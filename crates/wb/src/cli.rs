@@ -25,7 +25,7 @@ Exit status:
   0 done, 1 failed, 2 wrong usage, 3 not found, 4 not allowed, 5 integrity mismatch.
   With several files, a mismatch wins, then the first failure counts.";
 
-/// List, download and verify files that partners have sent.
+/// List, download and verify files that partners have sent, and answer their escalations.
 #[derive(Debug, Parser)]
 #[command(name = "wb", version, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
@@ -71,6 +71,13 @@ pub(crate) enum Command {
     Rm(Rm),
     /// Verify local or stored files against their receipts
     Verify(Verify),
+    /// List escalations, newest first, or show or change one
+    Escalations(Escalations),
+    /// Escalate a ticket for a partner
+    Escalate(Escalate),
+    /// List, add or disable the people of a partner who may open tickets
+    #[command(subcommand)]
+    Contact(Contact),
     /// Print a completion script
     Completions {
         /// The shell
@@ -233,6 +240,111 @@ pub(crate) struct Verify {
     pub(crate) partner: Option<String>,
     #[command(flatten)]
     pub(crate) transfer: Transfer,
+}
+
+/// As the API names them.
+const ESCALATION_STATES: [&str; 4] = ["submitted", "acknowledged", "resolved", "declined"];
+/// As the API names them.
+const URGENCIES: [&str; 3] = ["2h", "1h", "30m"];
+
+/// `wb escalations`
+#[derive(Debug, Args)]
+pub(crate) struct Escalations {
+    /// Show this escalation with the files of its ticket: an ID, or a reference such as `E-7K3M9QXA`
+    #[arg(value_name = "ID", value_parser = given(), conflicts_with_all = ["ticket", "partner", "state"])]
+    pub(crate) id: Option<String>,
+    /// Only this ticket
+    #[arg(long, value_name = "T", value_parser = given())]
+    pub(crate) ticket: Option<String>,
+    /// Only this partner
+    #[arg(long, value_name = "P", value_parser = given())]
+    pub(crate) partner: Option<String>,
+    /// Only this state
+    #[arg(long, value_parser = ESCALATION_STATES)]
+    pub(crate) state: Option<String>,
+    /// Tell the sender that somebody works on it
+    #[arg(long, group = "change", requires = "id")]
+    pub(crate) acknowledge: bool,
+    /// Tell the sender that it is done
+    #[arg(long, group = "change", requires = "id")]
+    pub(crate) resolve: bool,
+    /// Decline it for this reason, one line that the sender reads
+    #[arg(long, value_name = "REASON", value_parser = given(), group = "change", requires = "id")]
+    pub(crate) decline: Option<String>,
+}
+
+impl Escalations {
+    /// The new state and why, if one is asked for.
+    pub(crate) fn change(&self) -> Option<(&'static str, Option<&str>)> {
+        match &self.decline {
+            Some(reason) => Some(("declined", Some(reason))),
+            None if self.resolve => Some(("resolved", None)),
+            None if self.acknowledge => Some(("acknowledged", None)),
+            None => None,
+        }
+    }
+}
+
+/// `wb escalate`
+#[derive(Debug, Args)]
+pub(crate) struct Escalate {
+    /// The ticket's number, or the partner's case number
+    #[arg(value_name = "TICKET_OR_CASE", value_parser = given())]
+    pub(crate) request: String,
+    /// The partner that the ticket belongs to
+    #[arg(long, value_name = "P", value_parser = given())]
+    pub(crate) partner: String,
+    /// Why the ticket needs attention now
+    #[arg(long, value_name = "TEXT", value_parser = given())]
+    pub(crate) reason: String,
+    /// What must happen
+    #[arg(long, value_name = "TEXT", value_parser = given())]
+    pub(crate) actions: String,
+    /// How soon somebody must look at it
+    #[arg(long, value_parser = URGENCIES, default_value = "2h")]
+    pub(crate) urgency: String,
+    /// Mark it as an emergency
+    #[arg(long)]
+    pub(crate) emergency: bool,
+}
+
+/// `wb contact`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Contact {
+    /// List the contacts of a partner
+    List {
+        /// The partner
+        #[arg(long, value_name = "P", value_parser = given())]
+        partner: String,
+    },
+    /// Add a contact, or change the one with this address
+    Add(ContactAdd),
+    /// Let contacts open no more tickets
+    Disable {
+        /// The partner
+        #[arg(long, value_name = "P", value_parser = given())]
+        partner: String,
+        /// IDs of the contacts
+        #[arg(required = true, value_name = "ID", value_parser = given())]
+        ids: Vec<String>,
+    },
+}
+
+/// `wb contact add`
+#[derive(Debug, Args)]
+pub(crate) struct ContactAdd {
+    /// The partner
+    #[arg(long, value_name = "P", value_parser = given())]
+    pub(crate) partner: String,
+    /// The person's name
+    #[arg(long, value_parser = given())]
+    pub(crate) name: String,
+    /// The person's e-mail address
+    #[arg(long, value_parser = given())]
+    pub(crate) email: String,
+    /// The person's ID in Slack, such as `U0123456789`
+    #[arg(long, value_name = "ID", value_parser = given())]
+    pub(crate) slack_user_id: Option<String>,
 }
 
 /// A value that is not empty: `wb get "$ID"` must fail if `ID` is empty.

@@ -1,11 +1,15 @@
 //! One file per command; `s3` has those that work without a gateway. A command returns its exit status, or an error that
 //! is not printed yet.
 
+mod contact;
 mod download_to_disk;
+mod escalate;
+mod escalations;
 mod generate;
 mod get;
 mod link;
 mod ls;
+mod notes;
 mod partner;
 mod rm;
 mod s3;
@@ -31,6 +35,9 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
         Command::Partner(arguments) => partner::run(&*connect()?, &arguments, output).await,
         Command::Rm(arguments) => rm::run(&*connect()?, &arguments, output).await,
         Command::Verify(arguments) => verify::run(connect, arguments, output).await,
+        Command::Escalations(arguments) => escalations::run(&*connect()?, arguments, output).await,
+        Command::Escalate(arguments) => escalate::run(&*connect()?, &arguments, output).await,
+        Command::Contact(arguments) => contact::run(&*connect()?, &arguments, output).await,
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::manual(&folder, output),
     }

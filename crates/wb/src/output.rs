@@ -31,9 +31,26 @@ impl Output {
         self.json
     }
 
+    /// Whether messages are for a person who reads along, so that those worth a request are fetched.
+    pub(crate) fn is_for_people(&self) -> bool {
+        !self.json && !self.quiet
+    }
+
     /// Prints a line of data.
     pub(crate) fn line(&self, text: &str) -> anyhow::Result<()> {
         self.bars.suspend(|| data(format!("{}\n", printable(text)).as_bytes()))
+    }
+
+    /// Prints a text of several lines below a heading; nothing if the text is blank. Each line is indented, so that no line of
+    /// it can pass for one of ours.
+    pub(crate) fn text(&self, heading: &str, text: &str) -> anyhow::Result<()> {
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        self.line("")?;
+        self.line(&format!("{heading}:"))?;
+        // Line by line, to keep line breaks and escape all other control characters.
+        text.lines().try_for_each(|line| self.line(&format!("  {}", line.replace('\t', "    "))))
     }
 
     /// Prints a JSON object on one line.
@@ -199,6 +216,11 @@ pub(crate) fn upload_size(receipt: &Receipt) -> String {
         }
         (None, None) => "-".to_owned(),
     }
+}
+
+/// The date of a time, RFC 3339.
+pub(crate) fn date(time: &str) -> &str {
+    time.get(..10).unwrap_or(time)
 }
 
 /// A table cell, `-` if there is no value.

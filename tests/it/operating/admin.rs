@@ -54,8 +54,14 @@ fn contacts_links_and_tokens() {
     let World { gateway, sandbox } = World::start();
     let contact = ["contact", "add", "--partner", "acme", "--name", "Ada", "--email", "ada@acme.example"];
     assert_eq!(lines(&gateway, &contact)[0]["email"], "ada@acme.example");
-    assert_eq!(lines(&gateway, &["contact", "list", "--partner", "acme"]).len(), 1);
-    assert!(lines(&gateway, &["contact", "list", "--partner", "globex"]).is_empty());
+    let listed = || lines(&gateway, &["contact", "list", "--partner", "acme"]);
+    // One stands in every sandbox.
+    assert_eq!(listed().len(), 2);
+    assert_eq!(lines(&gateway, &["contact", "list", "--partner", "globex"]).len(), 1);
+    gateway.admin_ok(&["contact", "disable", listed()[0]["id"].as_str().unwrap()]);
+    assert!(listed()[0]["disabled_at"].is_string() && listed()[1]["disabled_at"].is_null());
+    let again = lines(&gateway, &[&contact[..], &["--slack-user-id", "U1"]].concat());
+    assert_eq!((&again[0]["slack_user_id"], &again[0]["disabled_at"]), (&json!("U1"), &Value::Null));
 
     let all = ["--rights", "list,remove", "--expires", "7d", "--max-bytes", "5", "--max-open", "3"];
     let link = gateway.make_link(&[&["--partner", "acme", "--ticket", "#1002"], &all[..]].concat());
@@ -119,7 +125,7 @@ fn mistakes_are_named_with_their_exit_status() {
         assert!(shown.contains(says) && !shown.contains("panicked"), "{arguments:?} says {shown}");
         assert!(output.stdout.is_empty(), "mistakes go to standard error: {arguments:?}: {shown}");
     }
-    assert_eq!(lines(&gateway, &["link", "list"]).len(), 2, "nothing was made");
+    assert_eq!(lines(&gateway, &["link", "list"]).len(), 4, "nothing was made");
     drop(sandbox);
 }
 

@@ -80,8 +80,14 @@ fn demo_json_is_complete_and_usable() {
     let expected = json!({
         "url": "text",
         "links": {"acme": link, "globex": link},
+        "partner_links": {"acme": {"url": "text"}, "globex": {"url": "text"}},
+        "contacts": {"acme": "text", "globex": "text"},
         "staff_token": "text",
         "desk": {"url": "text", "authorization": "text"},
+        "hooks": {"zendesk_secret": "text", "slack_signing_secret": "text",
+            "workflow_secrets": {"acme": "text", "globex": "text"}},
+        "slack": {"url": "text", "messages": "text", "leaders_channel": "text",
+            "channels": {"acme": "text", "globex": "text"}},
         "s3": {"endpoint": "text", "region": "text", "access_key_id": "text", "secret_access_key": "text",
             "support_uploader_bucket": "text", "partner_buckets": {"globex": "text"}},
     });
@@ -253,5 +259,5 @@ fn printed_commands_work() {
             assert!(!shell.stdout.is_empty(), "{line}");
         }
     }
-    assert_eq!(uploads(&described).len(), 2, "what was sent was sent before");
+    assert_eq!(uploads(&described).len(), 3, "what was sent was sent before, except with the new ticket");
 }

@@ -95,19 +95,19 @@ async fn bad_requests_get_problems() {
         (405, "PUT", "/partners/acme", ""),
         (400, "POST", "/links", ""),
         (400, "POST", "/links", "{"),
-        (400, "POST", "/links", "[]"),
-        (400, "POST", "/links", "{}"),
-        (400, "POST", "/links", r#"{"partner":"nobody","ticket":"1"}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","ticket":"x"}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","ticket":-1}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","ticket":["1"]}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","rights":["everything"]}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","max_bytes":0}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","max_open":-1}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","expires_in_s":0}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","expires_in_s":18446744073709551615}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","expires_in_s":-1}"#),
-        (400, "POST", "/links", r#"{"partner":"acme","expiry":"1h"}"#),
+        (422, "POST", "/links", "[]"),
+        (422, "POST", "/links", "{}"),
+        (422, "POST", "/links", r#"{"partner":"nobody","ticket":"1"}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","ticket":"x"}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","ticket":-1}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","ticket":["1"]}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","rights":["everything"]}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","max_bytes":0}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","max_open":-1}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","expires_in_s":0}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","expires_in_s":18446744073709551615}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","expires_in_s":-1}"#),
+        (422, "POST", "/links", r#"{"partner":"acme","expiry":"1h"}"#),
     ] {
         let what = format!("{method} {path} {body}");
         let mut arguments = vec!["-X", method];
@@ -123,7 +123,7 @@ async fn bad_requests_get_problems() {
             assert!(answer.headers.contains_key("allow"), "{what}");
         }
     }
-    assert!(world.gateway.admin_ok(&["link", "list"]).lines().count() == 2, "no link was made");
+    assert!(world.gateway.admin_ok(&["link", "list"]).lines().count() == 4, "no link was made");
 }
 
 /// A staff token, and its id.

@@ -6,21 +6,23 @@
 )]
 
 mod compare;
+mod escalations;
 mod faults;
+mod hooks;
 mod refusals;
 mod world;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use delivery::{Config, Delivery};
+use delivery::Config;
 use desk::NewComment;
 use ledger::Delivery::{Done, Pending};
 use ledger::{Destination, JobKind, new_id, now_ms};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use world::{Setup, World, marks, open};
+use world::{Setup, World, marks, new_delivery, open};
 
 #[tokio::test]
 async fn small_file_is_attached() {
@@ -140,7 +142,7 @@ async fn two_workers_write_one_note_per_file() {
     for _ in 0..2 {
         let config = Config { batch: Duration::from_millis(100), ..Config::new("https://gate.example") };
         let ledger = open(&world.dir).await;
-        let delivery = Delivery::new(ledger, world.buckets.clone(), world.desk.clone(), config);
+        let delivery = new_delivery(&world.sandbox, &ledger, &world.buckets, &world.desk, config);
         let (wake, stopped) = (Arc::clone(&completed), stop.clone());
         running.push(tokio::spawn(async move { delivery.run(wake, stopped).await }));
     }

@@ -1,15 +1,19 @@
 //! A sandbox, a ledger, and uploads that have just been completed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use access::TicketCheck;
 use bucket::{Bucket, Buckets, Crc64Hasher, Payload};
 use delivery::{Config, Delivery};
+use desk::slack::{self, Slack};
 use desk::{Comment, Credentials, Desk};
 use ledger::{Completion, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
-use sandbox::desk::{DeskOptions, SeedTicket, SeedUser, Status};
+use sandbox::desk::{DeskOptions, SeedOrganization, SeedTicket, SeedUser, Status};
 use sandbox::{Listen, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
+use tickets::{PartnerPolicy, Policy, Support, Tickets};
 
 const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -51,12 +55,21 @@ impl World {
             description: setup.description.clone(),
             status,
             requester_id: 71,
+            organization_id: Some(7),
             ..SeedTicket::default()
         };
-        let requester = SeedUser { id: 71, email: "ann@acme.example".into(), ..SeedUser::default() };
+        let organization =
+            SeedOrganization { id: 7, notes: "Answer in English.".into(), ..Default::default() };
+        let requester = SeedUser {
+            id: 71,
+            email: "ann@acme.example".into(),
+            organization_ids: vec![7],
+            ..SeedUser::default()
+        };
         let seed = sandbox::Seed {
             buckets: vec!["shared".into(), "globex-own".into()],
             desk: sandbox::desk::Seed {
+                organizations: vec![organization],
                 users: vec![requester],
                 tickets: vec![
                     ticket(1001, Status::Open),
@@ -65,7 +78,6 @@ impl World {
                     ticket(2001, Status::Open),
                 ],
                 options: setup.options.clone(),
-                ..Default::default()
             },
         };
         let sandbox = Sandbox::start(&dir.path().join("sandbox"), Listen::any_port(), &seed).await.unwrap();
@@ -78,10 +90,10 @@ impl World {
         let desk = Desk::new(desk::Config::new(access.url, credentials)).unwrap();
         let ledger = open(&dir).await;
         ledger.migrate().await.unwrap();
-        for partner in ["acme", "globex"] {
-            ledger.put_partner(partner, partner, None).await.unwrap();
+        for (partner, organization) in [("acme", Some(7)), ("globex", None)] {
+            ledger.put_partner(partner, partner, organization).await.unwrap();
         }
-        let delivery = Delivery::new(ledger.clone(), buckets.clone(), desk.clone(), setup.config.clone());
+        let delivery = new_delivery(&sandbox, &ledger, &buckets, &desk, setup.config.clone());
         Self { sandbox, ledger, buckets, desk, delivery, dir }
     }
 
@@ -107,6 +119,7 @@ impl World {
         let link = NewLink {
             partner_id: partner.into(),
             contact_id: None,
+            parent_id: None,
             ticket: Some(ticket.into()),
             rights: vec![],
             max_bytes: None,
@@ -250,6 +263,30 @@ impl World {
 
 pub(crate) fn marks(note: &Comment, id: &str) -> bool {
     note.body.lines().any(|line| line.trim() == format!("ref: {id}"))
+}
+
+pub(crate) fn new_delivery(
+    sandbox: &Sandbox,
+    ledger: &Ledger,
+    buckets: &Buckets,
+    desk: &Desk,
+    config: Config,
+) -> Delivery {
+    let partner =
+        |channel: &str| PartnerPolicy { slack_channel: Some(channel.into()), ..PartnerPolicy::default() };
+    let support = Support {
+        leaders_channel: Some("C0LEADERS".into()),
+        form_page: Some("https://desk.example/form".into()),
+        ..Support::default()
+    };
+    let policy = Policy { partners: [("acme".to_owned(), partner("C0ACME"))].into(), support };
+    let check = Arc::new(TicketCheck::new(ledger.clone(), desk.clone(), 600));
+    let tickets = Tickets::new(ledger.clone(), desk.clone(), check, policy);
+    let access = &sandbox.slack;
+    let mut slack = slack::Config::new(&access.bot_token, &access.signing_secret);
+    slack.api_url = format!("{}/api", access.url);
+    let slack = Slack::new(slack).unwrap();
+    Delivery::new(ledger.clone(), buckets.clone(), desk.clone(), tickets, Some(slack), config)
 }
 
 pub(crate) async fn open(dir: &TempDir) -> Ledger {

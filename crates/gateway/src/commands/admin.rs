@@ -1,4 +1,4 @@
-//! Admin commands: partners, contacts, links, tokens, sweep, audit. They work on the ledger itself, also while the gateway runs.
+//! Admin commands: partners, links, tokens, audit. They work on the ledger itself, also while the gateway runs.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -12,7 +12,8 @@ use desk::Desk;
 use ledger::{Ledger, Token};
 use serde_json::json;
 
-use super::sweep;
+use super::known::{known, name};
+use super::{contact, partner_check, sweep};
 use crate::config::{Config, parse_duration, parse_size};
 use crate::output::{print, say};
 use crate::startup;
@@ -25,7 +26,7 @@ pub(crate) enum Command {
     Partner(PartnerCommand),
     /// Manage people of partners.
     #[command(subcommand)]
-    Contact(ContactCommand),
+    Contact(contact::ContactCommand),
     /// Manage upload links.
     #[command(subcommand)]
     Link(LinkCommand),
@@ -64,28 +65,12 @@ pub(crate) enum PartnerCommand {
     },
     /// List partners, one JSON object per line.
     List,
+    /// Say what is still missing before a partner's first ticket and file.
+    Check { id: String },
     /// Stop all links of a partner immediately.
     Disable { id: String },
     /// Let a partner's links work again.
     Enable { id: String },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum ContactCommand {
-    /// Add a person of a partner.
-    Add {
-        #[arg(long)]
-        partner: String,
-        #[arg(long, value_parser = name)]
-        name: String,
-        #[arg(long)]
-        email: String,
-    },
-    /// List contacts, one JSON object per line.
-    List {
-        #[arg(long)]
-        partner: Option<String>,
-    },
 }
 
 #[derive(Subcommand)]
@@ -156,16 +141,11 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text, "20000000").map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))
 }
 
-fn name(text: &str) -> Result<String, String> {
-    let name = text.trim();
-    if name.is_empty() { Err("the name is empty".into()) } else { Ok(name.to_owned()) }
-}
-
 pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     let ledger = startup::open_ledger(config).await?;
     let code = match command {
         Command::Partner(command) => partner(command, &ledger, config).await?,
-        Command::Contact(command) => contact(command, &ledger).await?,
+        Command::Contact(command) => contact::run(command, &ledger).await?,
         Command::Link(command) => link(command, &ledger, config).await?,
         Command::Token(command) => token(command, &ledger).await?,
         Command::Sweep { dry_run, adopt } => Box::pin(sweep::run(dry_run, adopt, &ledger, config)).await?,
@@ -200,29 +180,11 @@ async fn partner(command: PartnerCommand, ledger: &Ledger, config: &Config) -> a
                 print(&to_api::partner(&partner, false))?;
             }
         }
+        PartnerCommand::Check { id } => return partner_check::run(&id, ledger, config).await,
         PartnerCommand::Disable { id } => {
             known(ledger.set_partner_disabled(&id, Some(ledger::now_ms())).await, &id)?
         }
         PartnerCommand::Enable { id } => known(ledger.set_partner_disabled(&id, None).await, &id)?,
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn contact(command: ContactCommand, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-    let contacts = match command {
-        ContactCommand::Add { partner, name, email } => {
-            if !email.contains('@') {
-                bail!("`{email}` is not an e-mail address");
-            }
-            known(ledger.partner(&partner).await.map(drop), &partner)?;
-            vec![ledger.create_contact(&partner, &name, &email).await?]
-        }
-        ContactCommand::List { partner } => ledger.contacts(partner.as_deref()).await?,
-    };
-    for contact in contacts {
-        print(&json!({
-            "id": contact.id, "partner": contact.partner_id, "name": contact.name, "email": contact.email,
-        }))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -299,12 +261,5 @@ async fn audit(subject: Option<&str>, ledger: &Ledger) -> anyhow::Result<ExitCod
                 "subject": entry.subject, "detail": entry.detail,
             }))?;
         }
-    }
-}
-
-fn known(result: ledger::Result<()>, id: &str) -> anyhow::Result<()> {
-    match result {
-        Err(ledger::Error::NotFound) => bail!("nothing is called `{id}`; run the `list` command"),
-        other => Ok(other?),
     }
 }

@@ -1,9 +1,25 @@
 //! `[desk]`: its address and credentials.
 
+use std::time::Duration;
+
 use super::reader::{Section, url};
 
-/// Reads the section. Also returns whether attachments are public.
-pub(super) fn desk_config(mut section: Section<'_>) -> (desk::Config, bool) {
+/// The section.
+pub(super) struct DeskSection {
+    pub(super) config: desk::Config,
+    pub(super) attachments_public: bool,
+    pub(super) ticket_form_id: Option<u64>,
+    /// Signs the desk's webhooks.
+    pub(super) webhook_secret: Option<String>,
+    /// How often the desk is asked which tickets have changed.
+    pub(super) poll_every: Duration,
+}
+
+/// Webhooks get lost. The desk allows ten such calls a minute.
+const POLL_EVERY: Duration = Duration::from_secs(60);
+const POLL_EVERY_MIN: Duration = Duration::from_secs(1);
+
+pub(super) fn read(mut section: Section<'_>) -> DeskSection {
     let kind = section.string("kind").unwrap_or_else(|| "zendesk".into());
     if kind != "zendesk" {
         section.wrong("kind", &format!("`{kind}` is not a known desk"), "write `\"zendesk\"`");
@@ -31,9 +47,13 @@ pub(super) fn desk_config(mut section: Section<'_>) -> (desk::Config, bool) {
             desk::Credentials::ApiToken { email: String::new(), api_token: String::new() }
         }
     };
-    // Tickets are opened with this form by a later version; the key is accepted so that one file serves both.
-    section.number("ticket_form_id", "360001172559");
-    let public = match section.string("attachment_visibility").as_deref() {
+    let ticket_form_id = section.number("ticket_form_id", "360001172559");
+    let webhook_secret = section.secret("webhook_secret");
+    if webhook_secret.as_deref().is_some_and(desk::is_test_secret) {
+        let what = "is the desk's public test secret, which anybody can sign with";
+        section.wrong("webhook_secret", what, "write the secret that the desk shows for this webhook");
+    }
+    let attachments_public = match section.string("attachment_visibility").as_deref() {
         None | Some("private") => false,
         Some("public") => true,
         Some(_) => {
@@ -42,6 +62,16 @@ pub(super) fn desk_config(mut section: Section<'_>) -> (desk::Config, bool) {
             false
         }
     };
+    let poll_every = section.duration("poll_every", "60s", POLL_EVERY);
+    if poll_every < POLL_EVERY_MIN {
+        section.wrong("poll_every", "is less than a second", "write for example `\"60s\"`");
+    }
     section.finish();
-    (desk::Config::new(url, credentials), public)
+    DeskSection {
+        poll_every: poll_every.max(POLL_EVERY_MIN),
+        config: desk::Config::new(url, credentials),
+        attachments_public,
+        ticket_form_id,
+        webhook_secret,
+    }
 }

@@ -46,6 +46,16 @@ fn is_worth_hiding(key: &str, text: &str) -> bool {
     }
 }
 
+/// A secret in the configuration. Its `Debug` shows nothing.
+#[derive(Clone)]
+pub(crate) struct Hidden(pub(crate) String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(…)")
+    }
+}
+
 enum Source {
     Env(String),
     File(String),

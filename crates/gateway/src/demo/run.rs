@@ -60,15 +60,15 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
     })?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}");
-    let text = configuration(&sandbox, &ledger_in(&data)?, address, None)?;
-    let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let secrets = Secrets::of(&data)?;
+    let text = configuration(&sandbox, &secrets, &ledger_in(&data)?, address, None)?;
+    let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let running = serve::start(&config, listener, url.clone()).await?;
     secrets.record(&running.state.ledger).await?;
     send_samples(&data, &url, &secrets).await?;
     let description = describe(&sandbox, &secrets, &url);
     write_private(&described, format!("{description:#}\n").as_bytes())?;
-    for line in instructions(&data, &url, &secrets) {
+    for line in instructions(&data, &url, &secrets, &sandbox) {
         say(&line)?;
     }
     stop.await;
@@ -120,7 +120,7 @@ fn noise(bytes: usize) -> Vec<u8> {
 }
 
 /// Commands to paste.
-fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
+fn instructions(data: &Path, url: &str, secrets: &Secrets, sandbox: &Sandbox) -> Vec<String> {
     let [acme, globex] = &seed::PARTNERS;
     let small = quoted(&data.join("samples").join("hello.log"));
     let large = quoted(&data.join("samples").join("large.bin"));
@@ -129,6 +129,7 @@ fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
         CURL_PROXY_VARIABLES.into_iter().any(|name| std::env::var(name).is_ok_and(|text| !text.is_empty()));
     let direct = if proxied { " --noproxy '*'" } else { "" };
     let curl = format!("curl{direct} --fail-with-body --retry 5");
+    let partner_link = format!("{url}/u/{}", secrets.partner_link(acme.id));
     let wb = wb();
     // On each line, so that each works alone. `wb` accepts no secret as an argument.
     let environment = format!("WEIGHBRIDGE_URL='{url}' WEIGHBRIDGE_TOKEN='{}'", secrets.staff_token());
@@ -144,6 +145,24 @@ fn instructions(data: &Path, url: &str, secrets: &Secrets) -> Vec<String> {
         "See what support sees, and download it, verified:".into(),
         format!("  {environment} {wb} ls"),
         format!("  {environment} {wb} get {} -o downloads", globex.ticket),
+        "Open a ticket with a file, as a contact of the partner:".into(),
+        format!(
+            "  curl{direct} --fail-with-body -F contact={} -F customer=Initech -F case_number=T123456789 -F subject='Slow since \
+             Monday' -F description='Every page takes ten seconds.' -F nfr=false -F file=@{small} '{partner_link}/tickets'",
+            acme.contact
+        ),
+        "Escalate it by its case number:".into(),
+        format!(
+            "  curl{direct} --fail-with-body -F request=T123456789 -F reason='Production is down' -F actions='Call us' \
+             -F urgency=1h '{partner_link}/escalate'"
+        ),
+        "See what reached the desk and Slack:".into(),
+        format!(
+            "  curl{direct} -s -H 'Authorization: {}' '{}/api/v2/search?query=type:ticket+T123456789'",
+            sandbox.desk.authorization, sandbox.desk.url
+        ),
+        format!("  curl{direct} -s '{}/messages'", sandbox.slack.url),
+        format!("  {environment} {wb} escalations"),
         format!("Addresses and tokens for programs: {}", data.join("demo.json").display()),
         format!("The log: {}", data.join(LOG).display()),
     ]

@@ -32,7 +32,7 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     let secrets = Secrets::of(&data)?;
     let ((listen, _reserved), (metrics_listen, _reserved_too)) = (reserve_address()?, reserve_address()?);
     let ledger = arguments.ledger.clone().map_or_else(|| ledger_in(&data), Ok)?;
-    let text = configuration(&sandbox, &ledger, listen, Some(metrics_listen))?;
+    let text = configuration(&sandbox, &secrets, &ledger, listen, Some(metrics_listen))?;
     let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     let ledger = startup::open_ledger(&config).await?;
     secrets.record(&ledger).await?;
@@ -40,7 +40,6 @@ pub(crate) async fn sandbox(arguments: &SandboxArguments) -> anyhow::Result<Exit
     write_private(&data.join("serve.toml"), text.as_bytes())?;
     let mut description = describe(&sandbox, &secrets, &format!("http://{listen}"));
     description["faults"] = sandbox.faults_url.as_str().into();
-    description["slack"] = sandbox.slack.url.as_str().into();
     description["metrics"] = format!("http://{metrics_listen}/metrics").into();
     write_private(&described, format!("{description:#}\n").as_bytes())?;
     say(&format!(

@@ -13,18 +13,35 @@ pub(super) struct Partner {
     pub(super) ticket: &'static str,
     /// Its own bucket, if it has one.
     pub(super) bucket: Option<&'static str>,
+    /// The address of its contact, who is a user of its organisation in the desk.
+    pub(super) contact: &'static str,
+    /// Its channel in the Slack sink.
+    pub(super) slack_channel: &'static str,
 }
+
+/// The channel of support's leaders in the Slack sink.
+pub(super) const LEADERS_CHANNEL: &str = "C0LEADERS";
 
 pub(super) const SUPPORT_UPLOADER_BUCKET: &str = "support-uploader";
 
 pub(super) const PARTNERS: [Partner; 2] = [
-    Partner { id: "acme", name: "Acme", organization_id: 101, ticket: "1001", bucket: None },
+    Partner {
+        id: "acme",
+        name: "Acme",
+        organization_id: 101,
+        ticket: "1001",
+        bucket: None,
+        contact: "support@acme.example",
+        slack_channel: "C0ACME",
+    },
     Partner {
         id: "globex",
         name: "Globex",
         organization_id: 102,
         ticket: "2001",
         bucket: Some("globex-uploads"),
+        contact: "support@globex.example",
+        slack_channel: "C0GLOBEX",
     },
 ];
 
@@ -48,13 +65,13 @@ pub(super) fn seed() -> Seed {
     let users = PARTNERS.iter().map(|partner| SeedUser {
         id: partner.organization_id * 10,
         name: format!("{} support", partner.name),
-        email: format!("support@{}.example", partner.id),
+        email: partner.contact.into(),
         organization_ids: vec![partner.organization_id],
         ..SeedUser::default()
     });
     let ticket = |id: u64, partner: &Partner, status: Status| SeedTicket {
         id,
-        subject: format!("[Customer] - [T{id}] - Slow after the upgrade"),
+        subject: format!("[Customer] - [T{id}] - [Slow after the upgrade]"),
         description: "Since the upgrade every page takes ten seconds.".into(),
         status,
         requester_id: partner.organization_id * 10,

@@ -37,6 +37,7 @@ pub(super) fn ledger_in(data: &Path) -> anyhow::Result<String> {
 /// The configuration of a gateway that uses this sandbox and ledger.
 pub(super) fn configuration(
     sandbox: &Sandbox,
+    secrets: &Secrets,
     ledger: &str,
     listen: SocketAddr,
     metrics_listen: Option<SocketAddr>,
@@ -56,6 +57,16 @@ pub(super) fn configuration(
         "desk": {
             "kind": "zendesk", "url": sandbox.desk.url,
             "client_id": sandbox.desk.client_id, "client_secret": sandbox.desk.client_secret,
+            "webhook_secret": secrets.webhook_secret(), "poll_every": "5s",
+        },
+        "slack": {
+            "api_url": format!("{}/api", sandbox.slack.url),
+            "bot_token": sandbox.slack.bot_token, "signing_secret": sandbox.slack.signing_secret,
+        },
+        "support": {
+            "ask": "Sam Example, customer success, sam@support.example",
+            "nfr_page": "https://support.example/not-for-resale",
+            "leaders_channel": seed::LEADERS_CHANNEL,
         },
         "support_uploader": bucket(seed::SUPPORT_UPLOADER_BUCKET),
     });
@@ -64,7 +75,10 @@ pub(super) fn configuration(
     }
     for partner in seed::PARTNERS {
         let table = &mut root["partners"][partner.id];
-        *table = json!({ "name": partner.name, "organization_id": partner.organization_id });
+        *table = json!({
+            "name": partner.name, "organization_id": partner.organization_id,
+            "slack_channel": partner.slack_channel, "workflow_secret": secrets.workflow_secret(partner.id),
+        });
         if let Some(name) = partner.bucket {
             table["bucket"] = bucket(name);
         }
@@ -84,9 +98,24 @@ pub(super) fn describe(sandbox: &Sandbox, secrets: &Secrets, url: &str) -> serde
         .iter()
         .filter_map(|partner| Some((partner.id.to_owned(), partner.bucket?.into())))
         .collect();
+    let by_partner = |of: &dyn Fn(&seed::Partner) -> serde_json::Value| -> serde_json::Map<_, _> {
+        seed::PARTNERS.iter().map(|partner| (partner.id.to_owned(), of(partner))).collect()
+    };
+    let partner_links =
+        by_partner(&|partner| json!({ "url": format!("{url}/u/{}", secrets.partner_link(partner.id)) }));
     json!({
         "url": url,
         "links": links,
+        "partner_links": partner_links,
+        "contacts": by_partner(&|partner| partner.contact.into()),
+        "hooks": {
+            "zendesk_secret": secrets.webhook_secret(), "slack_signing_secret": sandbox.slack.signing_secret,
+            "workflow_secrets": by_partner(&|partner| secrets.workflow_secret(partner.id).into()),
+        },
+        "slack": {
+            "url": sandbox.slack.url, "messages": format!("{}/messages", sandbox.slack.url),
+            "channels": by_partner(&|partner| partner.slack_channel.into()), "leaders_channel": seed::LEADERS_CHANNEL,
+        },
         "staff_token": secrets.staff_token(),
         "desk": { "url": sandbox.desk.url, "authorization": sandbox.desk.authorization },
         "s3": {

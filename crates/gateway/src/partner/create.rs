@@ -13,8 +13,9 @@ use super::protocol::creation::Creation;
 use super::protocol::{Protocol, rufh, tus};
 use super::request::PartnerRequest;
 use super::response::{appended, set};
-use super::ticket;
+use super::{nfr, ticket};
 use crate::file_name;
+use crate::headers::resumable;
 use crate::problem::{self, Problem};
 
 pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response, Problem> {
@@ -48,6 +49,10 @@ async fn create(
     creation: Creation,
     body: Body,
 ) -> Result<Response, Problem> {
+    nfr::check_query(request)?;
+    if protocol == Protocol::Tus {
+        nfr::check(request, resumable::metadata(&request.headers, &["nfr"])?.as_deref())?;
+    }
     let content_type = creation.content_type.as_deref();
     let name = match &creation.name {
         Some(name) => file_name::check(name)?,

@@ -14,13 +14,16 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use multipart::{Data, Headers, Multipart};
 use part::Kind;
-use response::{FileAnswer, answer};
+use response::answer;
+pub(super) use response::{FileAnswer, files, sent, shown};
 use upload::{Append, BodyError, Create, Frame};
 
 use super::how_to_send::check_creation;
 use super::idempotency::{self, Turn};
+use super::open_ticket::{self, OpenedFor};
 use super::request::PartnerRequest;
-use super::{create, ticket};
+use super::{create, nfr, ticket};
+use crate::fields::Fields;
 use crate::http::request_body::RateLimitedBody;
 use crate::problem::{self, Problem};
 use crate::{file_name, headers};
@@ -43,14 +46,8 @@ pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response
 
 /// Stores every file of a form. What was stored is kept and named, whatever follows it.
 async fn form(request: PartnerRequest, body: Body) -> Result<Response, Problem> {
-    let boundary = headers::text(&request.headers, CONTENT_TYPE.as_str())?
-        .and_then(multipart::boundary)
-        .ok_or_else(|| {
-            problem::bad_request(
-                "A POST here must be a form: `multipart/form-data` with a boundary, as `curl -F file=@NAME` sends it. \
-                 To send a file as it is, use PUT (`curl -T NAME`).",
-            )
-        })?;
+    let boundary = boundary(&request)?;
+    nfr::check_query(&request)?;
     let named = request.query("ticket");
     let ticket = named.as_deref().unwrap_or_default();
     if (request.link.ticket.is_some() || named.is_some())
@@ -75,15 +72,80 @@ async fn form(request: PartnerRequest, body: Body) -> Result<Response, Problem> 
     // In a task of its own, which continues if the client has sent everything and left.
     let uploads = request.state.uploads.clone();
     let task = uploads.spawn(async move {
-        let mut form = Form { request, ticket: None, outcomes: Vec::new(), unnamed: 0, key };
+        let mut form = Form::new(request, key, Purpose::Files);
         form.read(body, &boundary).await;
         form.sum_up();
         form.settle().await;
         (form.request, form.outcomes)
     });
-    let (request, outcomes) =
-        task.await.map_err(|error| upload::Error::Internal(format!("read form: {error}")))?;
+    let (request, outcomes) = task.await.map_err(|error| died(&error))?;
     answer(&request, outcomes)
+}
+
+/// Opens the ticket that the fields of a form describe, and stores the files that follow them for it.
+pub(super) async fn open_ticket(
+    request: PartnerRequest,
+    body: Body,
+) -> Result<(PartnerRequest, OpenedFor, Vec<FileAnswer>), Problem> {
+    let boundary = boundary(&request)?;
+    let body = RateLimitedBody::new(body, false, &request.state.limits);
+    let uploads = request.state.uploads.clone();
+    let task = uploads.spawn(async move {
+        let mut form = Form::new(request, None, Purpose::Ticket(Fields::default()));
+        form.read(body, &boundary).await;
+        form.sum_up();
+        form
+    });
+    let form = task.await.map_err(|error| died(&error))?;
+    match form.purpose {
+        Purpose::Opened(opened) => Ok((form.request, *opened, form.outcomes)),
+        Purpose::Refused(problem) => Err(*problem),
+        Purpose::Files | Purpose::Ticket(_) | Purpose::Fields(_) => Err(first_problem(form.outcomes)),
+    }
+}
+
+/// The fields of a form that has no files.
+pub(super) async fn fields(request: PartnerRequest, body: Body) -> Result<(PartnerRequest, Fields), Problem> {
+    let boundary = boundary(&request)?;
+    let body = RateLimitedBody::new(body, false, &request.state.limits);
+    let mut form = Form::new(request, None, Purpose::Fields(Fields::default()));
+    form.read(body, &boundary).await;
+    match form.purpose {
+        Purpose::Fields(fields) if form.outcomes.is_empty() => Ok((form.request, fields)),
+        _ => Err(first_problem(form.outcomes)),
+    }
+}
+
+fn first_problem(outcomes: Vec<FileAnswer>) -> Problem {
+    let problem = outcomes.into_iter().find_map(|outcome| outcome.result.err());
+    problem.unwrap_or_else(|| problem::bad_request("The form has no fields. Send them before any file."))
+}
+
+fn boundary(request: &PartnerRequest) -> Result<String, Problem> {
+    let content_type = headers::text(&request.headers, CONTENT_TYPE.as_str())?;
+    content_type.and_then(multipart::boundary).ok_or_else(|| {
+        problem::bad_request(
+            "A POST here must be a form: `multipart/form-data` with a boundary, as `curl -F file=@NAME` sends it. \
+             To send a file as it is, use PUT (`curl -T NAME`).",
+        )
+    })
+}
+
+fn died(error: &tokio::task::JoinError) -> upload::Error {
+    upload::Error::Internal(format!("read form: {error}"))
+}
+
+/// What the fields of a form are for.
+enum Purpose {
+    /// Each file names its ticket, or its link is bound to one.
+    Files,
+    /// They describe a ticket, which is opened before the first file.
+    Ticket(Fields),
+    Opened(Box<OpenedFor>),
+    /// No ticket was opened.
+    Refused(Box<Problem>),
+    /// There are no files.
+    Fields(Fields),
 }
 
 struct Form {
@@ -93,16 +155,24 @@ struct Form {
     /// Refused files that are not among the outcomes.
     unnamed: usize,
     key: Option<ledger::Key>,
+    purpose: Purpose,
 }
 
 impl Form {
+    fn new(request: PartnerRequest, key: Option<ledger::Key>, purpose: Purpose) -> Self {
+        Self { request, ticket: None, outcomes: Vec::new(), unnamed: 0, key, purpose }
+    }
+
     async fn read(&mut self, body: RateLimitedBody, boundary: &str) {
         let mut parts = Multipart::new(Frames(body), boundary);
         let mut fields = 0;
         loop {
             let headers = match parts.next_part().await {
                 Ok(Some(headers)) => headers,
-                Ok(None) => return,
+                Ok(None) => {
+                    self.open_ticket().await;
+                    return;
+                }
                 Err(error) => return self.stop(broken(error)),
             };
             fields += 1;
@@ -123,10 +193,7 @@ impl Form {
     async fn part(&mut self, headers: &Headers, mut data: Data<'_, Frames>) -> Result<bool, Problem> {
         let (named, content_type) = match part::kind(headers) {
             Kind::Text { field } => {
-                let text = text(&mut data).await?;
-                if field == "ticket" {
-                    self.ticket = Some(text);
-                }
+                self.text(field, &mut data).await?;
                 return Ok(true);
             }
             Kind::Refused { named, problem } => {
@@ -140,6 +207,12 @@ impl Form {
         if named.as_deref() == Some("") && self.skip(&mut data).await? == 0 {
             return Ok(true);
         }
+        if !self.open_ticket().await {
+            return Ok(false);
+        }
+        if let Purpose::Fields(_) = self.purpose {
+            return Err(problem::bad_request("This form takes no files. Send them through the upload link."));
+        }
         let named = named.unwrap_or_else(|| file_name::generate(content_type.as_deref(), ledger::now_ms()));
         match self.file(&named, content_type.as_deref(), &mut data).await {
             Ok(result) => {
@@ -150,6 +223,55 @@ impl Form {
             Err(problem) => {
                 self.keep(&named, Err(problem));
                 Ok(false)
+            }
+        }
+    }
+
+    async fn text(&mut self, field: String, data: &mut Data<'_, Frames>) -> Result<(), Problem> {
+        match &mut self.purpose {
+            Purpose::Ticket(fields) | Purpose::Fields(fields) => {
+                let room = fields.room();
+                let text = text(data, room).await?;
+                if text.len() >= room {
+                    fields.wrong(&field, "All texts together are too long. Send the rest as a file.");
+                }
+                fields.add(field, text);
+            }
+            Purpose::Opened(_) | Purpose::Refused(_) => {
+                return Err(problem::bad_field(
+                    &field,
+                    "It comes after a file. Put all fields before the files.",
+                ));
+            }
+            Purpose::Files => {
+                let text = text(data, FIELD_BYTES_MAX).await?;
+                match field.as_str() {
+                    "ticket" => self.ticket = Some(text),
+                    "nfr" => nfr::check(&self.request, Some(&text))?,
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the ticket, unless this is done or none is wanted. Files that follow go through its link. False: there is none,
+    /// and the form ends.
+    async fn open_ticket(&mut self) -> bool {
+        let Purpose::Ticket(fields) = &mut self.purpose else {
+            return !matches!(self.purpose, Purpose::Refused(_));
+        };
+        match open_ticket::open(&self.request, std::mem::take(fields)).await {
+            Ok(opened) => {
+                self.request.link = opened.link.clone();
+                self.request.address.clone_from(&opened.address);
+                self.ticket = Some(opened.ticket.clone());
+                self.purpose = Purpose::Opened(Box::new(opened));
+                true
+            }
+            Err(problem) => {
+                self.purpose = Purpose::Refused(Box::new(problem));
+                false
             }
         }
     }
@@ -264,7 +386,7 @@ impl Form {
 }
 
 /// The text of a field, cut to what is kept.
-async fn text(data: &mut Data<'_, Frames>) -> Result<String, Problem> {
+async fn text(data: &mut Data<'_, Frames>, kept: usize) -> Result<String, Problem> {
     let (mut text, mut bytes) = (Vec::new(), 0);
     while let Some(piece) = data.next().await {
         let piece = piece.map_err(broken)?;
@@ -274,7 +396,7 @@ async fn text(data: &mut Data<'_, Frames>) -> Result<String, Problem> {
                 "The text of a form field is too long. Send it as a file: `-F file=@NAME`.",
             ));
         }
-        let room = FIELD_BYTES_MAX.saturating_sub(text.len());
+        let room = kept.saturating_sub(text.len());
         text.extend_from_slice(&piece[..piece.len().min(room)]);
     }
     Ok(String::from_utf8_lossy(&text).trim().to_owned())

@@ -41,7 +41,7 @@ pub(crate) async fn is_done(request: &PartnerRequest, name: &str, ticket: &str) 
 }
 
 /// A key belongs to one link and one route.
-fn hash(request: &PartnerRequest, route: &str, key: &str) -> String {
+pub(super) fn hash(request: &PartnerRequest, route: &str, key: &str) -> String {
     ledger::hash_token(&format!("{}\n{route}\n{key}", request.link.id))
 }
 
@@ -81,6 +81,17 @@ pub(crate) async fn create_once(
     Ok(Created::Now(created?))
 }
 
+/// The request's key, if it has one.
+pub(super) fn key(request: &PartnerRequest) -> Result<Option<String>, Problem> {
+    let Some(text) = headers::text(&request.headers, "idempotency-key")? else { return Ok(None) };
+    if text.is_empty() || text.len() > KEY_BYTES_MAX {
+        return Err(problem::bad_request(
+            "The Idempotency-Key must have 1 to 255 characters. Send one of that length.",
+        ));
+    }
+    Ok(Some(text.to_owned()))
+}
+
 async fn claim_on(
     request: &PartnerRequest,
     route: &str,
@@ -88,14 +99,9 @@ async fn claim_on(
     length: Option<u64>,
     digest: Option<&str>,
 ) -> Result<Turn, Problem> {
-    let Some(text) = headers::text(&request.headers, "idempotency-key")? else { return Ok(Turn::New(None)) };
-    if text.is_empty() || text.len() > KEY_BYTES_MAX {
-        return Err(problem::bad_request(
-            "The Idempotency-Key must have 1 to 255 characters. Send one of that length.",
-        ));
-    }
+    let Some(text) = key(request)? else { return Ok(Turn::New(None)) };
     let key = Key {
-        hash: hash(request, route, text),
+        hash: hash(request, route, &text),
         name: file(name, ticket),
         length: length.and_then(|length| i64::try_from(length).ok()),
         digest: digest.map(str::to_owned),

@@ -4,6 +4,8 @@
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{Html, IntoResponse};
 
+use ledger::Right;
+
 use super::request::PartnerRequest;
 
 pub(crate) async fn page(request: PartnerRequest) -> impl IntoResponse {
@@ -16,6 +18,8 @@ pub(crate) async fn page(request: PartnerRequest) -> impl IntoResponse {
         max_bytes: request.max_bytes(),
         ticket_attachment_bytes: request.state.limits.ticket_attachment_bytes,
         expires_at: expires_at.as_deref(),
+        opens_tickets: request.link.allows(Right::OpenTicket) && request.link.ticket.is_none(),
+        escalates: request.link.allows(Right::Escalate),
     });
     ([(CACHE_CONTROL, "no-store")], Html(html))
 }

@@ -13,7 +13,7 @@ use super::idempotency::{self, Turn};
 use super::protocol::{Protocol, rufh};
 use super::request::PartnerRequest;
 use super::response::{appended, receipt, set};
-use super::{create, resume, ticket, unfinished};
+use super::{create, nfr, resume, ticket, unfinished};
 use crate::headers::resumable;
 use crate::http::head::Length;
 use crate::http::request_body::RateLimitedBody;
@@ -22,6 +22,7 @@ use crate::{file_name, headers};
 
 pub(crate) async fn put(request: PartnerRequest, body: Body) -> Result<Response, Problem> {
     check_file(&request, Length::Required)?;
+    nfr::check_query(&request)?;
     let resumes = resumes(&request).await?;
     if request.headers.contains_key("upload-complete") && !resumes {
         return create::rufh(&request, body).await;

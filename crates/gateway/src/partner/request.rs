@@ -18,6 +18,8 @@ pub(crate) struct PartnerRequest {
     pub(super) state: AppState,
     pub(super) link: Link,
     pub(super) partner: Partner,
+    /// The link's secret. Never shown and never logged.
+    pub(super) token: String,
     /// The link's address as this client uses it, with a slash at its end.
     pub(super) address: String,
     pub(super) method: Method,
@@ -88,6 +90,7 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<PartnerRequest,
         state: state.clone(),
         link,
         partner,
+        token,
         address: format!("{}/u/{segment}/", state.public_url),
         method: parts.method.clone(),
         uri: parts.uri.clone(),

@@ -8,7 +8,7 @@ use crate::problem::Problem;
 /// The ticket that the file is for. `in_form` is the ticket field of a form.
 pub(super) async fn resolve(request: &PartnerRequest, in_form: Option<&str>) -> Result<String, Problem> {
     let named = in_form.map(str::to_owned).or_else(|| request.query("ticket"));
-    let tickets = &request.state.tickets;
+    let tickets = request.state.tickets.check();
     Ok(tickets.resolve(&request.link, &request.partner, named.as_deref()).await?)
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use access::{LinkError, TicketError};
 use axum::http::StatusCode;
+use tickets::{FindError, NUMBER_HINT};
 use upload::{Algorithm, SideFile};
 
 use super::{
-    Problem, RETRY_SOON, UPLOAD_OFFSET, bad_request, internal, link_expired, not_found, storage_down,
-    ticket_closed, ticket_required, too_large, too_many_open, too_many_tickets, too_much_unfinished,
-    unavailable, unknown_ticket, upload_gone,
+    Problem, RETRY_SOON, UPLOAD_OFFSET, bad_field, bad_request, idempotency_mismatch, internal, link_expired,
+    not_found, storage_down, ticket_closed, ticket_required, too_large, too_many_escalations, too_many_open,
+    too_many_tickets, too_much_unfinished, unavailable, unknown_ticket, upload_gone,
 };
 
 /// A restart, or another gateway, takes about this long.
@@ -104,6 +105,18 @@ fn of_ours(error: upload::Error) -> Problem {
     }
 }
 
+impl From<FindError> for Problem {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::NotANumber => bad_field("request", NUMBER_HINT),
+            FindError::Ticket(error) => error.into(),
+            FindError::TooManyOpen { max, retry_after } => too_many_escalations(max, retry_after),
+            FindError::Ledger(ledger::Error::Conflict(_)) => idempotency_mismatch(),
+            FindError::Ledger(error) => error.into(),
+        }
+    }
+}
+
 impl From<ledger::Error> for Problem {
     fn from(error: ledger::Error) -> Self {
         match error {
@@ -179,7 +192,11 @@ impl From<LinkError> for Problem {
                 unknown_ticket().with_detail(error.to_string())
             }
             LinkError::TicketClosed(ref ticket) => ticket_closed(ticket).with_detail(error.to_string()),
-            _ => bad_request(&error.to_string()),
+            LinkError::UnknownPartner(_) => bad_field("partner", &error.to_string()),
+            LinkError::NoTicketNumber | LinkError::TicketNeeded => bad_field("ticket", &error.to_string()),
+            LinkError::UnknownRight(_) => bad_field("rights", &error.to_string()),
+            LinkError::Limit(field) => bad_field(field, &error.to_string()),
+            LinkError::Life => bad_field("expires_in_s", &error.to_string()),
         }
     }
 }

@@ -68,6 +68,12 @@ pub(super) fn found<T>(what: &str, id: &str, result: ledger::Result<T>) -> Resul
     }
 }
 
+/// The ticket that a filter names.
+pub(super) fn ticket_number(text: &str) -> Result<String, Problem> {
+    let why = "`ticket` must be the number of a ticket, digits only.";
+    desk::ticket_number(text).ok_or_else(|| problem::bad_request(why))
+}
+
 /// The partner that an address or a filter names.
 pub(super) async fn partner(state: &AppState, id: &str) -> Result<Partner, Problem> {
     let unknown = || {
@@ -104,10 +110,22 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, Problem> {
-        let malformed = |rejection: JsonRejection| {
-            problem::bad_request(&format!("The body is not the expected JSON: {}.", rejection.body_text()))
+        let malformed = |rejection: JsonRejection| match rejection {
+            JsonRejection::JsonDataError(error) => wrong_field(&error.body_text()),
+            other => problem::bad_request(&format!("The body is not JSON: {}.", other.body_text())),
         };
         let axum::Json(body) = axum::Json::from_request(request, state).await.map_err(malformed)?;
         Ok(Self(body))
     }
+}
+
+/// The field that the parser names in backticks, and what it says.
+fn wrong_field(said: &str) -> Problem {
+    // The prefix is axum's own and names no field.
+    let said = said.split_once("type: ").map_or(said, |(_, said)| said);
+    let field = match said.split_once('`').and_then(|(_, rest)| rest.split_once('`')) {
+        Some((field, _)) => field,
+        None => said.split_once(':').map_or("body", |(path, _)| path),
+    };
+    problem::bad_field(field.trim(), &format!("{said}."))
 }

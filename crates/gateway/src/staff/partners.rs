@@ -20,25 +20,25 @@ fn answer(state: &AppState, partner: &ledger::Partner) -> api::Partner {
     to_api::partner(partner, state.buckets.has_own(&partner.id))
 }
 
-/// The organisation's notes come from the desk. If it does not respond, the rest is answered anyway.
+/// With what support should know: the notes about the organisation in the desk, and the operator's own.
 pub(crate) async fn show(
     _: Staff,
     State(state): State<AppState>,
     Id(id): Id,
 ) -> Result<Json<PartnerDetails>, Problem> {
     let partner = partner(&state, &id).await?;
-    let mut details = PartnerDetails { partner: answer(&state, &partner), ..PartnerDetails::default() };
-    let organization = match partner.organization_id.and_then(|id| u64::try_from(id).ok()) {
-        None => Err("the partner has no organization_id".to_owned()),
-        Some(id) => state.desk.organization(id).await.map_err(|error| error.to_string()),
+    let notes = state.tickets.notes(&partner).await?;
+    let mut details = PartnerDetails {
+        partner: answer(&state, &partner),
+        notes_problem: notes.problem,
+        operator_notes: notes.operator,
+        ..PartnerDetails::default()
     };
-    match organization {
-        Ok(organization) => {
-            details.notes = Some(organization.notes);
-            details.details = Some(organization.details);
-            details.fields = Some(organization.fields.into_iter().collect());
-        }
-        Err(why) => details.notes_problem = Some(why),
+    if let Some(organization) = notes.organization {
+        details.notes_at = Some(ledger::rfc3339(organization.fetched_at));
+        details.notes = Some(organization.notes);
+        details.details = Some(organization.details);
+        details.fields = serde_json::from_str(&organization.fields).ok();
     }
     Ok(Json(details))
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use ledger::Filter;
 use serde::Deserialize;
 
-use super::extract::{Id, Params, Staff, found, partner};
+use super::extract::{Id, Params, Staff, found, partner, ticket_number};
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
@@ -38,8 +38,7 @@ pub(crate) async fn list(
             return Err(problem::bad_request(known));
         }
     };
-    let not_a_number = || problem::bad_request("`ticket` must be the number of a ticket, digits only.");
-    let ticket = wanted.ticket.map(|text| desk::ticket_number(&text).ok_or_else(not_a_number)).transpose()?;
+    let ticket = wanted.ticket.as_deref().map(ticket_number).transpose()?;
     let (since, until) = (time("since", wanted.since.as_deref())?, time("until", wanted.until.as_deref())?);
     let before = wanted.cursor.as_deref().map(to_api::page_cursor).transpose()?;
     // An unknown partner is an error: an empty list would look as if nothing had arrived.

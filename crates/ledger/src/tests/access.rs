@@ -1,12 +1,17 @@
 //! Partners, contacts, links, staff tokens, and the audit of what was done to them.
 
 use super::*;
+use crate::NewContact;
+
+fn contact<'a>(partner_id: &'a str, email: &'a str) -> NewContact<'a> {
+    NewContact { partner_id, name: "Ann", email, slack_user_id: None }
+}
 
 #[tokio::test]
 async fn link_is_found_by_its_token_alone() {
     let world = World::open().await;
     let token = Token::random();
-    let contact = world.create_contact("acme", "Ann", "Ann@Example.com").await.unwrap();
+    let contact = world.put_contact(&contact("acme", "Ann@Example.com"), "operator").await.unwrap();
     let new = NewLink {
         contact_id: Some(contact.id.clone()),
         rights: vec![Right::Escalate, Right::List],
@@ -83,12 +88,21 @@ async fn partners_and_contacts() {
     assert_eq!(world.partner("acme").await.unwrap().disabled_at, Some(5), "a new name does not enable it");
     world.set_partner_disabled("acme", None).await.unwrap();
     assert!(matches!(world.set_partner_disabled("none", None).await, Err(Error::NotFound)));
-    let ann = world.create_contact("acme", "Ann", "ANN@example.com").await.unwrap();
+    let ann = world.put_contact(&contact("acme", "ANN@example.com"), "operator").await.unwrap();
     assert_eq!(ann.email, "ann@example.com");
-    for (partner, email) in [("acme", "Ann@Example.com"), ("none", "bob@example.com")] {
-        assert!(matches!(world.create_contact(partner, "x", email).await, Err(Error::Conflict(_))));
-    }
-    world.create_contact("globex", "Ann", "ann@example.com").await.unwrap();
+    let known = || world.contact_by_email("acme", "Ann@Example.com");
+    assert_eq!(known().await.unwrap().unwrap().id, ann.id);
+    assert!(world.contact_by_email("globex", "ann@example.com").await.unwrap().is_none());
+    assert!(matches!(world.disable_contact(&ann.id, Some("globex"), "x").await, Err(Error::NotFound)));
+    world.disable_contact(&ann.id, Some("acme"), "operator").await.unwrap();
+    assert!(known().await.unwrap().is_none(), "it is disabled");
+    let again = NewContact { slack_user_id: Some("U1"), ..contact("acme", "ann@example.com") };
+    let again = world.put_contact(&again, "operator").await.unwrap();
+    assert_eq!((again.id.as_str(), again.slack_user_id.as_deref()), (ann.id.as_str(), Some("U1")));
+    assert_eq!(known().await.unwrap().unwrap().disabled_at, None);
+    let unknown = world.put_contact(&contact("none", "bob@example.com"), "operator").await;
+    assert!(matches!(unknown, Err(Error::Conflict(_))));
+    world.put_contact(&contact("globex", "ann@example.com"), "operator").await.unwrap();
     assert_eq!(world.contacts(None).await.unwrap().len(), 2);
     assert_eq!(world.contacts(Some("acme")).await.unwrap()[0].id, ann.id);
 }

@@ -8,7 +8,7 @@ use crate::clock::TIMES;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Times of what happened or what somebody chose. No job waits for one of them, so they stay as they are.
-const RECORDS: [(&str, &str); 15] = [
+const RECORDS: [(&str, &str); 21] = [
     ("partners", "created_at"),
     ("partners", "disabled_at"),
     ("contacts", "created_at"),
@@ -24,6 +24,12 @@ const RECORDS: [(&str, &str); 15] = [
     ("idempotency", "done_at"),
     ("jobs", "created_at"),
     ("audit", "at"),
+    ("contacts", "disabled_at"),
+    ("case_numbers", "seen_at"),
+    ("escalations", "created_at"),
+    ("escalations", "updated_at"),
+    ("steps", "begun_at"),
+    ("steps", "done_at"),
 ];
 
 #[tokio::test]
@@ -58,6 +64,30 @@ async fn fill(world: &World) {
     world.note_ticket_update("1001", 0).await.unwrap();
     let key = Key { hash: "h".into(), name: "a.bin".into(), length: None, digest: None, attempt: "1".into() };
     world.claim_key(&key, 0).await.unwrap();
+    let opening = OpeningTicket { key_hash: "k", fields_hash: "f", link_id: &world.link.id };
+    world.claim_ticket_key(&opening, 0).await.unwrap();
+    world.accept_hook("h", JobKind::SeeTicket, "1001", None, "").await.unwrap();
+    let escalation = NewEscalation {
+        partner_id: "acme",
+        ticket: "1001",
+        actor: "x",
+        origin: Some(Origin { name: "o", fields_hash: "" }),
+        reason: "",
+        actions: "",
+        urgency: Urgency::TwoHours,
+        emergency: false,
+        hints: &[],
+    };
+    world.escalate(&escalation).await.unwrap();
+    let notes = OrganizationNotes {
+        partner_id: "acme".into(),
+        organization_id: 7,
+        notes: String::new(),
+        details: String::new(),
+        fields: "{}".into(),
+        fetched_at: now_ms(),
+    };
+    world.put_organization_notes(&notes).await.unwrap();
     let (upload_id, side_file) = (world.begun().await, world.begun().await);
     let part = Reservation {
         upload_id: &upload_id,

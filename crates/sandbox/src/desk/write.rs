@@ -32,6 +32,8 @@ pub(super) struct TicketInput {
     external_id: Option<String>,
     requester: Option<Requester>,
     requester_id: Option<u64>,
+    /// The author of a new ticket's first comment.
+    submitter_id: Option<u64>,
     assignee_id: Option<u64>,
     organization_id: Option<u64>,
     ticket_form_id: Option<u64>,
@@ -116,7 +118,8 @@ pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<
     check_people(state, &input)?;
     let requester_id = requester(state, &input, act)?;
     let description = CommentInput { body: input.description, ..CommentInput::default() };
-    let comment = make_comment(state, &input.comment.unwrap_or(description), requester_id, act.now)?;
+    let submitter_id = input.submitter_id.unwrap_or(act.user_id);
+    let comment = make_comment(state, &input.comment.unwrap_or(description), submitter_id, act.now)?;
     let belongs =
         state.users.get(&requester_id).map(|user| user.seed.organization_ids.clone()).unwrap_or_default();
     if input.organization_id.is_some_and(|id| !belongs.contains(&id)) {
@@ -131,7 +134,7 @@ pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<
         subject: input.subject.unwrap_or_else(|| comment.body.chars().take(150).collect()),
         status: parse_status(input.status.as_deref())?.unwrap_or(Status::New),
         requester_id,
-        submitter_id: act.user_id,
+        submitter_id,
         assignee_id: input.assignee_id,
         organization_id: input.organization_id.or_else(|| belongs.first().copied()),
         ticket_form_id: input.ticket_form_id,

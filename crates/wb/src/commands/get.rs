@@ -1,11 +1,11 @@
-//! `wb get`: downloads files by ID or by ticket.
+//! `wb get`: shows the notes about the partners, then downloads files by ID or by ticket.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use api::Receipt;
 
-use super::download_to_disk;
+use super::{download_to_disk, notes};
 use crate::cli;
 use crate::exit::{Status, not_found};
 use crate::gateway::client::{Filter, Gateway};
@@ -26,6 +26,10 @@ pub(crate) async fn run(
     }
     let mut seen = HashSet::new();
     receipts.retain(|receipt| seen.insert(receipt.id.clone()));
+    let partners: BTreeSet<_> = receipts.iter().filter_map(|receipt| receipt.partner.as_deref()).collect();
+    for partner in partners {
+        notes::show(gateway, Some(partner), output).await;
+    }
     let files = receipts.into_iter().map(|receipt| download_to_disk::Request {
         label: receipt.id.clone(),
         name: receipt.name.clone(),

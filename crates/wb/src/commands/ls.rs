@@ -1,9 +1,10 @@
-//! `wb ls`: lists uploads as a table, or as the gateway's receipts.
+//! `wb ls`: lists uploads as a table below the notes about their partner, or as the gateway's receipts.
 
 use api::Receipt;
 
+use super::notes;
 use crate::cli;
-use crate::exit::{Status, not_found};
+use crate::exit::Status;
 use crate::gateway::client::{Filter, Gateway, next_cursor};
 use crate::output::{Output, cell, upload_size};
 
@@ -24,28 +25,29 @@ pub(crate) async fn run(gateway: &Gateway, arguments: cli::Ls, output: &Output) 
     };
     if output.is_json() {
         if print_json(gateway, &filter, output).await? == 0 {
-            check_partner(gateway, &filter).await?;
+            gateway.check_partner(filter.partner.as_deref()).await?;
         }
         return Ok(Status::Done);
     }
     let uploads = gateway.all_uploads(&filter).await?;
     if uploads.is_empty() {
-        check_partner(gateway, &filter).await?;
+        gateway.check_partner(filter.partner.as_deref()).await?;
+        notes::show(gateway, filter.partner.as_deref(), output).await;
         output.note("no uploads found");
         return Ok(Status::Done);
+    }
+    if filter.partner.is_some() || filter.ticket.is_some() {
+        notes::show(gateway, only_partner(&uploads), output).await;
     }
     let rows: Vec<_> = uploads.iter().map(|receipt| row(receipt, arguments.long)).collect();
     output.table(&headings(arguments.long), &rows)?;
     Ok(Status::Done)
 }
 
-/// An unknown partner is an error rather than an empty list: its ID is probably mistyped.
-async fn check_partner(gateway: &Gateway, filter: &Filter) -> anyhow::Result<()> {
-    let Some(wanted) = &filter.partner else { return Ok(()) };
-    if gateway.partners().await?.iter().any(|partner| partner.id == *wanted) {
-        return Ok(());
-    }
-    Err(not_found(format!("No partner has the ID `{wanted}`. Run `wb partner` to list partners.")))
+/// The partner that all uploads belong to.
+fn only_partner(uploads: &[Receipt]) -> Option<&str> {
+    let first = uploads.first()?.partner.as_deref()?;
+    uploads.iter().all(|receipt| receipt.partner.as_deref() == Some(first)).then_some(first)
 }
 
 /// Prints page by page, so that the first lines of a long list appear at once. Returns their number.

@@ -38,7 +38,8 @@ async fn list(gateway: &Gateway, output: &Output) -> anyhow::Result<()> {
 
 fn show(details: &PartnerDetails, output: &Output) -> anyhow::Result<()> {
     if let Some(problem) = &details.notes_problem {
-        output.warn(&format!("the organization's notes are missing: {problem}"));
+        let state = if details.notes_at.is_some() { "old" } else { "missing" };
+        output.warn(&format!("the organization's notes are {state}: {problem}"));
     }
     if output.is_json() {
         return output.object(details);
@@ -48,15 +49,17 @@ fn show(details: &PartnerDetails, output: &Output) -> anyhow::Result<()> {
     output.line(&format!("name          {}", partner.name))?;
     output.line(&format!("organization  {}", organization(partner)))?;
     output.line(&format!("bucket        {}", bucket(partner)))?;
-    for (field, text) in [("details", &details.details), ("notes", &details.notes)] {
-        if let Some(text) = text.as_deref().filter(|text| !text.trim().is_empty()) {
-            output.line("")?;
-            output.line(&format!("{field}:"))?;
-            // Line by line, to keep line breaks and escape all other control characters.
-            text.lines().try_for_each(|line| output.line(&format!("  {line}")))?;
-        }
+    if let Some(time) = &details.notes_at {
+        output.line(&format!("notes from    {}", output::date(time)))?;
     }
-    Ok(())
+    let texts = [
+        ("operator's notes", &details.operator_notes),
+        ("details", &details.details),
+        ("notes", &details.notes),
+    ];
+    texts
+        .into_iter()
+        .try_for_each(|(heading, text)| output.text(heading, text.as_deref().unwrap_or_default()))
 }
 
 async fn objects(gateway: &Gateway, partner: &str, output: &Output) -> anyhow::Result<()> {

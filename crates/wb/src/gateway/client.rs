@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::{
-    CreatedLink, LinkRequest, ObjectPage, Partner, PartnerDetails, PartnerList, Problem, Receipt, UploadPage,
+    Contact, ContactList, CreatedLink, LinkRequest, ObjectPage, Partner, PartnerDetails, PartnerList,
+    Problem, Receipt, UploadPage,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, header, redirect};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 
 use crate::config::{self, Settings};
-use crate::exit::{Status, failed, failure, usage};
+use crate::exit::{Status, failed, failure, not_found, usage};
 use crate::retry::{RequestError, Retry};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,6 +125,41 @@ impl Gateway {
         self.get(self.url(&["partners", id]), Some(no_partner(id))).await
     }
 
+    /// An unknown partner is an error rather than an empty list: its ID is probably mistyped.
+    ///
+    /// # Errors
+    /// Status 3 if a partner is named that the gateway does not know.
+    pub(crate) async fn check_partner(&self, wanted: Option<&str>) -> anyhow::Result<()> {
+        let Some(wanted) = wanted else { return Ok(()) };
+        if self.partners().await?.iter().any(|partner| partner.id == wanted) {
+            return Ok(());
+        }
+        Err(not_found(no_partner(wanted)))
+    }
+
+    pub(crate) async fn contacts(&self, partner: &str) -> anyhow::Result<Vec<Contact>> {
+        let answer = self.get(self.url(&["partners", partner, "contacts"]), Some(no_partner(partner))).await;
+        answer
+            .map(|list: ContactList| list.contacts)
+            .with_context(|| format!("cannot list the contacts of `{partner}`"))
+    }
+
+    /// Adds a contact, or changes the one with the same address.
+    pub(crate) async fn add_contact(&self, partner: &str, contact: &Value) -> anyhow::Result<Contact> {
+        let url = self.url(&["partners", partner, "contacts"]);
+        let added = self.send(Method::POST, url, contact, Some(no_partner(partner))).await;
+        added.with_context(|| format!("cannot add a contact of `{partner}`"))
+    }
+
+    pub(crate) async fn disable_contact(&self, partner: &str, id: &str) -> anyhow::Result<()> {
+        let unknown = format!(
+            "Partner `{partner}` has no contact with the ID `{id}`. Run `wb contact list --partner {partner}`."
+        );
+        let url = self.url(&["partners", partner, "contacts", id]);
+        let disabled = self.call(Method::DELETE, url, None, Some(unknown)).await;
+        disabled.map(drop).with_context(|| format!("cannot disable `{id}`"))
+    }
+
     /// One page of the objects in a partner's bucket.
     pub(crate) async fn objects(&self, partner: &str, cursor: Option<&str>) -> anyhow::Result<ObjectPage> {
         let mut url = self.url(&["partners", partner, "objects"]);
@@ -160,7 +197,23 @@ impl Gateway {
         RequestError { error: error.context(text), retry }
     }
 
-    async fn get<T: DeserializeOwned>(&self, url: Url, unknown: Option<String>) -> anyhow::Result<T> {
+    /// Sends a JSON object and reads the answer.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: &Value,
+        unknown: Option<String>,
+    ) -> anyhow::Result<T> {
+        let body = serde_json::to_vec(body)?;
+        read_json(self.call(method, url, Some(body), unknown).await?).await
+    }
+
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        unknown: Option<String>,
+    ) -> anyhow::Result<T> {
         read_json(self.call(Method::GET, url, None, unknown).await?).await
     }
 
@@ -227,7 +280,7 @@ pub(crate) fn next_cursor(before: Option<&str>, next: Option<String>) -> anyhow:
     Ok(next)
 }
 
-fn set_query(url: &mut Url, parameters: &[(&str, Option<&str>)]) {
+pub(super) fn set_query(url: &mut Url, parameters: &[(&str, Option<&str>)]) {
     let given: Vec<_> = parameters.iter().filter_map(|(name, value)| Some((*name, (*value)?))).collect();
     if !given.is_empty() {
         url.query_pairs_mut().extend_pairs(given);

@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub(crate) faults: VecDeque<Fault>,
     pub(crate) partners: Vec<Value>,
     pub(crate) objects: Vec<Value>,
+    pub(crate) escalations: Vec<Value>,
+    pub(crate) contacts: Vec<Value>,
     pub(crate) log: Vec<Seen>,
     signatures: HashMap<usize, usize>,
     bucket: String,
@@ -214,6 +216,8 @@ fn gateway(seen: &Seen, state: &mut State) -> Response<Body> {
             by_id(&state.partners, id).map_or_else(|| problem(404, "no such partner"), |it| ok(&it))
         }
         ("GET", ["partners", _, "objects"]) => ok(&json!({"objects": state.objects, "next_cursor": null})),
+        (_, ["partners", _, "contacts", ..]) => contacts(seen, state, &segments[3..]),
+        (_, ["escalations", ..]) => escalations(seen, state, &segments[1..], query),
         ("POST", ["links"]) if seen.body["partner"] != "acme" => problem(404, "no such partner"),
         ("POST", ["links"]) => json_answer(
             201,
@@ -229,17 +233,71 @@ fn gateway(seen: &Seen, state: &mut State) -> Response<Body> {
     }
 }
 
-fn list(state: &State, query: &str) -> Response<Body> {
-    let parameter = |name: &str| {
-        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned)
-    };
-    let matches = |upload: &&Value| {
+fn contacts(seen: &Seen, state: &mut State, rest: &[&str]) -> Response<Body> {
+    match (seen.method.as_str(), rest) {
+        _ if !seen.target.starts_with("/api/v1/partners/acme/") => problem(404, "no such partner"),
+        ("GET", []) => ok(&json!({"contacts": state.contacts})),
+        ("POST", []) if !seen.body["email"].as_str().unwrap().contains('@') => {
+            problem(422, "Correct these fields. `email`: It is not an e-mail address.")
+        }
+        ("POST", []) => {
+            let contact = json!({"id": "01C", "partner": "acme", "name": seen.body["name"], "email": seen.body["email"],
+                "slack_user_id": seen.body["slack_user_id"], "created_at": "2026-11-22T10:00:00Z", "disabled_at": null});
+            state.contacts.push(contact.clone());
+            json_answer(201, &contact)
+        }
+        ("DELETE", [id]) if state.contacts.iter().any(|contact| contact["id"] == *id) => empty(204),
+        _ => problem(404, "no such contact"),
+    }
+}
+
+fn escalations(seen: &Seen, state: &mut State, rest: &[&str], query: &str) -> Response<Body> {
+    let found = rest.first().map(|id| state.escalations.iter_mut().find(|known| known["id"] == *id));
+    match (seen.method.as_str(), found) {
+        ("GET", None) => ok(&json!({"escalations": matching(&state.escalations, query)})),
+        ("POST", None) if seen.body["partner"] != "acme" => problem(404, "no ticket of this partner"),
+        ("POST", None) if seen.body["request"] == "#1" => {
+            problem(422, "Correct these fields. `request`: Leave out the number sign.")
+        }
+        ("POST", None) => {
+            let joined = state.escalations.iter().any(|known| known["ticket"] == seen.body["request"]);
+            let answer = json!({"id": "01E", "reference": "E-NEW", "ticket": seen.body["request"], "state": "submitted",
+                "joined": joined, "hints": ["It is late.\u{1b}[2J"]});
+            json_answer(if joined { 200 } else { 202 }, &answer)
+        }
+        (_, Some(None)) => problem(404, "no such escalation"),
+        ("GET", Some(Some(known))) => ok(known),
+        ("PATCH", Some(Some(known))) if known["state"] == "resolved" => {
+            problem(409, "it is resolved already. Read its state first.")
+        }
+        ("PATCH", Some(_)) if seen.body["reason"].as_str().is_some_and(|why| why.contains('\n')) => {
+            problem(422, "Correct these fields. `reason`: It has line breaks.")
+        }
+        ("PATCH", Some(Some(known))) => {
+            known["state"] = seen.body["state"].clone();
+            ok(known)
+        }
+        _ => problem(404, "no such route"),
+    }
+}
+
+fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// Those that the filters of the query let through.
+fn matching<'a>(all: &'a [Value], query: &str) -> Vec<&'a Value> {
+    let matches = |item: &&Value| {
         ["ticket", "partner", "state"]
             .iter()
-            .all(|field| parameter(field).is_none_or(|value| upload[field] == value.as_str()))
+            .all(|field| parameter(query, field).is_none_or(|value| item[field] == value))
     };
-    let all: Vec<_> = state.uploads.iter().filter(matches).collect();
-    let start: usize = parameter("cursor").map_or(0, |cursor| cursor.parse().unwrap());
+    all.iter().filter(matches).collect()
+}
+
+fn list(state: &State, query: &str) -> Response<Body> {
+    let all = matching(&state.uploads, query);
+    let start: usize = parameter(query, "cursor").map_or(0, |cursor| cursor.parse().unwrap());
     let page = if state.page == 0 { all.len() } else { state.page };
     let end = (start + page).min(all.len());
     let next = (end < all.len()).then(|| end.to_string());

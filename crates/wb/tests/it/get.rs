@@ -4,6 +4,7 @@ use std::io::pipe;
 use std::process::Stdio;
 
 use bytes::Bytes;
+use serde_json::json;
 
 use crate::fake::{self, Fault, LARGE, Place};
 use crate::{Setup, read, run};
@@ -12,6 +13,7 @@ fn setup_with_large() -> (Setup, Bytes) {
     let setup = Setup::new();
     let content = fake::bytes(LARGE);
     setup.fake.upload("01LARGE", "dump.tar.gz", "1001", content.clone());
+    setup.fake.state().partners = vec![json!({"id": "acme"})];
     (setup, content)
 }
 
@@ -154,8 +156,8 @@ fn the_bucket_never_sees_the_token() {
     assert_eq!(bucket.len(), 3);
     assert!(bucket.iter().all(|seen| seen.authorization.is_none()), "{bucket:?}");
     assert!(gateway.iter().all(|seen| seen.authorization.is_some()));
-    // One URL serves all ranges: the gateway is asked for the receipt and for one URL.
-    assert_eq!(gateway.len(), 2, "{gateway:?}");
+    // One URL serves all ranges: the gateway is asked for the receipt, the notes and one URL.
+    assert_eq!(gateway.len(), 3, "{gateway:?}");
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn an_expired_url_is_replaced() {
     setup.wb(&["get", "01LARGE", "--parallel", "1"]).ends(0);
     assert!(read(setup.path("dump.tar.gz")) == content);
     let gateway = setup.fake.seen(Place::Gateway);
-    assert_eq!(gateway.len(), 1 + 3, "{gateway:?}");
+    assert_eq!(gateway.len(), 2 + 3, "{gateway:?}");
 }
 
 #[test]

@@ -5,12 +5,15 @@
 
 mod bare;
 mod config;
+mod contacts;
+mod escalations;
 mod expiry;
 mod fake;
 mod get;
 mod links;
 mod lists;
 mod many;
+mod notes;
 mod proxy;
 mod resume;
 mod s3;

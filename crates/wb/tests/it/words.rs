@@ -9,7 +9,12 @@ fn completions_need_no_settings() {
         let mut command = setup.command(&["completions", shell]);
         let script =
             run(command.env_remove("WEIGHBRIDGE_URL").env_remove("WEIGHBRIDGE_TOKEN")).ends(0).text();
-        assert!(script.contains("require-verified") && script.contains("verify"), "{shell}");
+        assert!(
+            ["require-verified", "verify", "acknowledge", "slack-user-id"]
+                .iter()
+                .all(|word| script.contains(word)),
+            "{shell}"
+        );
     }
     setup.wb(&["completions", "tcl"]).ends(2);
     setup.wb(&["--s3", "s3://b", "completions", "bash"]).ends(2);
@@ -20,7 +25,16 @@ fn every_command_has_a_manual_page() {
     let setup = Setup::new();
     setup.wb(&["man", "share/man1"]).ends(0);
     let pages = setup.names("share/man1");
-    for page in ["wb.1", "wb-ls.1", "wb-get.1", "wb-link-create.1", "wb-verify.1"] {
+    for page in [
+        "wb.1",
+        "wb-ls.1",
+        "wb-get.1",
+        "wb-link-create.1",
+        "wb-verify.1",
+        "wb-escalations.1",
+        "wb-escalate.1",
+        "wb-contact-add.1",
+    ] {
         assert!(pages.iter().any(|name| name == page), "{page}: {pages:?}");
     }
     let page = std::fs::read_to_string(setup.path("share/man1/wb.1")).unwrap();

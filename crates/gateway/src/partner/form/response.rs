@@ -15,7 +15,7 @@ use crate::to_api;
 const NAMED_BYTES_MAX: usize = 255;
 
 /// One file of a form.
-pub(super) struct FileAnswer {
+pub(in crate::partner) struct FileAnswer {
     pub(super) name: String,
     pub(super) result: Result<ledger::Upload, Problem>,
 }
@@ -47,38 +47,52 @@ pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<FileAnswer>) ->
     if request.format == ResponseFormat::Html {
         return Ok((status, Html(page(request, &outcomes))).into_response());
     }
-    let uploads: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| match &outcome.result {
-            Ok(upload) => FormFile::Stored(Box::new(to_api::receipt(upload))),
-            Err(problem) => FormFile::Refused(problem.clone().with("name", outcome.name.as_str()).to_api()),
-        })
-        .collect();
-    Ok((status, Json(FormAnswer { uploads })).into_response())
+    Ok((status, Json(FormAnswer { uploads: files(&outcomes) })).into_response())
+}
+
+/// Each file as a receipt or a problem.
+pub(in crate::partner) fn files(outcomes: &[FileAnswer]) -> Vec<FormFile> {
+    let file = |outcome: &FileAnswer| match &outcome.result {
+        Ok(upload) => FormFile::Stored(Box::new(to_api::receipt(upload))),
+        Err(problem) => FormFile::Refused(problem.clone().with("name", outcome.name.as_str()).to_api()),
+    };
+    outcomes.iter().map(file).collect()
+}
+
+/// A file, with the texts that a page shows about it.
+pub(in crate::partner) struct Shown<'a> {
+    file: &'a FileAnswer,
+    text: String,
+    location: String,
+}
+
+/// `here` is the address of the link, perhaps relative to the page's.
+pub(in crate::partner) fn shown<'a>(outcomes: &'a [FileAnswer], here: &str) -> Vec<Shown<'a>> {
+    let shown = |file: &'a FileAnswer| match &file.result {
+        Ok(upload) => {
+            Shown { file, text: sentence(upload), location: format!("{here}uploads/{}", upload.id) }
+        }
+        Err(problem) => Shown { file, text: problem.detail().to_owned(), location: String::new() },
+    };
+    outcomes.iter().map(shown).collect()
+}
+
+/// The files for a page.
+pub(in crate::partner) fn sent<'a>(shown: &'a [Shown<'a>]) -> Vec<page::SentFile<'a>> {
+    let sent = |Shown { file, text, location }: &'a Shown<'a>| match &file.result {
+        Ok(upload) => page::SentFile::Stored {
+            name: &upload.name,
+            size: size(upload).unwrap_or_default(),
+            sha256: upload.sha256.as_deref().unwrap_or_default(),
+            place: text,
+            location,
+        },
+        Err(_) => page::SentFile::Refused { name: &file.name, detail: text },
+    };
+    shown.iter().map(sent).collect()
 }
 
 fn page(request: &PartnerRequest, outcomes: &[FileAnswer]) -> String {
     let here = request.here();
-    let texts: Vec<_> = outcomes
-        .iter()
-        .map(|outcome| match &outcome.result {
-            Ok(upload) => (sentence(upload), format!("{here}uploads/{}", upload.id)),
-            Err(problem) => (problem.detail().to_owned(), String::new()),
-        })
-        .collect();
-    let shown: Vec<_> = outcomes
-        .iter()
-        .zip(&texts)
-        .map(|(outcome, (text, location))| match &outcome.result {
-            Ok(upload) => page::SentFile::Stored {
-                name: &upload.name,
-                size: size(upload).unwrap_or_default(),
-                sha256: upload.sha256.as_deref().unwrap_or_default(),
-                place: text,
-                location,
-            },
-            Err(_) => page::SentFile::Refused { name: &outcome.name, detail: text },
-        })
-        .collect();
-    page::html(&page::OutcomesPage { here: &here, outcomes: &shown })
+    page::html(&page::OutcomesPage { here: &here, outcomes: &sent(&shown(outcomes, &here)) })
 }

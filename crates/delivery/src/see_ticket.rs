@@ -1,0 +1,78 @@
+//! Looks at a ticket that was opened or has changed: whose it is, whether it is closed, which case it is about, and whether it
+//! came through the right form.
+//! Invariant: the ticket as it is now decides, not what a hook said. Each comment about a wrong form is on the ticket once.
+
+use desk::{NewComment, Status, Ticket};
+use ledger::{Job, Partner, now_ms};
+
+use crate::error::JobError;
+use crate::shared::Shared;
+use crate::ticket::{self, ALLOWED_SKEW_MS};
+
+/// An older ticket on another form was routed long ago, ms.
+const NEW_MS: i64 = 24 * 60 * 60 * 1000;
+const INTERNAL: &str = "wrong-form: support";
+const PUBLIC: &str = "wrong-form: contact";
+
+pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
+    let number = job.subject.as_str();
+    shared.desk.me().await?;
+    match shared.desk.ticket(number).await {
+        Err(desk::Error::NotFound) if ticket::is_gone(shared, number).await => {}
+        seen => see(shared, number, &seen?).await?,
+    }
+    Ok(shared.ledger.finish_job(&job.id).await?)
+}
+
+async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobError> {
+    let organization = seen.organization_id.and_then(|id| i64::try_from(id).ok());
+    let is_closed = seen.status == Status::Closed;
+    let partners = shared.ledger.partners().await?;
+    let of = |partner: &&Partner| organization.is_some() && partner.organization_id == organization;
+    // Most tickets of the desk are nobody's here.
+    if partners.iter().any(|partner| of(&partner)) || shared.ledger.ticket(number).await?.is_some() {
+        shared.ledger.saw_ticket(number, organization, is_closed).await?;
+    }
+    for partner in partners.iter().filter(of) {
+        if let Some(case) = shared.tickets.case_in_subject(partner, &seen.subject) {
+            shared.ledger.saw_case_number(&partner.id, &case, number).await?;
+        }
+    }
+    let is_partners = partners.iter().any(|partner| of(&partner) && partner.disabled_at.is_none());
+    let form = shared.tickets.policy().support.ticket_form_id;
+    // A desk without forms names none. A ticket that was opened here had the right one.
+    let is_wrong = seen.ticket_form_id.is_some_and(|id| id != form)
+        && !seen.external_id.as_deref().is_some_and(tickets::is_opened_here);
+    let is_new = now_ms() - seen.created_at_ms < NEW_MS;
+    if is_partners && !is_closed && is_new && is_wrong {
+        tell_wrong_form(shared, number, seen).await?;
+    }
+    Ok(())
+}
+
+async fn tell_wrong_form(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobError> {
+    let since = seen.created_at_ms.min(now_ms()) - ALLOWED_SKEW_MS;
+    let ours = ticket::our_comments_since(shared, number, since).await?;
+    let is_told =
+        |marker: &str| ours.iter().any(|comment| comment.body.lines().any(|line| line.trim() == marker));
+    let support = &shared.tickets.policy().support;
+    let page = support.form_page.clone().unwrap_or_else(|| shared.desk.form_url(support.ticket_form_id));
+    let for_contact = format!(
+        "Thank you for your ticket. It did not come through the form for partners, so it may take longer to reach the right \
+         people. Next time, please use this form: {page}\n\n{PUBLIC}"
+    );
+    let for_support = format!(
+        "This ticket of a partner did not come through the partner form, so routing it will be slow. Route it by hand.\n\n\
+         {INTERNAL}"
+    );
+    let mut stamp = seen.updated_stamp.clone();
+    for (marker, body, public) in [(INTERNAL, for_support, false), (PUBLIC, for_contact, true)] {
+        if is_told(marker) {
+            continue;
+        }
+        ticket::write(shared, number, NewComment { body, public, uploads: Vec::new(), stamp: &stamp })
+            .await?;
+        stamp = shared.desk.ticket(number).await?.updated_stamp;
+    }
+    Ok(())
+}

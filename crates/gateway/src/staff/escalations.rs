@@ -1,0 +1,134 @@
+//! Escalations, as support lists, makes and changes them.
+
+use access::TicketError;
+use api::{Escalation, EscalationFiles, EscalationList};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use ledger::{EscalationFilter, EscalationState};
+use serde::Deserialize;
+use tickets::FindError;
+
+use super::extract::{Id, Params, Staff, found, partner, ticket_number};
+use crate::escalation_fields::{self, Numbered};
+use crate::fields::Fields;
+use crate::http::json::Json;
+use crate::problem::{self, Problem};
+use crate::state::AppState;
+use crate::to_api;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Filter {
+    ticket: Option<String>,
+    partner: Option<String>,
+    state: Option<String>,
+}
+
+pub(crate) async fn list(
+    _: Staff,
+    State(state): State<AppState>,
+    Params(filter): Params<Filter>,
+) -> Result<Json<EscalationList>, Problem> {
+    let wanted = filter.state.as_deref().map(parse_state).transpose()?;
+    let ticket = filter.ticket.as_deref().map(ticket_number).transpose()?;
+    let filter =
+        EscalationFilter { partner_id: filter.partner.as_deref(), ticket: ticket.as_deref(), state: wanted };
+    let found = state.ledger.escalations(&filter).await?;
+    Ok(Json(EscalationList { escalations: found.iter().map(to_api::escalation).collect() }))
+}
+
+fn parse_state(text: &str) -> Result<EscalationState, Problem> {
+    EscalationState::parse(text).ok_or_else(|| {
+        let names = EscalationState::ALL.map(EscalationState::name).join(", ");
+        problem::bad_request(&format!("`state` must be one of {names}."))
+    })
+}
+
+/// One, with the files of its ticket.
+pub(crate) async fn show(
+    _: Staff,
+    State(state): State<AppState>,
+    id: Id,
+) -> Result<Json<Escalation>, Problem> {
+    let id = id.of("escalation")?;
+    let escalation = found("escalation", id, state.ledger.escalation(id).await)?;
+    let files = state.tickets.files(&escalation.partner_id, &escalation.ticket).await?;
+    let receipts = |uploads: &[ledger::Upload]| uploads.iter().map(to_api::receipt).collect();
+    let files = EscalationFiles {
+        asked_for: files.asked_for,
+        arrived: receipts(&files.arrived),
+        unfinished: receipts(&files.unfinished),
+    };
+    let done = async |step: &str| {
+        let step = state.ledger.step(id, step).await?;
+        Ok::<_, Problem>(step.filter(|step| step.done_at.is_some()).and_then(|step| step.result))
+    };
+    let (note, tag) = (done("note").await?, done("tag").await?);
+    Ok(Json(Escalation { files: Some(files), note, tag, ..to_api::escalation(&escalation) }))
+}
+
+/// Escalates a ticket of the partner that `partner` names.
+pub(crate) async fn create(
+    staff: Staff,
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::read(&headers, body).await?;
+    let id = fields.line("partner", "Write the partner's short name.");
+    let policy = state.tickets.policy().partner(&id);
+    let wanted = escalation_fields::read(fields, &policy, Numbered::Required)?;
+    let partner = partner(&state, &id).await.map_err(|problem| match problem.status {
+        StatusCode::NOT_FOUND => problem::bad_field("partner", problem.detail()),
+        _ => problem,
+    })?;
+    let escalated = state.tickets.escalate(&partner, None, &staff.actor(), None, &wanted).await;
+    let escalated = escalated.map_err(|error| match error {
+        FindError::Ticket(TicketError::Unknown) => problem::unknown_ticket().with_detail(format!(
+            "Partner `{}` has no ticket with this number or case number. Check both.",
+            partner.id
+        )),
+        error => error.into(),
+    })?;
+    state.wake.notify_one();
+    let status = if escalated.joined { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let answer = to_api::escalation_status(&escalated.escalation, escalated.joined);
+    Ok((status, Json(answer)).into_response())
+}
+
+/// Changes the state: `state`, and `reason` where it is declined.
+pub(crate) async fn change(
+    staff: Staff,
+    State(state): State<AppState>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Escalation>, Problem> {
+    let id = id.of("escalation")?;
+    let mut fields = Fields::read(&headers, body).await?;
+    let names = EscalationState::ALL.map(EscalationState::name).join(", ");
+    let name = fields.line("state", &format!("Use one of {names}."));
+    let wanted = EscalationState::parse(&name);
+    if wanted.is_none() && !name.is_empty() {
+        fields.wrong("state", &format!("Use one of {names}."));
+    }
+    let reason = fields.optional_line("reason");
+    if wanted == Some(EscalationState::Declined) && reason.is_none() {
+        fields.wrong("reason", "Write why it is declined: the sender reads it.");
+    }
+    fields.finish()?;
+    let wanted = wanted.unwrap_or(EscalationState::Submitted);
+    let changed = state.ledger.set_escalation_state(id, wanted, reason.as_deref(), &staff.actor()).await;
+    let changed = match changed {
+        Err(ledger::Error::Conflict(why)) => {
+            return Err(problem::conflict(&format!(
+                "This escalation cannot change: {why}. Read its state first."
+            )));
+        }
+        changed => found("escalation", id, changed)?,
+    };
+    state.wake.notify_one();
+    Ok(Json(to_api::escalation(&changed)))
+}
