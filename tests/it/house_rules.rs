@@ -51,7 +51,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("sandbox", &[]),
     ("wb", &["api", "bucket"]),
     ("upload", &["ledger", "bucket"]),
-    ("tickets", &["access", "ledger", "desk"]),
+    ("tickets", &["access", "api", "ledger", "desk"]),
     ("delivery", &["access", "api", "ledger", "bucket", "desk", "tickets"]),
     ("rebuild", &["access", "ledger", "bucket", "desk"]),
     (

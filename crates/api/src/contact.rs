@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Extra;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Contact {
     pub id: String,
     #[serde(default)]
@@ -20,10 +21,12 @@ pub struct Contact {
     /// RFC 3339. It opens no tickets any more.
     pub disabled_at: Option<String>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ContactList {
     pub contacts: Vec<Contact>,
 }

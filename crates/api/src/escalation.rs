@@ -6,6 +6,7 @@ use crate::{Extra, Receipt};
 
 /// What the sender of an escalation sees.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EscalationStatus {
     pub id: String,
     /// What people call it.
@@ -23,11 +24,13 @@ pub struct EscalationStatus {
     #[serde(default)]
     pub hints: Vec<String>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
 /// What support sees.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Escalation {
     pub id: String,
     #[serde(default)]
@@ -74,11 +77,13 @@ pub struct Escalation {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<EscalationFiles>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
 /// The files of an escalated ticket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EscalationFiles {
     /// Support made a link for the ticket, so it waits for files.
     pub asked_for: bool,
@@ -88,6 +93,7 @@ pub struct EscalationFiles {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EscalationList {
     pub escalations: Vec<Escalation>,
 }

@@ -2,7 +2,10 @@
 //! Invariant: fields that this version does not know are kept in `extra` and written again.
 
 mod contact;
+#[cfg(feature = "openapi")]
+pub mod described;
 mod escalation;
+mod limits;
 mod link;
 mod partner;
 mod problem;
@@ -11,9 +14,12 @@ mod ticket;
 
 pub use contact::{Contact, ContactList};
 pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};
+pub use limits::{BODY_BYTES_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX};
 pub use link::{CreatedLink, Link, LinkLimits, LinkList, LinkRequest};
 pub use partner::{BucketObject, ObjectPage, Partner, PartnerDetails, PartnerList};
 pub use problem::Problem;
+#[cfg(feature = "openapi")]
+pub use receipt::MaybeProgress;
 pub use receipt::{FormAnswer, FormFile, Progress, Receipt, UnfinishedUpload, UploadPage};
 pub use ticket::{FieldError, OpenedTicket, TicketLink};
 

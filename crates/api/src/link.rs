@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use crate::Extra;
 
-/// A link, without its secret URL. A limit of `None` is the gateway's default.
+/// A link, without its secret URL. A limit of `null` is the gateway's default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Link {
     pub id: String,
     pub partner: Option<String>,
-    /// `None` if the link works for any ticket of the partner.
+    /// `null` if the link works for any ticket of the partner.
     pub ticket: Option<String>,
     #[serde(default)]
     pub rights: Vec<String>,
@@ -26,11 +27,13 @@ pub struct Link {
     /// RFC 3339.
     pub revoked_at: Option<String>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
-/// The answer to a [`LinkRequest`], the only one with the URL. Anyone who has the URL can send files.
+/// The answer to a request for a link, the only one with the URL. Anyone who has the URL can send files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedLink {
     pub url: String,
     /// What could not be checked.
@@ -41,12 +44,14 @@ pub struct CreatedLink {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkList {
     pub links: Vec<Link>,
 }
 
-/// A link to create. The gateway's defaults count for what is `None`.
+/// A link to create. The gateway's defaults count for what is `null`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinkRequest {
     pub partner: String,
@@ -72,12 +77,13 @@ pub struct LinkRequest {
 
 /// What a link allows, as `OPTIONS` answers before a byte is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LinkLimits {
     /// Bytes of a file.
     pub max_size: u64,
     /// Up to this size, in bytes, a file becomes an attachment of its ticket.
     pub ticket_attachment_size: u64,
-    /// `None` if each file must name its ticket.
+    /// `null` if each file must name its ticket.
     pub ticket: Option<String>,
     /// Open uploads at a time.
     pub max_open: u64,
@@ -93,6 +99,7 @@ pub struct LinkLimits {
     /// Algorithms of digests that are compared.
     pub digests: Vec<String>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 

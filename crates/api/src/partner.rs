@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::Extra;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Partner {
     pub id: String,
     #[serde(default)]
@@ -18,11 +19,13 @@ pub struct Partner {
     /// RFC 3339.
     pub disabled_at: Option<String>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
 /// A partner with its organisation's notes in the desk.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PartnerDetails {
     pub notes: Option<String>,
     pub details: Option<String>,
@@ -43,12 +46,14 @@ pub struct PartnerDetails {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PartnerList {
     pub partners: Vec<Partner>,
 }
 
 /// An object in a partner's bucket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BucketObject {
     pub key: String,
     /// Bytes.
@@ -60,10 +65,12 @@ pub struct BucketObject {
     #[serde(default)]
     pub unverified: bool,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ObjectPage {
     pub objects: Vec<BucketObject>,
     pub next_cursor: Option<String>,

@@ -6,6 +6,7 @@ use crate::{Extra, FormFile};
 
 /// The answer to a partner that opens a ticket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OpenedTicket {
     /// The number.
     pub ticket: String,
@@ -14,11 +15,13 @@ pub struct OpenedTicket {
     /// Files that came with the request, in their order.
     pub uploads: Vec<FormFile>,
     #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,
 }
 
 /// An upload link for one ticket. Anyone who has the URL can send files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TicketLink {
     pub url: String,
     /// RFC 3339.
@@ -27,6 +30,7 @@ pub struct TicketLink {
 
 /// What is wrong with one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FieldError {
     pub field: String,
     /// Tells a person what to enter.

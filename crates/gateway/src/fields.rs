@@ -3,19 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use api::FieldError;
+use api::{BODY_BYTES_MAX, FieldError, LINE_CHARS_MAX, TEXT_CHARS_MAX};
 use axum::body::Body;
 use axum::http::HeaderMap;
 use serde_json::{Map, Value};
-use tickets::{TEXT_CHARS_MAX, is_unprintable, visible};
+use tickets::{is_unprintable, visible};
 
 use crate::headers::is_type;
 use crate::http::bounded_body;
 use crate::problem::{self, Problem};
-
-/// Largest body without files.
-pub(crate) const BODY_BYTES_MAX: usize = 128 * 1024;
-pub(crate) const LINE_CHARS_MAX: usize = 150;
 
 #[derive(Debug, Default)]
 pub(crate) struct Fields {

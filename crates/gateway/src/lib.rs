@@ -15,6 +15,7 @@ mod file_name;
 mod headers;
 mod hooks;
 mod http;
+mod openapi;
 mod output;
 mod partner;
 mod problem;

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::hooks;
 use crate::http::head::check_head;
 use crate::http::{security_headers, trusted_proxy};
+use crate::openapi;
 use crate::partner::{
     cancel, create, escalate, form, options, page, protocol, put as put_file, resume, show, tickets,
 };
@@ -108,11 +109,19 @@ fn balancers() -> Router<AppState> {
         .method_not_allowed_fallback(problem::method_not_allowed)
 }
 
+/// What describes the routes of support, of hooks, and of partners' tickets and escalations.
+fn description() -> Router<AppState> {
+    Router::new()
+        .route("/openapi.json", get(openapi::get))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+}
+
 /// Every route of the public address.
 pub(crate) fn public(state: &AppState) -> Router {
     let others = balancers()
         .nest("/api/v1", support())
         .nest("/hooks", callers())
+        .merge(description())
         .fallback(nothing_here)
         .layer(from_fn(check_head));
     let all = partners()

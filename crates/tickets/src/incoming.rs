@@ -1,13 +1,14 @@
 //! Escalations that came through a hook: recorded first, worked on by a job.
 
 use access::TicketError;
+use api::TEXT_CHARS_MAX;
 use ledger::Urgency;
 use serde::{Deserialize, Serialize};
 
 use crate::Tickets;
 use crate::escalate::{Escalated, EscalationRequest};
 use crate::find::FindError;
-use crate::text::{TEXT_CHARS_MAX, visible};
+use crate::text::visible;
 
 /// An escalation as a hook delivered it: the payload of its job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ pub use notes::Notes;
 pub use open::{OpenError, Opened, TicketRequest, is_opened_here};
 pub use policy::{PartnerPolicy, Policy, Support};
 pub use request_number::{CasePattern, NUMBER_HINT};
-pub use text::{TEXT_CHARS_MAX, is_unprintable, visible};
+pub use text::{is_unprintable, visible};
 
 /// Cheap to clone; clones share everything.
 #[derive(Clone)]

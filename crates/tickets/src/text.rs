@@ -1,8 +1,5 @@
 //! Text that people write. Pure.
 
-/// Longest text of several lines, characters.
-pub const TEXT_CHARS_MAX: usize = 30_000;
-
 /// Control characters, and those that reorder text or cannot be seen.
 pub fn is_unprintable(c: char) -> bool {
     c.is_control()

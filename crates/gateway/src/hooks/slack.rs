@@ -22,6 +22,16 @@ use crate::state::AppState;
 /// Slack forgets who wanted a modal after 3 s.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Takes an event, a button, a form or a slash command of Slack.
+#[utoipa::path(post, path = "/hooks/slack", operation_id = "slack_event",
+    security(("slack_signature" = [], "slack_timestamp" = [])),
+    request_body(
+        description = "An event, or an interaction, as Slack sends it.",
+        content(("application/json"), ("application/x-www-form-urlencoded")),
+    ),
+    responses(
+        (status = 200, description = "It is recorded. A body answers a challenge, or tells the user what is wrong.", content(("application/json"))),
+    ))]
 pub(crate) async fn post(
     State(state): State<AppState>,
     headers: HeaderMap,

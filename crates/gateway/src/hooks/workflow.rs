@@ -1,5 +1,6 @@
 //! `POST /hooks/slack/workflow/{partner}`: the fields of an escalation as JSON, with the partner's own secret.
 
+use api::described::{Accepted, EscalationFields};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -16,6 +17,18 @@ use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
 
+/// Takes the fields of an escalation from a partner's workflow.
+#[utoipa::path(post, path = "/hooks/slack/workflow/{partner}", operation_id = "workflow_escalation",
+    security(("workflow_secret" = [])),
+    params(
+        ("partner" = String, Path, description = "The short name of a partner."),
+        ("Idempotency-Key" = Option<String>, Header, description = "A request with the same key has no effect."),
+    ),
+    request_body(content((EscalationFields = "application/json"), (EscalationFields = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 202, description = "It is recorded. The answer comes in the partner's channel.", body = Accepted),
+        (status = 422, description = "Fields are missing or wrong."),
+    ))]
 pub(crate) async fn post(
     State(state): State<AppState>,
     Path(partner): Path<String>,

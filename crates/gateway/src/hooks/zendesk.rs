@@ -10,6 +10,11 @@ use super::{header, signed_body};
 use crate::problem::{self, Problem};
 use crate::state::AppState;
 
+/// Takes an event of the desk.
+#[utoipa::path(post, path = "/hooks/zendesk", operation_id = "zendesk_event",
+    security(("zendesk_signature" = [], "zendesk_timestamp" = [])),
+    request_body(description = "An event about a ticket, as Zendesk's webhooks send it.", content(("application/json"))),
+    responses((status = 200, description = "It is recorded, or it is not about a ticket.")))]
 pub(crate) async fn post(
     State(state): State<AppState>,
     headers: HeaderMap,

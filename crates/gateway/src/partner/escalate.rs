@@ -1,6 +1,7 @@
 //! Escalations of partners: the form, its JSON, and the state of one.
 //! Invariant: a link with a ticket of its own escalates and shows only that; another partner's escalation does not exist.
 
+use api::described::EscalationFields;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -31,7 +32,30 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<Response, Problem> {
     Ok(([(CACHE_CONTROL, "no-store")], Html(html)).into_response())
 }
 
-/// `POST`: JSON or a form.
+/// Escalates a ticket.
+///
+/// Needs a link with the right `escalate`.
+#[utoipa::path(post, path = "/u/{link}/escalate", operation_id = "escalate",
+    params(
+        ("link" = String, Path, description = "The token of a link, or `-` if it is in `Authorization`."),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours."),
+    ),
+    request_body(content(
+        (EscalationFields = "application/json"),
+        (EscalationFields = "application/x-www-form-urlencoded"),
+        (EscalationFields = "multipart/form-data"),
+    )),
+    responses(
+        (status = 200, description = "This request joined an escalation that was open.", body = api::EscalationStatus, headers(
+            ("Location" = String, description = "Where to read its state."),
+        )),
+        (status = 202, description = "The ticket is escalated.", body = api::EscalationStatus, headers(
+            ("Location" = String, description = "Where to read its state."),
+        )),
+        (status = 403, description = "The link may not escalate tickets."),
+        (status = 408, description = "The form arrived below the minimum rate."),
+        (status = 422, description = "Fields are missing or wrong."),
+    ))]
 pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response, Problem> {
     may_escalate(&request)?;
     let (request, fields) = if headers::is_type(&request.headers, "multipart/form-data")? {
@@ -58,7 +82,16 @@ pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response
     Ok(answer(&request, status, &escalated.escalation, escalated.joined))
 }
 
-/// `GET escalations/{id}`.
+/// Tells the state of an escalation.
+#[utoipa::path(get, path = "/u/{link}/escalations/{id}", operation_id = "escalation_status",
+    params(
+        ("link" = String, Path, description = "The token of a link, or `-` if it is in `Authorization`."),
+        ("id" = String, Path, description = "The id of an escalation."),
+    ),
+    responses(
+        (status = 200, description = "Its state.", body = api::EscalationStatus),
+        (status = 403, description = "The link may not escalate tickets."),
+    ))]
 pub(crate) async fn show(
     request: PartnerRequest,
     Path((_, id)): Path<(String, String)>,

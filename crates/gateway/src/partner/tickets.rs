@@ -2,6 +2,7 @@
 //! Invariant: a ticket is opened only through a link without a ticket of its own, for an arranged contact, and never about
 //! software that is not for resale.
 
+use api::described::{TicketFields, TicketForm};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -30,7 +31,28 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<Response, Problem> {
     Ok(([("cache-control", "no-store")], Html(html)).into_response())
 }
 
-/// `POST`: JSON, or a form with files.
+/// Opens a ticket.
+///
+/// Needs a link with the right `open-ticket` that is not bound to a ticket. A form may bring files for the ticket.
+#[utoipa::path(post, path = "/u/{link}/tickets", operation_id = "open_ticket",
+    params(
+        ("link" = String, Path, description = "The token of a link, or `-` if it is in `Authorization`."),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours."),
+        ("nfr" = Option<bool>, Query, description = "Like the field: a form can be refused before its files are sent."),
+    ),
+    request_body(content(
+        (TicketFields = "application/json"),
+        (TicketFields = "application/x-www-form-urlencoded"),
+        (TicketForm = "multipart/form-data"),
+    )),
+    responses(
+        (status = 201, description = "The ticket, and a link that sends files to it.", body = api::OpenedTicket, headers(
+            ("Location" = String, description = "The link that sends files to the ticket."),
+        )),
+        (status = 403, description = "The link may not open tickets, or the contact is not arranged: `ask` says whom to ask."),
+        (status = 408, description = "The form arrived below the minimum rate."),
+        (status = 422, description = "Fields are wrong, the software is not for resale, or the key was used for something else."),
+    ))]
 pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response, Problem> {
     may_open(&request)?;
     nfr::check_query(&request)?;
@@ -55,7 +77,17 @@ fn may_open(request: &PartnerRequest) -> Result<(), Problem> {
     }
 }
 
-/// `POST /u/{link}/tickets/{ticket}/link`: an upload link for one of the partner's own tickets.
+/// Makes an upload link for one of the partner's own tickets.
+#[utoipa::path(post, path = "/u/{link}/tickets/{ticket}/link", operation_id = "make_ticket_link",
+    params(
+        ("link" = String, Path, description = "The token of a link, or `-` if it is in `Authorization`."),
+        ("ticket" = String, Path, description = "The number of a ticket."),
+    ),
+    responses(
+        (status = 201, description = "The link.", body = api::TicketLink),
+        (status = 403, description = "The link may not open tickets."),
+        (status = 409, description = "The ticket is closed."),
+    ))]
 pub(crate) async fn make_link(
     request: PartnerRequest,
     Path((_, ticket)): Path<(String, String)>,

@@ -1,5 +1,6 @@
 //! Contacts of a partner: the people who may open tickets.
 
+use api::described::ContactFields;
 use api::{Contact, ContactList};
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -14,6 +15,13 @@ use crate::problem::{self, Problem};
 use crate::state::AppState;
 use crate::to_api;
 
+/// Lists the contacts of a partner.
+#[utoipa::path(get, path = "/api/v1/partners/{id}/contacts", operation_id = "list_contacts",
+    params(("id" = String, Path, description = "The short name of a partner.")),
+    responses(
+        (status = 200, description = "Every contact.", body = ContactList),
+        (status = 404, description = "No partner has this name."),
+    ))]
 pub(crate) async fn list(
     _: Staff,
     State(state): State<AppState>,
@@ -25,6 +33,14 @@ pub(crate) async fn list(
 }
 
 /// Adds a contact, or changes the one with this address.
+#[utoipa::path(post, path = "/api/v1/partners/{id}/contacts", operation_id = "put_contact",
+    params(("id" = String, Path, description = "The short name of a partner.")),
+    request_body(content((ContactFields = "application/json"), (ContactFields = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 201, description = "The contact.", body = Contact),
+        (status = 404, description = "No partner has this name."),
+        (status = 422, description = "Fields are missing or wrong."),
+    ))]
 pub(crate) async fn create(
     staff: Staff,
     State(state): State<AppState>,
@@ -51,6 +67,16 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(contact)).into_response())
 }
 
+/// Disables a contact, who opens no tickets any more.
+#[utoipa::path(delete, path = "/api/v1/partners/{id}/contacts/{contact}", operation_id = "disable_contact",
+    params(
+        ("id" = String, Path, description = "The short name of a partner."),
+        ("contact" = String, Path, description = "The id of a contact."),
+    ),
+    responses(
+        (status = 204, description = "The contact is disabled."),
+        (status = 404, description = "No partner has this name, or none of its contacts has this id."),
+    ))]
 pub(crate) async fn disable(
     staff: Staff,
     State(state): State<AppState>,

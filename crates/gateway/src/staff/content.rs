@@ -18,12 +18,39 @@ use crate::state::AppState;
 
 const PRESIGNED_FOR: Duration = Duration::from_secs(5 * 60);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Via {
+    /// The bytes come through the gateway, even if staff can reach the bucket.
+    #[param(pattern = "^gateway$")]
     via: Option<String>,
 }
 
+/// Reads the bytes of an upload.
+///
+/// By a redirect to the bucket if staff can reach it, otherwise through the gateway. Always as an attachment.
+#[utoipa::path(get, path = "/api/v1/uploads/{id}/content", operation_id = "read_content",
+    params(
+        ("id" = String, Path, description = "The id of an upload."),
+        Via,
+        ("Range" = Option<String>, Header, description = "One range of bytes, such as `bytes=0-99`."),
+    ),
+    responses(
+        (status = 200, description = "The file.", content(("application/octet-stream")), headers(
+            ("Content-Disposition" = String, description = "`attachment`, with the name of the file."),
+            ("Repr-Digest" = String, description = "The SHA-256 of the whole file."),
+        )),
+        (status = 206, description = "A range of the file.", content(("application/octet-stream")), headers(
+            ("Content-Range" = String, description = "Which bytes these are, and how many there are."),
+        )),
+        (status = 302, description = "The bytes are in the bucket.", headers(
+            ("Location" = String, description = "Works for 5 minutes, without a token."),
+        )),
+        (status = 404, description = "No upload has this id, or it is not complete."),
+        (status = 410, description = "It was cancelled or removed."),
+        (status = 416, description = "The range is outside of the file."),
+    ))]
 pub(crate) async fn content(
     staff: Staff,
     State(state): State<AppState>,

@@ -1,6 +1,7 @@
 //! Escalations, as support lists, makes and changes them.
 
 use access::TicketError;
+use api::described::{EscalationChange, EscalationStateName, PartnerEscalationFields};
 use api::{Escalation, EscalationFiles, EscalationList};
 use axum::body::Body;
 use axum::extract::State;
@@ -18,18 +19,27 @@ use crate::problem::{self, Problem};
 use crate::state::AppState;
 use crate::to_api;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Filter {
+pub(crate) struct EscalationsFilter {
+    /// The number of a ticket.
     ticket: Option<String>,
+    /// The short name of a partner.
     partner: Option<String>,
+    #[param(value_type = Option<EscalationStateName>, inline)]
     state: Option<String>,
 }
 
+/// Lists escalations, without the files of their tickets.
+#[utoipa::path(get, path = "/api/v1/escalations", operation_id = "list_escalations", params(EscalationsFilter), responses(
+    (status = 200, description = "The escalations.", body = EscalationList),
+    (status = 422, description = "No state has this name."),
+))]
 pub(crate) async fn list(
     _: Staff,
     State(state): State<AppState>,
-    Params(filter): Params<Filter>,
+    Params(filter): Params<EscalationsFilter>,
 ) -> Result<Json<EscalationList>, Problem> {
     let wanted = filter.state.as_deref().map(parse_state).transpose()?;
     let ticket = filter.ticket.as_deref().map(ticket_number).transpose()?;
@@ -46,7 +56,13 @@ fn parse_state(text: &str) -> Result<EscalationState, Problem> {
     })
 }
 
-/// One, with the files of its ticket.
+/// Shows an escalation, with the files of its ticket.
+#[utoipa::path(get, path = "/api/v1/escalations/{id}", operation_id = "show_escalation",
+    params(("id" = String, Path, description = "The id of an escalation.")),
+    responses(
+        (status = 200, description = "The escalation.", body = Escalation),
+        (status = 404, description = "No escalation has this id."),
+    ))]
 pub(crate) async fn show(
     _: Staff,
     State(state): State<AppState>,
@@ -70,6 +86,18 @@ pub(crate) async fn show(
 }
 
 /// Escalates a ticket of the partner that `partner` names.
+#[utoipa::path(post, path = "/api/v1/escalations", operation_id = "escalate_for_partner",
+    request_body(content(
+        (PartnerEscalationFields = "application/json"),
+        (PartnerEscalationFields = "application/x-www-form-urlencoded"),
+    )),
+    responses(
+        (status = 200, description = "This request joined an escalation that was open.", body = api::EscalationStatus),
+        (status = 202, description = "The ticket is escalated.", body = api::EscalationStatus),
+        (status = 404, description = "No partner has this name, or it has no such ticket."),
+        (status = 422, description = "Fields are missing or wrong."),
+        (status = 429, description = "Too many ticket numbers. `Retry-After` says when to try again."),
+    ))]
 pub(crate) async fn create(
     staff: Staff,
     State(state): State<AppState>,
@@ -98,7 +126,16 @@ pub(crate) async fn create(
     Ok((status, Json(answer)).into_response())
 }
 
-/// Changes the state: `state`, and `reason` where it is declined.
+/// Changes the state of an escalation.
+#[utoipa::path(patch, path = "/api/v1/escalations/{id}", operation_id = "change_escalation",
+    params(("id" = String, Path, description = "The id of an escalation.")),
+    request_body(content((EscalationChange = "application/json"), (EscalationChange = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, description = "The escalation, without the files of its ticket.", body = Escalation),
+        (status = 404, description = "No escalation has this id."),
+        (status = 409, description = "It cannot get this state any more."),
+        (status = 422, description = "Fields are missing or wrong."),
+    ))]
 pub(crate) async fn change(
     staff: Staff,
     State(state): State<AppState>,

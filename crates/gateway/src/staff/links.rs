@@ -16,6 +16,12 @@ use crate::to_api;
 /// Largest body: the description of a link.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
+/// Makes an upload link.
+#[utoipa::path(post, path = "/api/v1/links", operation_id = "create_link", request_body = LinkRequest, responses(
+    (status = 201, description = "The link. No other answer has its URL.", body = CreatedLink),
+    (status = 404, description = "The ticket is unknown, or of another partner."),
+    (status = 409, description = "The ticket is closed."),
+))]
 pub(crate) async fn create(
     staff: Staff,
     State(state): State<AppState>,
@@ -32,12 +38,19 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, [("cache-control", "no-store")], Json(created)).into_response())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkFilter {
+    /// The short name of a partner.
     partner: Option<String>,
 }
 
+/// Lists upload links.
+#[utoipa::path(get, path = "/api/v1/links", operation_id = "list_links", params(LinkFilter), responses(
+    (status = 200, description = "The links, without their URLs.", body = LinkList),
+    (status = 404, description = "No partner has this name."),
+))]
 pub(crate) async fn list(
     _: Staff,
     State(state): State<AppState>,
@@ -51,6 +64,13 @@ pub(crate) async fn list(
     Ok(Json(LinkList { links: links.iter().map(to_api::link).collect() }))
 }
 
+/// Shows an upload link.
+#[utoipa::path(get, path = "/api/v1/links/{id}", operation_id = "show_link",
+    params(("id" = String, Path, description = "The id of a link.")),
+    responses(
+        (status = 200, description = "The link, without its URL.", body = api::Link),
+        (status = 404, description = "No link has this id."),
+    ))]
 pub(crate) async fn show(
     _: Staff,
     State(state): State<AppState>,
@@ -60,6 +80,13 @@ pub(crate) async fn show(
     Ok(Json(to_api::link(&found("link", id, state.ledger.link(id).await)?)))
 }
 
+/// Revokes an upload link, and cancels what it is sending.
+#[utoipa::path(delete, path = "/api/v1/links/{id}", operation_id = "revoke_link",
+    params(("id" = String, Path, description = "The id of a link.")),
+    responses(
+        (status = 204, description = "The link is revoked."),
+        (status = 404, description = "No link has this id."),
+    ))]
 pub(crate) async fn revoke(
     staff: Staff,
     State(state): State<AppState>,

@@ -11,6 +11,10 @@ use crate::problem::{self, Problem};
 use crate::state::AppState;
 use crate::to_api;
 
+/// Lists partners.
+#[utoipa::path(get, path = "/api/v1/partners", operation_id = "list_partners", responses(
+    (status = 200, description = "Every partner.", body = PartnerList),
+))]
 pub(crate) async fn list(_: Staff, State(state): State<AppState>) -> Result<Json<PartnerList>, Problem> {
     let partners = state.ledger.partners().await?;
     Ok(Json(PartnerList { partners: partners.iter().map(|partner| answer(&state, partner)).collect() }))
@@ -20,7 +24,15 @@ fn answer(state: &AppState, partner: &ledger::Partner) -> api::Partner {
     to_api::partner(partner, state.buckets.has_own(&partner.id))
 }
 
+/// Shows a partner.
+///
 /// With what support should know: the notes about the organisation in the desk, and the operator's own.
+#[utoipa::path(get, path = "/api/v1/partners/{id}", operation_id = "show_partner",
+    params(("id" = String, Path, description = "The short name of a partner.")),
+    responses(
+        (status = 200, description = "The partner.", body = PartnerDetails),
+        (status = 404, description = "No partner has this name."),
+    ))]
 pub(crate) async fn show(
     _: Staff,
     State(state): State<AppState>,
@@ -43,14 +55,24 @@ pub(crate) async fn show(
     Ok(Json(details))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ObjectCursor {
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
-/// A page of the partner's objects. Objects that the partner stored itself are marked unverified. In the shared bucket only this
-/// partner's uploads are shown. Unfinished pieces and our own receipts are hidden.
+/// Lists a partner's objects.
+///
+/// Objects that the partner stored itself are marked unverified. In the shared bucket only this partner's uploads are shown.
+/// Unfinished pieces and our own receipts are hidden.
+#[utoipa::path(get, path = "/api/v1/partners/{id}/objects", operation_id = "list_objects",
+    params(("id" = String, Path, description = "The short name of a partner."), ObjectCursor),
+    responses(
+        (status = 200, description = "A page of objects.", body = ObjectPage),
+        (status = 404, description = "No partner has this name."),
+    ))]
 pub(crate) async fn objects(
     _: Staff,
     State(state): State<AppState>,

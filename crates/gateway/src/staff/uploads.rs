@@ -1,5 +1,6 @@
 //! Uploads as support sees them: every partner's, filtered.
 
+use api::described::UploadStateName;
 use axum::extract::State;
 use axum::http::StatusCode;
 use ledger::Filter;
@@ -11,18 +12,34 @@ use crate::problem::{self, Problem};
 use crate::state::AppState;
 use crate::to_api;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UploadFilter {
+    /// The number of a ticket.
     ticket: Option<String>,
+    /// The short name of a partner.
     partner: Option<String>,
+    /// Only what arrived after this time, RFC 3339.
+    #[param(format = DateTime)]
     since: Option<String>,
+    /// Only what arrived until this time, RFC 3339.
+    #[param(format = DateTime)]
     until: Option<String>,
+    /// Without it, complete uploads. The last three are of complete uploads.
+    #[param(value_type = Option<UploadStateName>, inline)]
     state: Option<String>,
+    /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
 
+/// Lists uploads, the newest first.
+///
 /// Without `state` only complete uploads are listed, so nobody takes half a file for a whole one.
+#[utoipa::path(get, path = "/api/v1/uploads", operation_id = "list_uploads", params(UploadFilter), responses(
+    (status = 200, description = "A page of uploads.", body = api::UploadPage),
+    (status = 404, description = "No partner has this name."),
+))]
 pub(crate) async fn list(
     _: Staff,
     State(state): State<AppState>,
@@ -67,6 +84,13 @@ fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
     })
 }
 
+/// Shows an upload, complete or not.
+#[utoipa::path(get, path = "/api/v1/uploads/{id}", operation_id = "show_upload",
+    params(("id" = String, Path, description = "The id of an upload.")),
+    responses(
+        (status = 200, description = "The receipt, or the progress so far.", body = api::Receipt),
+        (status = 404, description = "No upload has this id."),
+    ))]
 pub(crate) async fn show(
     _: Staff,
     State(state): State<AppState>,
@@ -82,6 +106,13 @@ pub(crate) async fn show(
     }))
 }
 
+/// Removes an upload, or cancels one that is not complete.
+#[utoipa::path(delete, path = "/api/v1/uploads/{id}", operation_id = "remove_upload",
+    params(("id" = String, Path, description = "The id of an upload.")),
+    responses(
+        (status = 204, description = "It is removed."),
+        (status = 404, description = "No upload has this id, or it was removed before."),
+    ))]
 pub(crate) async fn remove(
     staff: Staff,
     State(state): State<AppState>,
