@@ -6,6 +6,7 @@
 mod actions;
 mod assert_delivered;
 mod curl;
+mod described;
 mod eventually;
 mod flaky_proxy;
 mod garage;
@@ -18,11 +19,13 @@ mod raw_client;
 mod resumable_client;
 mod s3_proxy;
 mod sandbox;
+mod signed;
 mod transport;
 mod world;
 
 pub use actions::{noise, object, printed, repr_digest, side_by_side};
 pub use curl::{Answer, curl, curl_command, curl_raw};
+pub use described::Described;
 pub use eventually::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};
 pub use flaky_proxy::{Break, FlakyProxy};
 pub use garage::Garage;

@@ -3,4 +3,5 @@
 mod api;
 mod downloads;
 mod links;
+mod openapi;
 mod wb;
