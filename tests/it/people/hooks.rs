@@ -228,7 +228,7 @@ async fn our_button_opens_the_form_and_the_form_escalates() {
     let submit = |view: &str, request: &str, channel: &str| {
         let value = |text: &str| json!({"value": {"type": "plain_text_input", "value": text}});
         let submission = json!({"type": "view_submission", "user": {"id": "U1"}, "team": {"id": "TX"}, "view": {"id": view,
-            "callback_id": "weighbridge_escalation", "private_metadata": channel, "state": {"values": {
+            "callback_id": "escalate-form", "private_metadata": channel, "state": {"values": {
                 "request": value(request), "reason": value("down"), "actions": value("call"),
                 "urgency": {"value": {"type": "static_select", "selected_option": {"value": "1h"}}},
                 "emergency": {"value": {"type": "checkboxes", "selected_options": []}}}}}});

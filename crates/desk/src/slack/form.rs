@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::text::plain;
 
 /// Marks submissions of our form.
-pub const CALLBACK_ID: &str = "weighbridge_escalation";
+pub const CALLBACK_ID: &str = "escalate-form";
 
 /// Every input of the form has this action ID; its block ID is the name of its field.
 const ACTION_ID: &str = "value";
@@ -226,10 +226,7 @@ mod tests {
             assert_eq!(block["element"]["action_id"], "value");
         }
         let view = modal("C1", "");
-        assert_eq!(
-            (&view["type"], &view["callback_id"]),
-            (&json!("modal"), &json!("weighbridge_escalation"))
-        );
+        assert_eq!((&view["type"], &view["callback_id"]), (&json!("modal"), &json!("escalate-form")));
         assert_eq!(view["private_metadata"], "C1");
         assert_eq!(view["blocks"][0]["element"].get("initial_value"), None);
         assert_eq!(view["blocks"][3]["element"]["initial_option"]["value"], "2h");

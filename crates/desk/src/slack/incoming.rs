@@ -249,7 +249,7 @@ mod tests {
             (in_container, Some(open)),
             (no_channel, None),
             (click("open_page", ""), Some(Incoming::Ignored)),
-            (sent("weighbridge_escalation"), Some(Incoming::Submitted(submitted))),
+            (sent("escalate-form"), Some(Incoming::Submitted(submitted))),
             (sent("other"), Some(Incoming::Ignored)),
             (json!({"type": "view_closed"}), Some(Incoming::Ignored)),
             (json!({"type": "block_actions"}), None),

@@ -43,7 +43,10 @@ type Line = Result<String, String>;
 
 async fn organization(partner: &Partner, desk: &Desk) -> Line {
     let Some(id) = partner.organization_id.and_then(|id| u64::try_from(id).ok()) else {
-        return Err(format!("organisation: set `organization_id` in `[partners.{}]`", partner.id));
+        return Err(format!(
+            "organisation: set `organization_id` in `[partners.{id}]`, or with `weighbridge partner add {id} --organization-id N`",
+            id = partner.id
+        ));
     };
     match desk.organization(id).await {
         Ok(found) => Ok(format!("organisation: {} ({id})", found.name.escape_debug())),
@@ -97,7 +100,7 @@ async fn bucket(partner: &Partner, config: &Config) -> Line {
 fn slack(partner: &Partner, config: &Config) -> Vec<Line> {
     let channel = config.partners.get(&partner.id).and_then(|known| known.policy.slack_channel.as_deref());
     vec![match (&config.slack, channel) {
-        (None, _) => Err("Slack: add the section `[slack]`, so that escalations reach the channels".into()),
+        (None, _) => Ok("Slack: not set up, so escalations reach the ticket alone".into()),
         (Some(_), None) => Err(format!("Slack: set `slack_channel` in `[partners.{}]`", partner.id)),
         (Some(_), Some(channel)) => Ok(format!("Slack: channel {channel}")),
     }]

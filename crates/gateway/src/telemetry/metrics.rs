@@ -4,7 +4,7 @@
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Name and meaning of every metric. A name ends with its unit, if it has one. `deploy/README.md` says what to do about each.
-const ALL: [(&str, &str); 38] = [
+const ALL: [(&str, &str); 39] = [
     ("weighbridge_build_info", "1; the version is in the label."),
     ("weighbridge_start_time_seconds", "When the process started, seconds since 1970."),
     ("weighbridge_requests_total", "Requests, by method, route and status class."),
@@ -29,6 +29,7 @@ const ALL: [(&str, &str); 38] = [
     ("weighbridge_s3_attempt_seconds", "Time of an attempt to call a bucket."),
     ("weighbridge_damaged_total", "Transfers to or from a bucket that damaged bytes, by kind."),
     ("weighbridge_desk_calls_total", "Calls to the desk, by subject, method and result."),
+    ("weighbridge_slack_calls_total", "Calls to Slack, by method and result."),
     ("weighbridge_desk_call_seconds", "Time of a call to the desk."),
     (
         "weighbridge_ledger_transaction_seconds",
