@@ -154,6 +154,8 @@ fn requirement(scheme: &str) -> SecurityRequirement {
 fn refusals(operation: &mut Operation) {
     add(operation, "400", "The request is not what this address expects.");
     if operation.request_body.is_some() {
+        add(operation, "408", "The body did not arrive in time.");
+        add(operation, "413", "The body is too large.");
         add(operation, "415", "The body has a `Content-Encoding`.");
     }
     add(operation, "500", "Something went wrong. Nothing from this request was kept.");

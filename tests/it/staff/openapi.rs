@@ -105,7 +105,7 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
     let encoded = ["-H", "Content-Encoding: gzip"];
     for (body, more, status) in [
         (json!({"partner": "acme", "ticket": "4711"}), &[][..], 404),
-        (json!({"partner": "acme", "tickets": "1001"}), &[], 400),
+        (json!({"partner": "acme", "tickets": "1001"}), &[], 422),
         (json!({"partner": "acme"}), &encoded, 415),
     ] {
         let answer = staff_post(sandbox, "/links", &body, more);

@@ -53,7 +53,6 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<Response, Problem> {
             ("Location" = String, description = "Where to read its state."),
         )),
         (status = 403, description = "The link may not escalate tickets."),
-        (status = 408, description = "The form arrived below the minimum rate."),
         (status = 422, description = "Fields are missing or wrong."),
     ))]
 pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response, Problem> {

@@ -50,7 +50,7 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<Response, Problem> {
             ("Location" = String, description = "The link that sends files to the ticket."),
         )),
         (status = 403, description = "The link may not open tickets, or the contact is not arranged: `ask` says whom to ask."),
-        (status = 408, description = "The form arrived below the minimum rate."),
+        (status = 502, description = "The help desk refused the ticket: `detail` says whom to ask."),
         (status = 422, description = "Fields are wrong, the software is not for resale, or the key was used for something else."),
     ))]
 pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response, Problem> {

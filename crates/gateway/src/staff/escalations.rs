@@ -34,7 +34,6 @@ pub(crate) struct EscalationsFilter {
 /// Lists escalations, without the files of their tickets.
 #[utoipa::path(get, path = "/api/v1/escalations", operation_id = "list_escalations", params(EscalationsFilter), responses(
     (status = 200, description = "The escalations.", body = EscalationList),
-    (status = 422, description = "No state has this name."),
 ))]
 pub(crate) async fn list(
     _: Staff,
@@ -94,9 +93,9 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "This request joined an escalation that was open.", body = api::EscalationStatus),
         (status = 202, description = "The ticket is escalated.", body = api::EscalationStatus),
-        (status = 404, description = "No partner has this name, or it has no such ticket."),
+        (status = 404, description = "The partner has no such ticket."),
         (status = 422, description = "Fields are missing or wrong."),
-        (status = 429, description = "Too many ticket numbers. `Retry-After` says when to try again."),
+        (status = 429, description = "Too many ticket numbers, or too many open escalations. `Retry-After` says when to try again."),
     ))]
 pub(crate) async fn create(
     staff: Staff,

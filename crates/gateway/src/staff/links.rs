@@ -21,6 +21,7 @@ pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
     (status = 201, description = "The link. No other answer has its URL.", body = CreatedLink),
     (status = 404, description = "The ticket is unknown, or of another partner."),
     (status = 409, description = "The ticket is closed."),
+    (status = 422, description = "Fields are missing or wrong."),
 ))]
 pub(crate) async fn create(
     staff: Staff,
