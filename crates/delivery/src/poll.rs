@@ -12,7 +12,9 @@ const CURSOR: &str = "tickets";
 
 /// Polls until it is stopped.
 pub async fn poll(ledger: Ledger, desk: Desk, every: Duration, stop: CancellationToken) {
-    let (mut ticks, mut works) = (tokio::time::interval(every), true);
+    // A gateway that starts again and again does not use up the desk's limit.
+    let first = tokio::time::Instant::now() + every;
+    let (mut ticks, mut works) = (tokio::time::interval_at(first, every), true);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {

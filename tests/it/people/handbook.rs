@@ -63,7 +63,11 @@ async fn accounts_are_arranged_before_the_first_ticket() {
 /// that routing will be slow, and the contact gets the right form.
 #[tokio::test]
 async fn partner_tickets_go_through_one_form() {
-    let World { gateway: _gateway, sandbox } = World::start();
+    let sandbox = Sandbox::start();
+    let _gateway = sandbox.gateway_with(|config| {
+        let desk = config["desk"].as_table_mut().unwrap();
+        desk.insert("poll_every".into(), "1s".into());
+    });
     let ticket = opened(&sandbox, &json!({}))["ticket"].as_str().unwrap().to_owned();
     let other = json!({"ticket": {"subject": "Slow", "requester_id": 1010, "organization_id": 101, "ticket_form_id": 5,
         "comment": {"body": "b"}}});
@@ -173,6 +177,23 @@ async fn files_of_a_new_ticket_go_one_of_three_ways() {
         let part = if destination == "ticket-attachment" { "attached to this comment" } else { "s3://" };
         comment_with(&sandbox, receipt["ticket"].as_str().unwrap(), part).await;
     }
+}
+
+/// "Support has a lister and a downloader", which show the organisation's notes before the files.
+#[tokio::test]
+async fn support_lists_and_downloads_the_files_of_a_ticket() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let answer = opened(&sandbox, &json!({}));
+    let (ticket, link) = (answer["ticket"].as_str().unwrap(), answer["link"]["url"].as_str().unwrap());
+    let bytes = noise(100_000, 1);
+    sandbox.sent(link, "trace.bin", &bytes);
+    let listed = sandbox.wb(&["ls", "--ticket", ticket]);
+    let [files, notes] = [listed.stdout, listed.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(files.contains("trace.bin") && notes.contains("alliance partner"), "{files}\n{notes}");
+    let folder = sandbox.scratch().join("fetched");
+    let got = sandbox.wb(&["get", ticket, "-o", folder.to_str().unwrap()]);
+    assert!(got.status.success(), "{}", tests::printed(&got));
+    assert_eq!(std::fs::read(folder.join("trace.bin")).unwrap(), bytes);
 }
 
 /// "The escalation form asks for the request ID or case number, the reason and the desired actions. It finds the ticket and

@@ -4,7 +4,7 @@
 use serde_json::json;
 use tests::{Answer, World, curl};
 
-use super::{escalation, opened, partner_link, post, without_polling};
+use super::{escalation, opened, partner_link, post};
 
 /// An answer without what differs from request to request, and with the things that the request named replaced.
 fn normal(answer: &Answer, named: &[&str]) -> String {
@@ -129,7 +129,7 @@ async fn things_of_another_partner_do_not_exist() {
 /// The class of the time: the same calls to the desk. The clock is too coarse on a busy machine.
 #[tokio::test]
 async fn a_ticket_of_another_partner_takes_as_long_as_none() {
-    let (sandbox, _gateway) = without_polling();
+    let World { gateway: _gateway, sandbox } = World::start();
     let theirs = opened(&sandbox, &json!({}))["ticket"].as_str().unwrap().to_owned();
     let url = format!("{}/escalate", partner_link(&sandbox, "globex"));
     let calls = async |ticket: &str| {

@@ -10,7 +10,7 @@ mod tickets;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Answer, Gateway, Sandbox, curl};
+use tests::{Answer, Sandbox, curl};
 
 /// The partner's link without a ticket.
 fn partner_link(sandbox: &Sandbox, partner: &str) -> String {
@@ -86,13 +86,6 @@ async fn comment_with(sandbox: &Sandbox, ticket: &str, part: &str) -> Value {
         comments.into_iter().find(|comment| comment["body"].as_str().unwrap().contains(part))
     })
     .await
-}
-
-/// A sandbox whose gateway polls too seldom to matter.
-fn without_polling() -> (Sandbox, Gateway) {
-    let sandbox = Sandbox::start();
-    let gateway = sandbox.gateway_with(|config| config["desk"]["poll_every"] = "1h".into());
-    (sandbox, gateway)
 }
 
 /// Long enough for jobs that should not exist to show.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
@@ -26,6 +27,8 @@ pub(crate) struct DemoArguments {
     listen: SocketAddr,
 }
 
+/// How often the demo asks its desk which tickets have changed.
+const POLL_EVERY: Duration = Duration::from_secs(5);
 /// In the data folder.
 const LOG: &str = "weighbridge.log";
 /// Variables that make curl use a proxy.
@@ -62,7 +65,10 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
     let url = format!("http://{address}");
     let secrets = Secrets::of(&data)?;
     let text = configuration(&sandbox, &secrets, &ledger_in(&data)?, address, None)?;
-    let config = crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+    let mut config =
+        crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
+    // Whoever tries the demo does not wait a minute.
+    config.poll_every = POLL_EVERY;
     let running = serve::start(&config, listener, url.clone()).await?;
     secrets.record(&running.state.ledger).await?;
     send_samples(&data, &url, &secrets).await?;

@@ -57,7 +57,7 @@ pub(super) fn configuration(
         "desk": {
             "kind": "zendesk", "url": sandbox.desk.url,
             "client_id": sandbox.desk.client_id, "client_secret": sandbox.desk.client_secret,
-            "webhook_secret": secrets.webhook_secret(), "poll_every": "5s",
+            "webhook_secret": secrets.webhook_secret(),
         },
         "slack": {
             "api_url": format!("{}/api", sandbox.slack.url),
