@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import assert from 'node:assert/strict'
-import { chromium } from 'playwright-core'
+import { launch } from './chromium.mjs'
 
 const demo = JSON.parse(readFileSync(process.argv[2], 'utf8'))
 const screenshots = process.argv[3]
@@ -16,11 +16,7 @@ const desk = async (path) => {
   return answer.json()
 }
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync'],
-})
+const browser = await launch()
 let passed = 0
 try {
   for (const javaScriptEnabled of [false, true]) {

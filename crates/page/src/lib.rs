@@ -61,7 +61,7 @@ pub struct TicketPage<'a> {
     pub subject: Option<&'a str>,
     /// The upload link.
     pub link: &'a str,
-    pub uploads: &'a [SentFile<'a>],
+    pub outcomes: &'a [SentFile<'a>],
 }
 
 /// The form that escalates a ticket.
@@ -242,7 +242,7 @@ mod tests {
         let pages = [
             page,
             html(&OpenTicketPage { partner: evil, link: "https://h/u/t/", here: evil, nfr_only: Some(evil) }),
-            html(&TicketPage { ticket: evil, subject: Some(evil), link: evil, uploads: &refused }),
+            html(&TicketPage { ticket: evil, subject: Some(evil), link: evil, outcomes: &refused }),
             html(&EscalatePage { partner: evil, ticket: Some(evil), here: evil, hours: Some(evil) }),
             html(&EscalationPage {
                 reference: evil,

@@ -111,7 +111,7 @@ pub(crate) async fn make_link(
                 ticket: &ticket,
                 subject: None,
                 link: &made.url,
-                uploads: &[],
+                outcomes: &[],
             });
             Html(html).into_response()
         }
@@ -130,7 +130,7 @@ fn answer(request: &PartnerRequest, opened: &OpenedFor, files: &[FileAnswer]) ->
             ticket: &opened.ticket,
             subject: Some(&opened.subject),
             link: url,
-            uploads: &form::sent(&shown),
+            outcomes: &form::sent(&shown),
         };
         return (StatusCode::CREATED, headers, Html(page::html(&page))).into_response();
     }
