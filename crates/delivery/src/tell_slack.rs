@@ -135,7 +135,7 @@ pub(crate) async fn post_once(
         match found {
             Ok(Some(ts)) => return Ok(ts),
             // Without the right to read the history a message may come twice; that is better than never.
-            Ok(None) | Err(desk::slack::Error::Unauthorized | desk::slack::Error::Refused { .. }) => {}
+            Ok(None) | Err(desk::slack::Error::MissingScope | desk::slack::Error::Refused { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -23,9 +23,12 @@ pub enum Error {
         /// Slack's own name for it, such as `msg_too_long`.
         error: String,
     },
-    /// The token is wrong, was revoked, or lacks a scope. An operator must fix it; then retry.
+    /// The token is wrong or was revoked. An operator must fix it; then retry.
     #[error("Slack does not accept our token")]
     Unauthorized,
+    /// The token lacks a scope for this call; others may work. An operator must fix it; then retry.
+    #[error("the app lacks a scope for this call")]
+    MissingScope,
     /// The channel does not exist, is archived, or the app is not in it. An operator must fix it; then retry.
     #[error("the channel does not exist, is archived, or has not invited the app")]
     NoChannel,
@@ -49,13 +52,13 @@ impl Error {
     /// The error that Slack's name for it stands for.
     pub(super) fn named(name: &str, retry_after: Option<Duration>) -> Self {
         match name {
+            "missing_scope" => Self::MissingScope,
             "ratelimited" | "rate_limited" => Self::limited(retry_after),
             "invalid_auth"
             | "not_authed"
             | "token_revoked"
             | "token_expired"
             | "account_inactive"
-            | "missing_scope"
             | "not_allowed_token_type"
             | "no_permission" => Self::Unauthorized,
             "channel_not_found" | "not_in_channel" | "is_archived" => Self::NoChannel,
@@ -90,6 +93,7 @@ impl Error {
             Self::Unavailable { .. } => "unavailable",
             Self::Refused { .. } => "refused",
             Self::Unauthorized => "unauthorized",
+            Self::MissingScope => "missing-scope",
             Self::NoChannel => "no-channel",
         }
     }
@@ -118,7 +122,7 @@ mod tests {
             ("not_authed", "unauthorized"),
             ("token_revoked", "unauthorized"),
             ("account_inactive", "unauthorized"),
-            ("missing_scope", "unauthorized"),
+            ("missing_scope", "missing-scope"),
             ("channel_not_found", "no-channel"),
             ("not_in_channel", "no-channel"),
             ("is_archived", "no-channel"),
