@@ -178,13 +178,12 @@ impl Note<'_> {
             })
             .collect();
         let mut body = note::text(&entries, &config.public_url, public);
-        if !public {
-            body.push_str(&self.about_organization().await?);
-        }
+        let about_organization = if public { Vec::new() } else { self.about_organization().await? };
+        body.extend(about_organization.iter().flat_map(|line| [line.as_str(), "\n"]));
         let comment = NewComment { body, public, uploads, stamp };
         match ticket::write(self.shared, self.ticket, comment).await {
             Ok(()) => {
-                if !public {
+                if !about_organization.is_empty() {
                     self.shared.ledger.end_step(self.ticket, ORGANIZATION_NOTES, "").await?;
                 }
                 Ok(self.written().await?)
@@ -197,15 +196,18 @@ impl Note<'_> {
         }
     }
 
-    /// What support should know about the partner, in the first note on a ticket.
-    async fn about_organization(&self) -> ledger::Result<String> {
+    /// What support should know about the partner: once on a ticket, as soon as it is known.
+    async fn about_organization(&self) -> ledger::Result<Vec<String>> {
         let Shared { ledger, tickets, .. } = self.shared;
-        let known = ledger.begin_step(self.ticket, ORGANIZATION_NOTES).await?;
-        let is_told = known.is_some_and(|known| known.done_at.is_some());
-        let Some(file) = self.files.first().filter(|_| !is_told) else { return Ok(String::new()) };
+        let known = ledger.step(self.ticket, ORGANIZATION_NOTES).await?;
+        let is_told = known.as_ref().is_some_and(|known| known.done_at.is_some());
+        let Some(file) = self.files.first().filter(|_| !is_told) else { return Ok(Vec::new()) };
         let notes = tickets.notes(&ledger.partner(&file.upload.partner_id).await?).await?;
         let lines = organization::lines(&notes);
-        Ok(lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect())
+        if known.is_none() && !lines.is_empty() {
+            ledger.begin_step(self.ticket, ORGANIZATION_NOTES).await?;
+        }
+        Ok(lines)
     }
 
     async fn written(&mut self) -> ledger::Result<()> {

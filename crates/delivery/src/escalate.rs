@@ -4,9 +4,10 @@
 mod note;
 
 use desk::NewComment;
-use ledger::{Escalation, Job, now_ms};
+use ledger::{Escalation, Job, now_ms, step_when_raised};
 
 use crate::error::JobError;
+use crate::marker;
 use crate::shared::Shared;
 use crate::step::once;
 use crate::ticket::{self, ALLOWED_SKEW_MS};
@@ -17,14 +18,13 @@ const TAG: &str = "star_submitted";
 const CONFLICTS_MAX: u32 = 5;
 
 pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
-    let escalation = match shared.ledger.escalation(&job.subject).await {
-        Err(ledger::Error::NotFound) => return Ok(shared.ledger.finish_job(&job.id).await?),
-        found => found?,
-    };
-    let (id, raised) = (&escalation.id, format!("note-{}", escalation.raised));
-    let step = if escalation.raised == 0 { "note" } else { &raised };
+    let escalation = shared.ledger.escalation(&job.subject).await?;
+    let id = &escalation.id;
     let ends = [
-        once(shared, id, step, async |_| write_note(shared, &escalation).await).await,
+        once(shared, id, &step_when_raised("note", escalation.raised), async |_| {
+            write_note(shared, &escalation).await
+        })
+        .await,
         once(shared, id, "tag", async |_| add_tag(shared, &escalation).await).await,
     ];
     ends.into_iter().collect::<Result<(), _>>()?;
@@ -70,8 +70,7 @@ async fn try_note(shared: &Shared, escalation: &Escalation) -> Result<String, Jo
     let seen = shared.desk.ticket(ticket).await?;
     let since = escalation.created_at.min(now_ms()) - ALLOWED_SKEW_MS;
     let ours = ticket::our_comments_since(shared, ticket, since).await?;
-    let marker = note::marker(escalation);
-    if ours.iter().any(|comment| comment.body.lines().any(|line| line.trim() == marker)) {
+    if marker::is_in(&ours, &note::marker(escalation)) {
         return Ok("written".into());
     }
     if seen.status == desk::Status::Closed {

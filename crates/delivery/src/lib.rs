@@ -7,6 +7,7 @@ mod backoff;
 mod batch;
 mod error;
 mod lease;
+mod marker;
 mod organization;
 mod poll;
 mod rate;

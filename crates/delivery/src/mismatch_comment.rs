@@ -6,6 +6,7 @@ use desk::{NewComment, Status, escape};
 use ledger::{Delivery, Job, State, Upload, now_ms};
 
 use crate::error::JobError;
+use crate::marker;
 use crate::shared::Shared;
 use crate::ticket;
 
@@ -23,12 +24,12 @@ pub(crate) fn lines(upload: &Upload) -> Option<Vec<String>> {
         format!("**Digest mismatch**: the sender gave the {algorithm} {announced}, the file has {actual}."),
         "It may have changed on its way to us or before. Ask for it again before relying on it.".into(),
         String::new(),
-        marker(upload, mismatch),
+        marker_of(upload, mismatch),
     ])
 }
 
 /// Not the upload's ID, which is on the ticket once, in its note.
-fn marker(upload: &Upload, mismatch: &str) -> String {
+fn marker_of(upload: &Upload, mismatch: &str) -> String {
     let mut crc64 = Crc64Hasher::new();
     crc64.update(format!("{} {mismatch}", upload.id).as_bytes());
     format!("{MARKER}{}", crc64.value().to_hex())
@@ -56,7 +57,7 @@ async fn comment(shared: &Shared, upload: &Upload, lines: &[String]) -> Result<(
     }
     let marker = lines.last().map_or("", String::as_str);
     let comments = ticket::our_comments(shared, &upload.ticket, std::iter::once(upload)).await?;
-    if comments.iter().any(|comment| comment.body.lines().any(|line| line.trim() == marker)) {
+    if marker::is_in(&comments, marker) {
         return Ok(());
     }
     let body = format!("File: {}\n{}\n", escape(&upload.name), lines.join("\n"));

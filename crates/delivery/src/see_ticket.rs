@@ -6,6 +6,7 @@ use desk::{NewComment, Status, Ticket};
 use ledger::{Job, Partner, now_ms};
 
 use crate::error::JobError;
+use crate::marker;
 use crate::shared::Shared;
 use crate::ticket::{self, ALLOWED_SKEW_MS};
 
@@ -53,8 +54,6 @@ async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobErro
 async fn tell_wrong_form(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobError> {
     let since = seen.created_at_ms.min(now_ms()) - ALLOWED_SKEW_MS;
     let ours = ticket::our_comments_since(shared, number, since).await?;
-    let is_told =
-        |marker: &str| ours.iter().any(|comment| comment.body.lines().any(|line| line.trim() == marker));
     let support = &shared.tickets.policy().support;
     let page = support.form_page.clone().unwrap_or_else(|| shared.desk.form_url(support.ticket_form_id));
     let for_contact = format!(
@@ -66,8 +65,8 @@ async fn tell_wrong_form(shared: &Shared, number: &str, seen: &Ticket) -> Result
          {INTERNAL}"
     );
     let mut stamp = seen.updated_stamp.clone();
-    for (marker, body, public) in [(INTERNAL, for_support, false), (PUBLIC, for_contact, true)] {
-        if is_told(marker) {
+    for (mark, body, public) in [(INTERNAL, for_support, false), (PUBLIC, for_contact, true)] {
+        if marker::is_in(&ours, mark) {
             continue;
         }
         ticket::write(shared, number, NewComment { body, public, uploads: Vec::new(), stamp: &stamp })

@@ -3,7 +3,7 @@
 //! Invariant: Slack gets numbers and links only, nothing that a partner or support wrote.
 
 use desk::slack::{Button, Message, Slack};
-use ledger::{Escalation, EscalationState, Job, Step, now_ms};
+use ledger::{Escalation, EscalationState, Job, Step, now_ms, step_when_raised};
 
 use crate::error::JobError;
 use crate::shared::Shared;
@@ -11,16 +11,9 @@ use crate::step::once;
 use crate::ticket::ALLOWED_SKEW_MS;
 
 pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
-    let escalation = match shared.ledger.escalation(&job.subject).await {
-        Err(ledger::Error::NotFound) => return Ok(shared.ledger.finish_job(&job.id).await?),
-        found => found?,
-    };
-    let raised = match escalation.raised {
-        0 => String::new(),
-        times => format!("-{times}"),
-    };
-    let leaders = format!("leaders-channel{raised}");
-    let partner = format!("{PARTNER}{raised}");
+    let escalation = shared.ledger.escalation(&job.subject).await?;
+    let leaders = step_when_raised("leaders-channel", escalation.raised);
+    let partner = step_when_raised(PARTNER, escalation.raised);
     let ends = [
         once(shared, &escalation.id, &leaders, async |before| {
             tell_leaders(shared, &escalation, &leaders, before).await
@@ -36,7 +29,7 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
     Ok(shared.ledger.finish_job(&job.id).await?)
 }
 
-/// The step of the first message in the partner's channel.
+/// The step of a message in the partner's channel.
 const PARTNER: &str = "partner-channel";
 
 async fn tell_leaders(
@@ -78,15 +71,14 @@ async fn tell_partner(
     post(shared, &message, before).await
 }
 
-/// In the thread of the first message, once for each state.
+/// In the thread of the first message in the partner's channel, once for each state.
 async fn tell_state(shared: &Shared, escalation: &Escalation) -> Result<(), JobError> {
     let text = match escalation.state {
         EscalationState::Submitted => return Ok(()),
         EscalationState::Acknowledged | EscalationState::Resolved => String::new(),
         EscalationState::Declined => " Ask support on the ticket for the reason.".to_owned(),
     };
-    let told = shared.ledger.step(&escalation.id, PARTNER).await?;
-    let Some(thread) = told.and_then(|step| step.result).filter(|ts| !ts.is_empty()) else { return Ok(()) };
+    let Some(thread) = partner_thread(shared, escalation).await? else { return Ok(()) };
     let state = escalation.state.name();
     let message = Message {
         channel: shared.tickets.policy().partner(&escalation.partner_id).slack_channel.unwrap_or_default(),
@@ -99,6 +91,17 @@ async fn tell_state(shared: &Shared, escalation: &Escalation) -> Result<(), JobE
         post(shared, &message, before).await
     })
     .await
+}
+
+/// The timestamp of the first message in the partner's channel. An escalation may be raised before it was told at all.
+async fn partner_thread(shared: &Shared, escalation: &Escalation) -> ledger::Result<Option<String>> {
+    for raised in 0..=escalation.raised {
+        let step = shared.ledger.step(&escalation.id, &step_when_raised(PARTNER, raised)).await?;
+        if let Some(ts) = step.and_then(|step| step.result).filter(|ts| !ts.is_empty()) {
+            return Ok(Some(ts));
+        }
+    }
+    Ok(None)
 }
 
 fn headline(escalation: &Escalation) -> String {

@@ -178,9 +178,7 @@ mod tests {
 
     fn errors(fields: Fields) -> Vec<String> {
         let Err(problem) = fields.finish() else { return Vec::new() };
-        let errors: Vec<FieldError> =
-            serde_json::from_value(problem.to_api().extra["errors"].clone()).unwrap();
-        errors.into_iter().map(|error| error.field).collect()
+        problem.field_errors().into_iter().map(|error| error.field).collect()
     }
 
     #[test]

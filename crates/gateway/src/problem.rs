@@ -81,6 +81,12 @@ impl Problem {
         &self.detail
     }
 
+    /// The mistakes of [`bad_fields`].
+    pub(crate) fn field_errors(&self) -> Vec<api::FieldError> {
+        let errors = self.extra.get("errors").cloned().unwrap_or_default();
+        serde_json::from_value(errors).unwrap_or_default()
+    }
+
     pub(crate) fn to_api(&self) -> api::Problem {
         api::Problem {
             kind: self.kind.to_owned(),

@@ -63,6 +63,11 @@ pub struct Escalation {
     pub raised: i64,
 }
 
+/// The name of a step that is repeated each time an escalation is raised.
+pub fn step_when_raised(step: &str, raised: i64) -> String {
+    if raised == 0 { step.to_owned() } else { format!("{step}-{raised}") }
+}
+
 /// The fields of a new [`Escalation`].
 #[derive(Debug, Clone)]
 pub struct NewEscalation<'a> {
@@ -115,22 +120,30 @@ impl Ledger {
     }
 
     /// Records an escalation and queues its jobs, or joins the partner's open one of the same ticket. Returns it, and whether it
-    /// joined.
+    /// joined; none if it would be new and the partner has `open_max` open ones.
     ///
     /// # Errors
     /// [`Error::Conflict`] if its origin asked for something else.
-    pub async fn escalate(&self, new: &NewEscalation<'_>) -> Result<(Escalation, bool)> {
+    pub async fn escalate(
+        &self,
+        new: &NewEscalation<'_>,
+        open_max: i64,
+    ) -> Result<Option<(Escalation, bool)>> {
         let key = open_key(new.partner_id, new.ticket);
         let mut tx = self.begin_in_turn(&key).await?;
         if let Some(repeated) = repeated(&mut tx, new.origin.as_ref()).await? {
             tx.rollback().await?;
-            return Ok(repeated);
+            return Ok(Some(repeated));
         }
         let open: Option<Escalation> =
             sql_as!("SELECT * FROM escalations WHERE open_key = $1", [&key]).fetch_optional(&mut *tx).await?;
         let joined = open.is_some();
         let escalation = match open {
             Some(open) => join(&mut tx, &open, new).await?,
+            None if count_open(&mut tx, new.partner_id).await? >= open_max => {
+                tx.rollback().await?;
+                return Ok(None);
+            }
             None => insert(&mut tx, &key, new).await?,
         };
         if let Some(origin) = new.origin {
@@ -145,17 +158,7 @@ impl Ledger {
         }
         queue_jobs(&mut tx, &escalation).await?;
         tx.commit().await?;
-        Ok((escalation, joined))
-    }
-
-    /// How many escalations of a partner are open.
-    pub async fn open_escalations(&self, partner_id: &str) -> Result<i64> {
-        Ok(sql_scalar!(
-            "SELECT COUNT(*) FROM escalations WHERE partner_id = $1 AND open_key IS NOT NULL",
-            [partner_id]
-        )
-        .fetch_one(&self.read)
-        .await?)
+        Ok(Some((escalation, joined)))
     }
 
     pub async fn escalation(&self, id: &str) -> Result<Escalation> {
@@ -213,6 +216,15 @@ impl Ledger {
 
 fn open_key(partner_id: &str, ticket: &str) -> String {
     format!("{partner_id} {ticket}")
+}
+
+async fn count_open(tx: &mut Connection, partner_id: &str) -> Result<i64> {
+    Ok(sql_scalar!(
+        "SELECT COUNT(*) FROM escalations WHERE partner_id = $1 AND open_key IS NOT NULL",
+        [partner_id]
+    )
+    .fetch_one(&mut *tx)
+    .await?)
 }
 
 async fn queue_jobs(tx: &mut Connection, escalation: &Escalation) -> Result<()> {

@@ -68,7 +68,6 @@ pub struct Job {
     pub payload: String,
     /// How often it has failed.
     pub attempts: i64,
-    pub created_at: i64,
 }
 
 impl FromRow<'_, AnyRow> for Job {
@@ -80,26 +79,11 @@ impl FromRow<'_, AnyRow> for Job {
             ticket: row.try_get("ticket")?,
             payload: row.try_get("payload")?,
             attempts: row.try_get("attempts")?,
-            created_at: row.try_get("created_at")?,
         })
     }
 }
 
 impl Ledger {
-    /// Queues a job that is not about an upload. A waiting job of this kind and subject is replaced.
-    pub async fn queue_job(
-        &self,
-        kind: JobKind,
-        subject: &str,
-        ticket: Option<&str>,
-        payload: &str,
-    ) -> Result<()> {
-        let mut tx = self.begin().await?;
-        queue_about(&mut tx, kind, subject, ticket, payload).await?;
-        tx.commit().await?;
-        Ok(())
-    }
-
     /// Postpones jobs until `run_at`, ms. With an error, this was an attempt that failed.
     pub async fn postpone(&self, jobs: &[Job], run_at: i64, error: Option<&str>) -> Result<()> {
         let mut tx = self.begin().await?;

@@ -41,7 +41,7 @@ impl Ledger {
              WHERE kind = $3 AND run_at <= $1 AND lease_until < $1 AND ($4 = 0 OR NOT EXISTS (SELECT 1 FROM jobs AS running \
              JOIN uploads AS its ON its.id = running.upload_id JOIN uploads AS ours ON ours.link_id = its.link_id \
              WHERE running.kind = $3 AND running.lease_until >= $1 AND ours.id = jobs.upload_id)) ORDER BY run_at LIMIT 1) \
-             RETURNING id, upload_id, subject, ticket, payload, attempts, created_at",
+             RETURNING id, upload_id, subject, ticket, payload, attempts",
             [now_ms(), lease_until, kind.name(), i64::from(kind.is_one_per_link())]
         )
         .fetch_optional(&self.write)
@@ -78,7 +78,7 @@ impl Ledger {
     /// The due jobs of a ticket, oldest first, at most [`TICKET_JOBS_MAX`]. Only whoever holds the ticket may work on them.
     pub async fn ticket_jobs(&self, kind: JobKind, ticket: &str) -> Result<Vec<Job>> {
         let jobs = sql_as!(
-            "SELECT id, upload_id, subject, ticket, payload, attempts, created_at FROM jobs \
+            "SELECT id, upload_id, subject, ticket, payload, attempts FROM jobs \
              WHERE kind = $1 AND ticket = $2 AND run_at <= $3 ORDER BY upload_id, id LIMIT $4",
             [kind.name(), ticket, now_ms(), TICKET_JOBS_MAX]
         )

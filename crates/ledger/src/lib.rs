@@ -53,7 +53,9 @@ pub use completion::{Completed, Completion, Dedupe, SAME_FILE_MS, dedupe_key};
 pub use connect::Ledger;
 pub use contacts::{Contact, NewContact};
 pub use error::{Error, Result};
-pub use escalations::{Escalation, EscalationFilter, EscalationState, NewEscalation, Origin, Urgency};
+pub use escalations::{
+    Escalation, EscalationFilter, EscalationState, NewEscalation, Origin, Urgency, step_when_raised,
+};
 pub use idempotency::{Claim, Key};
 pub use instance_lock::InstanceLock;
 pub use jobs::{Job, JobKind};

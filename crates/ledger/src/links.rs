@@ -71,7 +71,7 @@ pub struct NewLink {
 }
 
 impl Ledger {
-    /// Stores a link and writes it into the audit.
+    /// Stores a link and writes it into the audit. One whose parent was revoked in the meantime is revoked, too.
     ///
     /// # Errors
     /// [`crate::Error::Conflict`] for an unknown partner or contact.
@@ -84,7 +84,7 @@ impl Ledger {
         sql!(
             "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
              max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at, parent_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, NULL, $14)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT revoked_at FROM links WHERE id = $14), $14)",
             [
                 &id,
                 token.hash(),
@@ -138,10 +138,13 @@ impl Ledger {
 
     /// Whether support or an operator made a link for this ticket.
     pub async fn staff_made_link(&self, ticket: &str) -> Result<bool> {
-        let found =
-            sql!("SELECT 1 FROM links WHERE ticket = $1 AND parent_id IS NULL AND (created_by LIKE 'staff:%' OR created_by = 'operator') LIMIT 1", [ticket])
-                .fetch_optional(&self.read)
-                .await?;
+        let found = sql!(
+            "SELECT 1 FROM links WHERE ticket = $1 AND parent_id IS NULL \
+             AND (created_by LIKE 'staff:%' OR created_by = 'operator') LIMIT 1",
+            [ticket]
+        )
+        .fetch_optional(&self.read)
+        .await?;
         Ok(found.is_some())
     }
 

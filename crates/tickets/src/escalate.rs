@@ -77,9 +77,6 @@ impl Tickets {
             return Ok(Escalated { escalation, joined });
         }
         let ticket = self.find(partner, link, &request.request).await?;
-        if ledger.open_escalations(&partner.id).await? >= OPEN_MAX {
-            return Err(FindError::TooManyOpen { max: OPEN_MAX, retry_after: ROOM_IN });
-        }
         let hints = self.hints(partner, &ticket).await?;
         let new = NewEscalation {
             partner_id: &partner.id,
@@ -92,7 +89,9 @@ impl Tickets {
             emergency: request.emergency,
             hints: &hints,
         };
-        let (escalation, joined) = ledger.escalate(&new).await?;
+        let Some((escalation, joined)) = ledger.escalate(&new, OPEN_MAX).await? else {
+            return Err(FindError::TooManyOpen { max: OPEN_MAX, retry_after: ROOM_IN });
+        };
         tracing::info!(ticket, escalation = escalation.id, joined, "escalated a ticket");
         Ok(Escalated { escalation, joined })
     }

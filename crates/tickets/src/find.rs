@@ -89,7 +89,8 @@ impl Tickets {
         self.0.policy.partner(&partner.id).case_number.read(case_number(subject)?)
     }
 
-    /// The latest ticket whose subject names the case.
+    /// The latest ticket whose subject names the case. Plain digits stand in many subjects, so they count only in the place of the
+    /// case number.
     async fn search(&self, partner: &Partner, organization: i64, number: &str) -> Result<String, FindError> {
         let organization_id = u64::try_from(organization).map_err(|_| TicketError::Unknown)?;
         let search = self.0.desk.search_tickets(organization_id, number);
@@ -101,10 +102,13 @@ impl Tickets {
                     return Err(TicketError::Unchecked.into());
                 }
             };
-        let ticket = found
-            .into_iter()
-            .filter(|ticket| has_word(&ticket.subject, number))
-            .max_by_key(|ticket| ticket.id);
+        let is_word = number.contains(char::is_alphabetic);
+        let names_case = |subject: &str| {
+            (is_word && has_word(subject, number))
+                || self.case_in_subject(partner, subject).as_deref() == Some(number)
+        };
+        let ticket =
+            found.into_iter().filter(|ticket| names_case(&ticket.subject)).max_by_key(|ticket| ticket.id);
         let ticket = ticket.ok_or(TicketError::Unknown)?.id.to_string();
         self.0.ledger.saw_case_number(&partner.id, number, &ticket).await?;
         Ok(ticket)

@@ -206,7 +206,7 @@ mod tests {
     fn the_desk_expands_nothing_of_the_description() {
         let body = request().body("Ann");
         assert!(
-            body.starts_with("Every page { {ticket.id}} takes ten seconds.\n\nSince Monday.\n\n"),
+            body.starts_with("```\nEvery page { {ticket.id}} takes ten seconds.\n\nSince Monday.\n```\n\n"),
             "{body}"
         );
         assert!(body.ends_with("Customer: `Initech`\nCase number: `T123456789`\nContact: `Ann`"), "{body}");

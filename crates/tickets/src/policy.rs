@@ -72,10 +72,8 @@ impl Policy {
 
     /// The partner whose Slack channel this is. The channel decides, never a user's workspace.
     pub fn partner_of_channel(&self, channel: &str) -> Option<&str> {
-        let of = |(id, partner): (&'_ String, &PartnerPolicy)| {
-            (partner.slack_channel.as_deref() == Some(channel)).then(|| id.clone())
-        };
-        let id = self.partners.iter().find_map(of)?;
-        self.partners.get_key_value(&id).map(|(id, _)| id.as_str())
+        let mut partners = self.partners.iter();
+        let found = partners.find(|(_, partner)| partner.slack_channel.as_deref() == Some(channel));
+        found.map(|(id, _)| id.as_str())
     }
 }

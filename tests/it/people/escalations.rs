@@ -48,6 +48,9 @@ async fn numbers_find_tickets_of_the_partner_alone() {
     let World { gateway: _gateway, sandbox } = World::start();
     let url = format!("{}/escalate", partner_link(&sandbox, "acme"));
     let ticket = opened(&sandbox, &json!({"case_number": "CASE-42"}))["ticket"].clone();
+    let new = json!({"ticket": {"subject": "Initech - 815 - Error 4711", "requester_id": 1010, "organization_id": 101,
+        "comment": {"body": "b"}}});
+    let digits = sandbox.desk("POST", "/tickets", Some(new)).await["ticket"]["id"].to_string();
     for (request, status, found) in [
         ("1002", 202, json!("1002")),
         // In the subject of a ticket that was opened elsewhere.
@@ -56,6 +59,9 @@ async fn numbers_find_tickets_of_the_partner_alone() {
         ("2001", 404, json!(null)),
         ("T2001", 404, json!(null)),
         ("T100", 404, json!(null)),
+        // Digits stand in many subjects: only in the place of a case number are they one.
+        ("4711", 404, json!(null)),
+        ("815", 202, json!(digits)),
         ("987654", 404, json!(null)),
     ] {
         let answer = post(&url, &escalation(request));
@@ -155,4 +161,49 @@ async fn a_link_without_the_right_escalates_nothing() {
     ] {
         assert_eq!((answer.status, answer.problem().as_str()), (403, "/problems/not-allowed"), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_key_escalates_once() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let url = format!("{}/escalate", partner_link(&sandbox, "acme"));
+    let send = |body: &serde_json::Value| {
+        let body = body.to_string();
+        curl(&["-H", "Idempotency-Key: one", "-H", "Content-Type: application/json", "-d", &body, &url])
+    };
+    let first = send(&escalation("1001"));
+    let again = send(&escalation("1001"));
+    assert_eq!((first.status, again.status, first.json()), (202, 202, again.json()));
+    let other = send(&escalation("1002"));
+    assert_eq!((other.status, other.problem().as_str()), (422, "/problems/idempotency-mismatch"));
+    let listed = sandbox.staff("/escalations", &[]).json();
+    assert_eq!(listed["escalations"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["escalations"][0]["joined_requests"], 0);
+}
+
+/// A partner's 50 open escalations leave no place for another, but an open one can still become an emergency.
+#[tokio::test]
+async fn a_partner_has_at_most_50_open_escalations() {
+    let sandbox = Sandbox::start();
+    let _gateway = sandbox.gateway_with(|config| {
+        let mut limits = toml::Table::new();
+        limits.insert("link_ticket_lookups_per_minute".into(), 1000.into());
+        config.insert("limits".into(), limits.into());
+    });
+    let url = format!("{}/escalate", partner_link(&sandbox, "acme"));
+    for _ in 0..50 {
+        let answer = post(&url, &escalation(&sandbox.open_ticket("acme").await));
+        assert_eq!(answer.status, 202, "{answer:?}");
+    }
+    let full = post(&url, &escalation("1001"));
+    assert_eq!((full.status, full.problem().as_str()), (429, "/problems/slow-down"), "{full:?}");
+    assert!(full.headers.contains_key("retry-after"));
+    let open = sandbox.staff("/escalations?state=submitted", &[]).json()["escalations"][0].clone();
+    let mut emergency = escalation(open["ticket"].as_str().unwrap());
+    emergency["emergency"] = true.into();
+    assert_eq!(post(&url, &emergency).status, 200);
+    let path = format!("/escalations/{}", open["id"].as_str().unwrap());
+    let resolve = ["-X", "PATCH", "-H", "Content-Type: application/json", "-d", "{\"state\": \"resolved\"}"];
+    assert_eq!(sandbox.staff(&path, &resolve).status, 200);
+    assert_eq!(post(&url, &escalation("1001")).status, 202, "there is a place again");
 }

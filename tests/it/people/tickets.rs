@@ -189,6 +189,7 @@ async fn a_link_is_made_for_a_ticket_of_the_partner_alone() {
     assert_eq!(made.status, 201, "{made:?}");
     let url = made.json()["url"].as_str().unwrap().to_owned();
     assert!(made.json()["expires_at"].is_string());
+    assert_eq!(make("1002").json()["url"], url, "the same link all day");
     assert_eq!(sandbox.sent(&url, "a.log", b"a")["ticket"], "1002");
     for (ticket, status, problem) in [
         ("2001", 404, "/problems/unknown-ticket"),
@@ -202,4 +203,51 @@ async fn a_link_is_made_for_a_ticket_of_the_partner_alone() {
     let plain = gateway.make_link(&["--partner", "acme"]);
     let answer = curl(&["-X", "POST", &format!("{plain}/tickets/1002/link")]);
     assert_eq!((answer.status, answer.problem().as_str()), (403, "/problems/not-allowed"));
+}
+
+#[tokio::test]
+async fn a_link_ends_with_the_one_that_made_it() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let body =
+        json!({"partner": "acme", "rights": ["open-ticket", "escalate"], "expires_in_s": 3600}).to_string();
+    let parent = sandbox.staff("/links", &["-H", "Content-Type: application/json", "-d", &body]).json();
+    let url = parent["url"].as_str().unwrap();
+    let made = curl(&["-X", "POST", &format!("{url}/tickets/1002/link")]).json();
+    let opened = post(&format!("{url}/tickets"), &ticket_fields()).json()["link"].clone();
+    for child in [&made, &opened] {
+        assert!(child["expires_at"].as_str().unwrap() <= parent["expires_at"].as_str().unwrap(), "{child}");
+        sandbox.sent(child["url"].as_str().unwrap(), "a.log", b"a");
+    }
+    let path = format!("/links/{}", parent["id"].as_str().unwrap());
+    assert_eq!(sandbox.staff(&path, &["-X", "DELETE"]).status, 204);
+    for child in [&made, &opened] {
+        let late = sandbox.send(child["url"].as_str().unwrap(), "b.log", b"b");
+        assert_eq!((late.status, late.problem().as_str()), (410, "/problems/link-expired"), "{child}");
+    }
+}
+
+#[tokio::test]
+async fn the_links_of_a_contact_end_with_it() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let link = opened(&sandbox, &json!({}))["link"]["url"].as_str().unwrap().to_owned();
+    sandbox.sent(&link, "a.log", b"a");
+    let contacts = sandbox.staff("/partners/acme/contacts", &[]).json();
+    let id = contacts["contacts"][0]["id"].as_str().unwrap();
+    assert_eq!(sandbox.staff(&format!("/partners/acme/contacts/{id}"), &["-X", "DELETE"]).status, 204);
+    let late = sandbox.send(&link, "b.log", b"b");
+    assert_eq!((late.status, late.problem().as_str()), (410, "/problems/link-expired"));
+    assert_eq!(curl(&[&partner_link(&sandbox, "acme")]).status, 200, "the partner's own stays");
+}
+
+#[tokio::test]
+async fn a_ticket_that_the_desk_refuses_can_be_sent_again() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let url = format!("{}/tickets", partner_link(&sandbox, "acme"));
+    let rule =
+        json!({"service": "desk", "operation": "CreateTicket", "fault": "status", "status": 422, "times": 1});
+    sandbox.fault(rule).await;
+    let refused = post(&url, &ticket_fields());
+    assert_eq!((refused.status, refused.problem().as_str()), (502, "/problems/desk-refused"), "{refused:?}");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("Sam Example"), "whom to ask: {refused:?}");
+    assert_eq!(post(&url, &ticket_fields()).status, 201);
 }

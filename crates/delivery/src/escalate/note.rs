@@ -1,9 +1,10 @@
 //! The note of an escalation. Pure.
-//! Invariant: the marker is a line of its own. A stranger's text is escaped and never begins a line, so nobody can forge it.
 
 use desk::escape;
 use ledger::Escalation;
 use tickets::{Notes, TicketFiles};
+
+use crate::marker::quoted;
 
 /// Longest text of a partner in the note, characters. The whole text is in the record.
 const TEXT_CHARS_MAX: usize = 5_000;
@@ -30,9 +31,10 @@ pub(super) fn text(escalation: &Escalation, files: &TicketFiles, notes: &Notes, 
         String::new(),
         "Reason:".to_owned(),
     ];
-    lines.extend(quoted(&escalation.reason));
-    lines.push("Desired actions:".to_owned());
-    lines.extend(quoted(&escalation.actions));
+    lines.extend(quoted(&escalation.reason, TEXT_CHARS_MAX));
+    lines.extend([String::new(), "Desired actions:".to_owned()]);
+    lines.extend(quoted(&escalation.actions, TEXT_CHARS_MAX));
+    lines.push(String::new());
     lines.extend(escalation.hints.iter().map(|hint| format!("- {hint}")));
     lines.push(String::new());
     lines.extend(of_files(files));
@@ -52,18 +54,6 @@ pub(super) fn text(escalation: &Escalation, files: &TicketFiles, notes: &Notes, 
         marker(escalation),
     ]);
     lines.join("\n")
-}
-
-/// Each line of a text, escaped, as a list.
-fn quoted(text: &str) -> Vec<String> {
-    let cut: String = text.chars().take(TEXT_CHARS_MAX).collect();
-    let lines = cut.lines().filter(|line| !line.trim().is_empty());
-    let mut quoted: Vec<_> = lines.map(|line| format!("- {}", escape(line))).collect();
-    if text.chars().count() > TEXT_CHARS_MAX {
-        quoted.push("- (cut; the record has all of it)".into());
-    }
-    quoted.push(String::new());
-    quoted
 }
 
 fn of_files(files: &TicketFiles) -> Vec<String> {
@@ -127,7 +117,7 @@ mod tests {
             "Desired actions:",
         ];
         assert_eq!(lines[2..9], expected);
-        assert!(text.contains("(cut; the record has all of it)") && text.contains("- It is young.\n"));
+        assert!(text.contains("- (The rest is cut.)") && text.contains("- It is young.\n"));
         assert!(text.contains("Files: 0 arrived, 0 announced and not complete\n- Support asked for files"));
         assert_eq!(lines.iter().filter(|line| line.trim() == marker(&escalation)).count(), 1);
         assert_eq!(lines.last(), Some(&"escalation: 01E"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use desk::slack::escape;
 use futures_util::future::join_all;
-use ledger::{Escalation, EscalationState, JobKind, NewEscalation, Urgency};
+use ledger::{Escalation, EscalationFilter, EscalationState, JobKind, NewEscalation, Urgency};
 use serde_json::{Value, json};
 
 use crate::world::{World, new_delivery, open};
@@ -24,7 +24,7 @@ impl World {
             emergency: true,
             hints: &[],
         };
-        self.ledger.escalate(&new).await.unwrap().0
+        self.ledger.escalate(&new, 50).await.unwrap().unwrap().0
     }
 
     async fn waiting(&self, kind: JobKind) -> i64 {
@@ -122,10 +122,8 @@ async fn support_gets_the_words_and_slack_only_numbers() {
     assert_eq!(escape("<!here>"), "&lt;!here&gt;");
 }
 
-#[tokio::test]
-async fn a_second_request_that_is_an_emergency_is_told_again() {
-    let world = World::new().await;
-    let new = |reason, emergency| NewEscalation {
+fn slow(reason: &str, emergency: bool) -> NewEscalation<'_> {
+    NewEscalation {
         partner_id: "acme",
         ticket: "1001",
         actor: "link:1",
@@ -135,11 +133,16 @@ async fn a_second_request_that_is_an_emergency_is_told_again() {
         urgency: Urgency::TwoHours,
         emergency,
         hints: &[],
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_second_request_that_is_an_emergency_is_told_again() {
+    let world = World::new().await;
     for (reason, emergency, messages, notes) in
         [("Slow", false, 2, 1), ("Slower", false, 2, 1), ("Down", true, 4, 2), ("Still down", true, 4, 2)]
     {
-        world.ledger.escalate(&new(reason, emergency)).await.unwrap();
+        world.ledger.escalate(&slow(reason, emergency), 50).await.unwrap();
         world.finished(JobKind::Escalate).await;
         assert_eq!(world.messages().await.len(), messages, "{reason}");
         let written = world.notes("1001").await;
@@ -154,6 +157,22 @@ async fn a_second_request_that_is_an_emergency_is_told_again() {
     let raised =
         world.notes("1001").await.into_iter().find(|note| note.body.contains("more urgent")).unwrap();
     assert!(raised.body.contains("- `Slower`") && raised.body.contains("- `Down`"), "{}", raised.body);
+}
+
+#[tokio::test]
+async fn an_escalation_that_was_raised_before_it_was_told_is_told_once() {
+    let world = World::new().await;
+    for (reason, emergency) in [("Slow", false), ("Down", true)] {
+        world.ledger.escalate(&slow(reason, emergency), 50).await.unwrap();
+    }
+    world.finished(JobKind::Escalate).await;
+    assert_eq!(world.messages().await.len(), 2, "one in each channel");
+    let escalations = world.ledger.escalations(&EscalationFilter::default()).await.unwrap();
+    let resolved = EscalationState::Resolved;
+    world.ledger.set_escalation_state(&escalations[0].id, resolved, None, "staff:1").await.unwrap();
+    world.finished(JobKind::Escalate).await;
+    let (channel, text) = world.messages().await.remove(2);
+    assert!(channel == "C0ACME" && text.ends_with("resolved."), "in the thread: {text}");
 }
 
 /// A file that cannot be delivered yet holds up no escalation.

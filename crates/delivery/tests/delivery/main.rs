@@ -134,6 +134,19 @@ async fn first_file_goes_at_once_and_later_ones_are_collected() {
     running.await.unwrap();
 }
 
+/// Support gets the notes about the organisation once on a ticket: with the first note after the desk has told them.
+#[tokio::test]
+async fn a_ticket_has_the_organisation_s_notes_once() {
+    let world = World::new().await;
+    world.fault(json!({"service": "desk", "operation": "ShowOrganization", "times": 1, "fault": "status", "status": 503}));
+    for (name, are_told) in [("first", false), ("second", true), ("third", false)] {
+        let id = world.small("1001", name).await;
+        world.settle(&id).await;
+        let note = world.notes_of("1001", &id).await.remove(0);
+        assert_eq!(note.body.contains("- `Answer in English.`"), are_told, "{name}: {}", note.body);
+    }
+}
+
 #[tokio::test]
 async fn two_workers_write_one_note_per_file() {
     let world = World::new().await;

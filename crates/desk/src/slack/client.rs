@@ -83,7 +83,7 @@ impl Slack {
         Ok(Self { shared: Arc::new(Shared { base, http, authorization, signing_secret }) })
     }
 
-    /// Like [`super::verify`], with our signing secret.
+    /// Checks `X-Slack-Request-Timestamp` and `X-Slack-Signature` against the body. `now_s` is in seconds since the epoch.
     ///
     /// # Errors
     /// Says what is wrong with the signature.

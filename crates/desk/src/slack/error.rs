@@ -35,11 +35,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a retry may succeed without anyone doing anything.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::RateLimited { .. } | Self::Unavailable { .. })
-    }
-
     /// The wait that Slack asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -134,7 +129,6 @@ mod tests {
         ] {
             let error = Error::named(name, None);
             assert_eq!(error.label(), label, "{name}");
-            assert_eq!(error.is_transient(), matches!(label, "rate-limited" | "unavailable"), "{name}");
         }
         let wait = Some(Duration::from_secs(7));
         assert_eq!(Error::named("ratelimited", wait).retry_after(), wait);

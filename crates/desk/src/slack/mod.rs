@@ -16,5 +16,4 @@ pub use error::Error;
 pub use form::{CALLBACK_ID, EscalationFields, field_errors, modal, workflow_message};
 pub use incoming::{ChannelMessage, ESCALATE_ACTION, Incoming, Submission, parse};
 pub use message::{Button, Message};
-pub use signature::verify;
 pub use text::escape;

@@ -8,7 +8,7 @@ use crate::signature::{BadSignature, check, check_time};
 ///
 /// # Errors
 /// Says what is wrong with the signature.
-pub fn verify(
+pub(super) fn verify(
     signing_secret: &str,
     timestamp: &str,
     signature: &str,

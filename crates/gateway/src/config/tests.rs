@@ -48,7 +48,34 @@ fn a_good_file_reads_as_written() {
 fn secrets_do_not_show_in_debug_output() {
     let text = GOOD.replace("\"secret\"", "\"hush-1\"").replace("\"s\"", "\"hush-2\"");
     let text = text.replace("\"sqlite:/tmp/ledger.db\"", "\"postgres://u:hush-3@h/d\"");
+    let text = text.replace("client_id = \"id\"", "client_id = \"id\"\nwebhook_secret = \"hush-4\"");
+    let text = text.replace("name = \"Globex\"", "name = \"Globex\"\nworkflow_secret = \"hush-5\"");
+    let text = format!("{text}[slack]\nbot_token = \"hush-6\"\nsigning_secret = \"hush-7\"\n");
+    for secret in 1..=7 {
+        assert!(text.contains(&format!("hush-{secret}")));
+    }
     assert!(!format!("{:?}", read(&text).unwrap()).contains("hush"));
+}
+
+#[test]
+fn a_channel_belongs_to_one_partner_or_to_the_leaders() {
+    let of = |leaders: &str, globex: &str, acme: &str| {
+        let text =
+            GOOD.replace("name = \"Globex\"", &format!("name = \"Globex\"\nslack_channel = \"{globex}\""));
+        let rest = format!(
+            "[partners.acme]\nslack_channel = \"{acme}\"\n[support]\nleaders_channel = \"{leaders}\"\n"
+        );
+        read(&(text + &rest))
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|mistake| mistake.key)
+            .collect::<Vec<_>>()
+    };
+    assert!(of("C1", "C2", "C3").is_empty());
+    assert_eq!(of("C1", "C1", "C3"), ["partners.globex.slack_channel"]);
+    assert_eq!(of("C1", "C2", "C2").len(), 1, "one of the two must change");
+    assert_eq!(of("leaders", "C2", "C3"), ["support.leaders_channel"]);
 }
 
 #[test]

@@ -91,10 +91,7 @@ async fn submitted(state: &AppState, submission: Submission) -> Result<Response,
     let read =
         escalation_fields::read(as_fields(&submission.fields), &policy.partner(partner), Numbered::Required);
     if let Err(problem) = read {
-        let errors: Vec<api::FieldError> =
-            serde_json::from_value(problem.to_api().extra.remove("errors").unwrap_or_default())
-                .unwrap_or_default();
-        let errors = errors.into_iter().map(|error| (error.field, error.detail)).collect();
+        let errors = problem.field_errors().into_iter().map(|error| (error.field, error.detail)).collect();
         return Ok(Json(slack::field_errors(errors)).into_response());
     }
     let incoming = incoming(partner, &submission.channel, None, &submission.fields);

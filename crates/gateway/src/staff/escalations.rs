@@ -80,7 +80,8 @@ pub(crate) async fn show(
         let step = state.ledger.step(id, step).await?;
         Ok::<_, Problem>(step.filter(|step| step.done_at.is_some()).and_then(|step| step.result))
     };
-    let (note, tag) = (done("note").await?, done("tag").await?);
+    let note = done(&ledger::step_when_raised("note", escalation.raised)).await?;
+    let tag = done("tag").await?;
     Ok(Json(Escalation { files: Some(files), note, tag, ..to_api::escalation(&escalation) }))
 }
 

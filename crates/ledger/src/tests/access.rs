@@ -44,6 +44,23 @@ async fn link_is_found_by_its_token_alone() {
 }
 
 #[tokio::test]
+async fn link_ends_with_its_parent() {
+    let world = World::open().await;
+    let child = NewLink { parent_id: Some(world.link.id.clone()), ..new_link() };
+    let before = world.create_link(&Token::random(), &child).await.unwrap();
+    assert_eq!(before.revoked_at, None);
+    world.revoke_link(&world.link.id, "staff:1").await.unwrap();
+    // The request that makes it may have begun before its parent was revoked.
+    let after = world.create_link(&Token::random(), &child).await.unwrap();
+    let revoked_at = world.link(&world.link.id).await.unwrap().revoked_at;
+    assert!(revoked_at.is_some());
+    assert_eq!(
+        (world.link(&before.id).await.unwrap().revoked_at, after.revoked_at),
+        (revoked_at, revoked_at)
+    );
+}
+
+#[tokio::test]
 async fn link_needs_a_partner() {
     let world = World::open().await;
     for new in [

@@ -78,7 +78,7 @@ async fn fill(world: &World) {
         emergency: false,
         hints: &[],
     };
-    world.escalate(&escalation).await.unwrap();
+    world.escalate(&escalation, 50).await.unwrap();
     let notes = OrganizationNotes {
         partner_id: "acme".into(),
         organization_id: 7,

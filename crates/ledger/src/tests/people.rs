@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    EscalationFilter, EscalationState, NewEscalation, OpeningTicket, OrganizationNotes, Origin, Urgency,
+    Escalation, EscalationFilter, EscalationState, NewEscalation, OpeningTicket, OrganizationNotes, Origin,
+    Urgency,
 };
 
 fn new<'a>(ticket: &'a str, urgency: Urgency) -> NewEscalation<'a> {
@@ -19,6 +20,10 @@ fn new<'a>(ticket: &'a str, urgency: Urgency) -> NewEscalation<'a> {
     }
 }
 
+async fn escalate(world: &World, new: &NewEscalation<'_>) -> (Escalation, bool) {
+    world.escalate(new, 50).await.unwrap().expect("there is room")
+}
+
 async fn jobs(world: &World, kind: JobKind) -> i64 {
     let counts = world.job_counts().await.unwrap();
     counts.iter().find(|(name, ..)| name == kind.name()).map_or(0, |(_, jobs, _)| *jobs)
@@ -29,23 +34,25 @@ async fn a_ticket_has_one_open_escalation() {
     let world = World::open().await;
     let hints = ["It is late.".to_owned(), "It is young.".to_owned()];
     let first = NewEscalation { hints: &hints, ..new("1001", Urgency::OneHour) };
-    let (first, joined) = world.escalate(&first).await.unwrap();
+    let (first, joined) = escalate(&world, &first).await;
     assert!(!joined && first.reference.len() == 10 && first.hints == hints, "{first:?}");
     let again = NewEscalation { emergency: true, ..new("1001", Urgency::TwoHours) };
-    let (again, joined) = world.escalate(&again).await.unwrap();
+    let (again, joined) = escalate(&world, &again).await;
     assert_eq!((again.id.as_str(), joined, again.joined), (first.id.as_str(), true, 1));
     assert!(again.emergency && again.urgency == Urgency::OneHour, "the higher urgency counts");
     assert_eq!((again.raised, again.reason.as_str()), (1, "down"), "nothing new was said");
     let later = NewEscalation { reason: "and on fire", ..new("1001", Urgency::TwoHours) };
-    let (later, _) = world.escalate(&later).await.unwrap();
+    let (later, _) = escalate(&world, &later).await;
     assert_eq!((later.raised, later.reason.as_str()), (1, "down\n\nand on fire"));
     world.put_partner("globex", "Globex", None).await.unwrap();
     let elsewhere = NewEscalation { partner_id: "globex", ..new("1001", Urgency::TwoHours) };
-    let (elsewhere, joined) = world.escalate(&elsewhere).await.unwrap();
+    let (elsewhere, joined) = escalate(&world, &elsewhere).await;
     assert!(!joined, "another partner's is another one");
     world.set_escalation_state(&elsewhere.id, EscalationState::Resolved, None, "staff:1").await.unwrap();
-    assert_eq!(world.open_escalations("acme").await.unwrap(), 1);
-    let (other, joined) = world.escalate(&new("1002", Urgency::HalfAnHour)).await.unwrap();
+    let full = async |ticket| world.escalate(&new(ticket, Urgency::TwoHours), 1).await.unwrap();
+    assert!(full("1002").await.is_none(), "one is open");
+    assert!(full("1001").await.is_some_and(|(_, joined)| joined), "it needs no place");
+    let (other, joined) = escalate(&world, &new("1002", Urgency::HalfAnHour)).await;
     assert!(!joined);
     assert_eq!(jobs(&world, JobKind::Escalate).await, 3);
     for ticket in ["1003", "1004"] {
@@ -53,7 +60,7 @@ async fn a_ticket_has_one_open_escalation() {
             origin: Some(Origin { name: "hook 1", fields_hash: "" }),
             ..new(ticket, Urgency::TwoHours)
         };
-        let (repeated, joined) = world.escalate(&repeated).await.unwrap();
+        let (repeated, joined) = escalate(&world, &repeated).await;
         assert_eq!((repeated.ticket.as_str(), joined), ("1003", false));
     }
     for _ in 0..2 {
@@ -61,7 +68,7 @@ async fn a_ticket_has_one_open_escalation() {
             origin: Some(Origin { name: "hook 2", fields_hash: "" }),
             ..new("1003", Urgency::TwoHours)
         };
-        let (repeated, joined) = world.escalate(&repeated).await.unwrap();
+        let (repeated, joined) = escalate(&world, &repeated).await;
         assert_eq!((repeated.joined, joined), (1, true), "it joins once");
     }
 
@@ -76,7 +83,7 @@ async fn a_ticket_has_one_open_escalation() {
     assert!(matches!(set(EscalationState::Resolved, None).await, Err(Error::Conflict(_))));
     let missing = world.set_escalation_state("x", EscalationState::Resolved, None, "staff:1").await;
     assert!(matches!(missing, Err(Error::NotFound)));
-    let (next, joined) = world.escalate(&new("1001", Urgency::TwoHours)).await.unwrap();
+    let (next, joined) = escalate(&world, &new("1001", Urgency::TwoHours)).await;
     assert!(!joined && next.id != first.id);
 
     let ids = async |filter: EscalationFilter<'_>| {
