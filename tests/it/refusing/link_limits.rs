@@ -15,9 +15,14 @@ fn make(world: &World, body: &Value) -> Answer {
     world.sandbox.staff("/links", &["-H", "Content-Type: application/json", "-d", &body.to_string()])
 }
 
+fn links_of_acme(world: &World) -> Vec<Value> {
+    world.sandbox.staff("/links?partner=acme", &[]).json()["links"].as_array().unwrap().clone()
+}
+
 #[tokio::test]
 async fn limits_are_reported_before_the_body() {
     let world = World::with(&["link_requests_per_minute = 500", "max_upload_bytes = 1000000000"]);
+    let earlier = links_of_acme(&world);
     let limits = |link: &str| {
         let told = curl(&["-X", "OPTIONS", link]).json();
         ["max_size", "max_open", "max_unfinished_bytes", "max_requests_per_minute"]
@@ -44,8 +49,8 @@ async fn limits_are_reported_before_the_body() {
         assert_eq!((&shown[key], &made[key]), (&body[key], &body[key]), "{key}");
     }
     assert!(shown["url"].is_null(), "the address is shown once");
-    let all = world.sandbox.staff("/links?partner=acme", &[]).json();
-    assert_eq!((all["links"].as_array().unwrap().len(), &all["links"][0]), (3, &shown));
+    assert_eq!(links_of_acme(&world)[0], shown, "the newest comes first");
+    assert_eq!(links_of_acme(&world).len(), earlier.len() + 2);
     let listed = world.gateway.admin_ok(&["link", "list"]);
     assert!(listed.lines().any(|line| serde_json::from_str::<Value>(line).unwrap() == shown), "{listed}");
     assert_eq!(world.sandbox.staff("/links/01ARZ3NDEKTSV4RRFFQ69G5FAV", &[]).status, 404);
