@@ -1,6 +1,7 @@
 //! The JSON interface as types: what the gateway answers and what `wb` reads.
 //! Invariant: fields that this version does not know are kept in `extra` and written again.
 
+mod audit;
 mod contact;
 #[cfg(feature = "openapi")]
 pub mod described;
@@ -12,6 +13,7 @@ mod problem;
 mod receipt;
 mod ticket;
 
+pub use audit::{AuditEntry, AuditPage};
 pub use contact::{Contact, ContactList};
 pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};
 pub use limits::{BODY_BYTES_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX};

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::hooks;
 use crate::partner::{escalate, tickets};
-use crate::staff::{contacts, content, escalations, links, partners, uploads};
+use crate::staff::{audit, contacts, content, escalations, links, partners, uploads};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ use crate::staff::{contacts, content, escalations, links, partners, uploads};
         partners::list, partners::show, partners::objects,
         contacts::list, contacts::create, contacts::disable,
         escalations::list, escalations::create, escalations::show, escalations::change,
+        audit::list,
         links::list, links::create, links::show, links::revoke,
         tickets::post, tickets::make_link, escalate::post, escalate::show,
         hooks::zendesk::post, hooks::slack::post, hooks::workflow::post,

@@ -57,7 +57,7 @@ fn unsigned(number: i64) -> Option<u64> {
 /// Uploads on one page of a list.
 pub(crate) const PAGE_UPLOADS: i64 = 200;
 
-/// The cursor of a list, if it can be one of ours: the id of an upload.
+/// The cursor of a list, if it can be one of ours: an ID.
 pub(crate) fn page_cursor(text: &str) -> Result<String, Problem> {
     let why = "`cursor` is not from this list. Use `next_cursor` of the page before, or leave it out.";
     if ledger::is_id(text) { Ok(text.to_owned()) } else { Err(problem::bad_request(why)) }
@@ -118,6 +118,21 @@ pub(crate) fn escalation(escalation: &ledger::Escalation) -> api::Escalation {
         files: None,
         note: None,
         tag: None,
+        extra: api::Extra::default(),
+    }
+}
+
+pub(crate) fn audit_entry(entry: &ledger::AuditEntry) -> api::AuditEntry {
+    api::AuditEntry {
+        id: entry.id.clone(),
+        at: Some(rfc3339(entry.at)),
+        actor: entry.actor.clone(),
+        actor_name: entry.actor_name.clone(),
+        action: entry.action.clone(),
+        subject: entry.subject.clone(),
+        ticket: entry.ticket.clone(),
+        partner: entry.partner_id.clone(),
+        detail: entry.detail.clone(),
         extra: api::Extra::default(),
     }
 }

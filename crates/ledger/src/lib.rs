@@ -47,7 +47,7 @@ mod url;
 mod tests;
 
 pub use adopt::{Adopted, is_id};
-pub use audit::AuditEntry;
+pub use audit::{AuditEntry, AuditFilter};
 pub use clock::ClockWatch;
 pub use completion::{Completed, Completion, Dedupe, SAME_FILE_MS, dedupe_key};
 pub use connect::Ledger;

@@ -9,7 +9,7 @@ use crate::sql::sql;
 use crate::{Error, Ledger, Result};
 
 /// Number, name and text; the text for SQLite and the one for Postgres where they differ.
-const MIGRATIONS: [(i64, &str, [&str; 2]); 11] = [
+const MIGRATIONS: [(i64, &str, [&str; 2]); 12] = [
     (1, "ledger", [include_str!("../migrations/0001_ledger.sql"); 2]),
     (2, "link_limits", [include_str!("../migrations/0002_link_limits.sql"); 2]),
     (3, "digests", [include_str!("../migrations/0003_digests.sql"); 2]),
@@ -28,6 +28,14 @@ const MIGRATIONS: [(i64, &str, [&str; 2]); 11] = [
     ),
     (10, "comparisons", [include_str!("../migrations/0010_comparisons.sql"); 2]),
     (11, "people", [include_str!("../migrations/0011_people.sql"); 2]),
+    (
+        12,
+        "audit",
+        [
+            include_str!("../migrations/0012_audit.sqlite.sql"),
+            include_str!("../migrations/0012_audit.postgres.sql"),
+        ],
+    ),
 ];
 
 /// Number and name of every migration this program knows.

@@ -3,6 +3,7 @@
 
 mod access;
 mod adopt;
+mod audit;
 mod clock;
 mod completion;
 mod crowd;

@@ -78,6 +78,8 @@ pub(crate) enum Command {
     /// List, add or disable the people of a partner who may open tickets
     #[command(subcommand)]
     Contact(Contact),
+    /// Show who did what, and when, oldest first
+    Audit(Audit),
     /// Print a completion script
     Completions {
         /// The shell
@@ -345,6 +347,20 @@ pub(crate) struct ContactAdd {
     /// The person's ID in Slack, such as `U0123456789`
     #[arg(long, value_name = "ID", value_parser = given())]
     pub(crate) slack_user_id: Option<String>,
+}
+
+/// `wb audit`
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Only about this ticket
+    #[arg(long, value_name = "T", value_parser = given())]
+    pub(crate) ticket: Option<String>,
+    /// Only about this partner, its links and its uploads
+    #[arg(long, value_name = "P", value_parser = given())]
+    pub(crate) partner: Option<String>,
+    /// Not before: `2026-11-22`, `2026-11-22T10:00:00Z`, or an age such as `48h` or `7d`
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// A value that is not empty: `wb get "$ID"` must fail if `ID` is empty.

@@ -224,7 +224,7 @@ async fn audit_is_complete_and_holds_no_secret() {
     let mut world = World::start_with_file();
     let (sandbox, gateway) = (&world.sandbox, &world.gateway);
     let (token, staff_id) = new_token(&world);
-    let body = r#"{"partner":"acme","ticket":"1002","rights":["remove"]}"#;
+    let body = r#"{"partner":"acme","ticket":"1002","rights":["remove","list"]}"#;
     let made =
         sandbox.staff_as(&token, "/links", &["-H", "Content-Type: application/json", "-d", body]).json();
     let (link_id, url) = (made["id"].as_str().unwrap(), made["url"].as_str().unwrap());
@@ -234,6 +234,10 @@ async fn audit_is_complete_and_holds_no_secret() {
         let answer = sandbox.staff_as(&token, &format!("/uploads/{read}/content{query}"), &["-L"]);
         assert_eq!((answer.status, answer.body.as_str()), (200, "read"));
     }
+    for query in ["?ticket=1002", "?ticket=1002&state=open", "?partner=acme", ""] {
+        assert_eq!(sandbox.staff_as(&token, &format!("/uploads{query}"), &[]).status, 200);
+    }
+    assert_eq!(tests::curl(&[&format!("{url}/uploads")]).status, 200);
     assert_eq!(tests::curl(&["-X", "DELETE", &format!("{url}/uploads/{withdrawn}")]).status, 204);
     assert_eq!(sandbox.staff_as(&token, &format!("/links/{link_id}"), &["-X", "DELETE"]).status, 204);
     assert_eq!(sandbox.send(url, "late.log", b"late").status, 410);
@@ -254,11 +258,23 @@ async fn audit_is_complete_and_holds_no_secret() {
         ("operator", "token.create", staff_id.as_str(), 1),
         (&staff, "link.create", link_id, 1),
         (&staff, "upload.read", &read, 2),
+        (&staff, "ticket.list", "1002", 2),
+        (&staff, "partner.list", "acme", 1),
+        (&staff, "upload.list", "", 1),
+        (&link, "link.list", link_id, 1),
+        (&link, "upload.complete", &read, 1),
         (&link, "upload.remove", &withdrawn, 1),
         (&staff, "link.revoke", link_id, 1),
     ] {
         assert_eq!(count(actor, action, subject), times, "{actor} {action} {subject}: {audit}");
     }
+    // Support sees the same of the ticket.
+    let of_ticket: Vec<_> = entries.iter().filter(|entry| entry["ticket"] == "1002").cloned().collect();
+    let since = entries[0]["at"].as_str().unwrap();
+    let seen = sandbox.staff(&format!("/audit?ticket=1002&since={since}"), &[]).json();
+    assert_eq!((&seen["entries"], &seen["next_cursor"]), (&json!(of_ticket), &Value::Null));
+    let listed = of_ticket.iter().find(|entry| entry["action"] == "ticket.list").unwrap();
+    assert_eq!(listed["actor_name"], "operator", "{listed}");
     assert!(entries.iter().all(|entry| ledger::parse_rfc3339(entry["at"].as_str().unwrap()).is_some()));
 
     // Everything on disk, after a clean end: ledger, log, the desk's and the store's own files.

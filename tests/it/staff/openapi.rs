@@ -112,6 +112,11 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
         assert_eq!(answer.status, status, "{answer:?}");
         described.compare("POST /api/v1/links", &answer);
     }
+    for query in
+        ["", "?ticket=1001&partner=acme&since=2026-01-01T00:00:00Z", "?partner=nobody", "?since=once"]
+    {
+        described.compare("GET /api/v1/audit", &sandbox.staff(&format!("/audit{query}"), &[]));
+    }
     described.compare("GET /api/v1/partners", &sandbox.staff("/partners", &[]));
     described.compare("GET /api/v1/partners/{id}", &sandbox.staff("/partners/acme", &[]));
     described.compare("GET /api/v1/partners/{id}", &sandbox.staff("/partners/nobody", &[]));

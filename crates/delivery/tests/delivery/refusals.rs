@@ -1,7 +1,7 @@
 //! Refusals by the desk that are final: the file stays in its bucket, and the ticket gets a note if possible.
 
 use ledger::Delivery::{Done, Undeliverable};
-use ledger::{Destination, new_id};
+use ledger::{AuditFilter, Destination, new_id};
 use sandbox::desk::DeskOptions;
 use serde_json::json;
 
@@ -45,7 +45,7 @@ async fn closed_and_unknown_tickets_are_undeliverable() {
         assert!(upload.delivery_detail.as_ref().unwrap().contains(word), "{upload:?}");
         world.delivery.pass().await.unwrap();
         assert_eq!(world.receipt(&upload).await.unwrap()["delivery"], "undeliverable");
-        let audit = world.ledger.audit("", Some(&id), 10).await.unwrap();
+        let audit = world.ledger.audit(&AuditFilter::about(&id)).await.unwrap();
         let actions: Vec<_> = audit.iter().map(|entry| entry.action.as_str()).collect();
         assert_eq!(actions, ["upload.complete", "upload.undeliverable"]);
     }

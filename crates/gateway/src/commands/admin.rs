@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use api::LinkRequest;
 use clap::{Args, Subcommand};
 use desk::Desk;
-use ledger::{Ledger, Token};
+use ledger::{AuditFilter, Ledger, Token};
 use serde_json::json;
 
 use super::known::{known, name};
@@ -43,11 +43,7 @@ pub(crate) enum Command {
         adopt: bool,
     },
     /// Print the audit, oldest first, one JSON object per line.
-    Audit {
-        /// Only entries about this: the id of an upload, a link or a token, or a partner's short name.
-        #[arg(long)]
-        subject: Option<String>,
-    },
+    Audit(AuditArguments),
 }
 
 #[derive(Subcommand)]
@@ -130,6 +126,22 @@ pub(crate) enum TokenCommand {
     Revoke { id: String },
 }
 
+#[derive(Args)]
+pub(crate) struct AuditArguments {
+    /// Only entries about this: the id of an upload, a link or a token, or a partner's short name.
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only entries about this ticket.
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Only entries about this partner, its links and its uploads.
+    #[arg(long)]
+    partner: Option<String>,
+    /// Only entries from this time on, RFC 3339.
+    #[arg(long, value_parser = time)]
+    since: Option<i64>,
+}
+
 /// Audit lines read at a time.
 const AUDIT_PAGE: i64 = 1_000;
 
@@ -141,6 +153,10 @@ fn size(text: &str) -> Result<u64, String> {
     parse_size(text, "20000000").map_err(|(what, fix)| format!("{what}; {}", fix.replace('"', "")))
 }
 
+fn time(text: &str) -> Result<i64, String> {
+    ledger::parse_rfc3339(text).ok_or_else(|| "use a time such as 2026-11-22T00:00:00Z (RFC 3339)".to_owned())
+}
+
 pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<ExitCode> {
     let ledger = startup::open_ledger(config).await?;
     let code = match command {
@@ -149,7 +165,7 @@ pub(crate) async fn run(command: Command, config: &Config) -> anyhow::Result<Exi
         Command::Link(command) => link(command, &ledger, config).await?,
         Command::Token(command) => token(command, &ledger).await?,
         Command::Sweep { dry_run, adopt } => Box::pin(sweep::run(dry_run, adopt, &ledger, config)).await?,
-        Command::Audit { subject } => audit(subject.as_deref(), &ledger).await?,
+        Command::Audit(arguments) => audit(arguments, &ledger).await?,
     };
     ledger.close().await;
     Ok(code)
@@ -249,17 +265,16 @@ async fn token(command: TokenCommand, ledger: &Ledger) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-async fn audit(subject: Option<&str>, ledger: &Ledger) -> anyhow::Result<ExitCode> {
-    let mut after = String::new();
+async fn audit(arguments: AuditArguments, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    let AuditArguments { subject, ticket, partner: partner_id, since } = arguments;
+    let mut filter =
+        AuditFilter { subject, ticket, partner_id, since, after: String::new(), limit: AUDIT_PAGE };
     loop {
-        let page = ledger.audit(&after, subject, AUDIT_PAGE).await?;
+        let page = ledger.audit(&filter).await?;
         let Some(last) = page.last() else { return Ok(ExitCode::SUCCESS) };
-        after.clone_from(&last.id);
-        for entry in page {
-            print(&json!({
-                "at": ledger::rfc3339(entry.at), "actor": entry.actor, "action": entry.action,
-                "subject": entry.subject, "detail": entry.detail,
-            }))?;
+        filter.after.clone_from(&last.id);
+        for entry in &page {
+            print(&to_api::audit_entry(entry))?;
         }
     }
 }

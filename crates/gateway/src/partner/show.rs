@@ -78,6 +78,9 @@ pub(crate) async fn list(request: PartnerRequest) -> Result<Response, Problem> {
         limit: to_api::PAGE_UPLOADS,
         ..Filter::default()
     };
+    if filter.before.is_none() {
+        request.state.ledger.record(&request.actor(), "link.list", &request.link.id, "").await?;
+    }
     let uploads = request.state.ledger.uploads(&filter).await?;
     let mut response = Json(to_api::page(&uploads)).into_response();
     response.headers_mut().insert("cache-control", HeaderValue::from_static("no-store"));

@@ -74,6 +74,14 @@ pub(super) fn ticket_number(text: &str) -> Result<String, Problem> {
     desk::ticket_number(text).ok_or_else(|| problem::bad_request(why))
 }
 
+/// A time that a filter names, ms.
+pub(super) fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    ledger::parse_rfc3339(text).map(Some).ok_or_else(|| {
+        problem::bad_request(&format!("`{key}` must be a time such as 2026-11-22T00:00:00Z (RFC 3339)."))
+    })
+}
+
 /// The partner that an address or a filter names.
 pub(super) async fn partner(state: &AppState, id: &str) -> Result<Partner, Problem> {
     let unknown = || {

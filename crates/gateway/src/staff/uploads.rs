@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use ledger::Filter;
 use serde::Deserialize;
 
-use super::extract::{Id, Params, Staff, found, partner, ticket_number};
+use super::extract::{Id, Params, Staff, found, partner, ticket_number, time};
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
@@ -41,7 +41,7 @@ pub(crate) struct UploadFilter {
     (status = 404, description = "No partner has this name."),
 ))]
 pub(crate) async fn list(
-    _: Staff,
+    staff: Staff,
     State(state): State<AppState>,
     Params(wanted): Params<UploadFilter>,
 ) -> Result<Json<api::UploadPage>, Problem> {
@@ -63,6 +63,14 @@ pub(crate) async fn list(
         Some(id) => Some(partner(&state, id).await?.id),
         None => None,
     };
+    if before.is_none() {
+        let actor = staff.actor();
+        match (&ticket, &partner_id) {
+            (Some(ticket), _) => state.ledger.record(&actor, "ticket.list", ticket, name).await?,
+            (None, Some(partner)) => state.ledger.record(&actor, "partner.list", partner, name).await?,
+            (None, None) => state.ledger.record(&actor, "upload.list", "", name).await?,
+        }
+    }
     let filter = Filter {
         ticket,
         partner_id,
@@ -75,13 +83,6 @@ pub(crate) async fn list(
         ..Filter::default()
     };
     Ok(Json(to_api::page(&state.ledger.uploads(&filter).await?)))
-}
-
-fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
-    let Some(text) = text else { return Ok(None) };
-    ledger::parse_rfc3339(text).map(Some).ok_or_else(|| {
-        problem::bad_request(&format!("`{key}` must be a time such as 2026-11-22T00:00:00Z (RFC 3339)."))
-    })
 }
 
 /// Shows an upload, complete or not.

@@ -1,7 +1,7 @@
 //! Partners, contacts, links, staff tokens, and the audit of what was done to them.
 
 use super::*;
-use crate::NewContact;
+use crate::{AuditFilter, NewContact};
 
 fn contact<'a>(partner_id: &'a str, email: &'a str) -> NewContact<'a> {
     NewContact { partner_id, name: "Ann", email, slack_user_id: None }
@@ -38,8 +38,13 @@ async fn link_is_found_by_its_token_alone() {
     assert!(matches!(world.revoke_link("none", "x").await, Err(Error::NotFound)));
     assert_eq!(world.links(Some("acme")).await.unwrap().len(), 2);
     assert!(world.links(Some("none")).await.unwrap().is_empty());
-    let actions: Vec<_> =
-        world.audit("", Some(&made.id), 10).await.unwrap().into_iter().map(|entry| entry.action).collect();
+    let actions: Vec<_> = world
+        .audit(&AuditFilter::about(&made.id))
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.action)
+        .collect();
     assert_eq!(actions, ["link.create", "link.revoke", "link.revoke"]);
 }
 

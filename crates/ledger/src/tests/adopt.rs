@@ -1,6 +1,7 @@
 //! A ledger that is lost, or older than its buckets, adopts complete uploads.
 
 use super::*;
+use crate::AuditFilter;
 
 fn found(id: &str, link_id: Option<&str>, delivery: Delivery) -> Adopted {
     Adopted {
@@ -44,7 +45,7 @@ async fn adopting_is_idempotent() {
     assert!(now_ms() - upload.created_at < 60_000, "as its id says");
     assert_eq!(jobs(&world).await, [], "its ticket was told");
     assert!(world.link(&link).await.unwrap().revoked_at.is_some(), "nobody has its token");
-    assert_eq!(world.audit("", Some(&id), 10).await.unwrap()[0].action, "upload.adopt");
+    assert_eq!(world.audit(&AuditFilter::about(&id)).await.unwrap()[0].action, "upload.adopt");
     assert_eq!(world.unswept("", 10).await.unwrap().len(), 1, "it may have had a tail");
     // A sender that repeats it on that link gets its receipt.
     let key = hash_token(&format!("{link}\n1001\na.bin\nab"));

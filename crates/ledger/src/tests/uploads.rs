@@ -1,6 +1,7 @@
 //! Uploads: epochs fence, parts are reserved and committed in order, cancelled ones wait for a sweep.
 
 use super::*;
+use crate::AuditFilter;
 
 /// Room for so many uploads, however large.
 fn open(open: i64) -> Room {
@@ -224,7 +225,7 @@ async fn removed_upload_has_no_jobs_and_no_claim() {
     assert_eq!(world.state(&id).await, State::Removed);
     assert!(world.job_counts().await.unwrap().is_empty());
     assert_eq!(world.unswept("", 10).await.unwrap().len(), 1);
-    let audit = world.audit("", Some(&id), 10).await.unwrap();
+    let audit = world.audit(&AuditFilter::about(&id)).await.unwrap();
     let audit: Vec<_> = audit.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str())).collect();
     let link = format!("link:{}", world.link.id);
     assert_eq!(audit, [(link.as_str(), "upload.complete"), ("staff:1", "upload.remove")]);

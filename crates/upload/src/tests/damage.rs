@@ -196,7 +196,7 @@ async fn wait_for_a_bucket_ends_at_once() {
         };
         assert!(right, "{by}: {ended:?}");
         if by == "cancel" {
-            let audit = engine.ledger.audit("", Some(&upload.id), 10).await.unwrap();
+            let audit = engine.ledger.audit(&ledger::AuditFilter::about(&upload.id)).await.unwrap();
             let actors: Vec<_> = audit.iter().map(|entry| (&*entry.actor, &*entry.action)).collect();
             assert_eq!(actors, [("staff:1", "upload.cancel")]);
         } else {

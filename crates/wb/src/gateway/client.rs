@@ -265,7 +265,7 @@ fn no_upload(id: &str) -> String {
     format!("No upload has the ID `{id}`. Run `wb ls` to list uploads.")
 }
 
-fn no_partner(id: &str) -> String {
+pub(super) fn no_partner(id: &str) -> String {
     format!("No partner has the ID `{id}`. Run `wb partner` to list partners.")
 }
 

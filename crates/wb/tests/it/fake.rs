@@ -69,6 +69,7 @@ pub(crate) struct State {
     pub(crate) partners: Vec<Value>,
     pub(crate) objects: Vec<Value>,
     pub(crate) escalations: Vec<Value>,
+    pub(crate) audit: Vec<Value>,
     pub(crate) contacts: Vec<Value>,
     pub(crate) log: Vec<Seen>,
     signatures: HashMap<usize, usize>,
@@ -218,6 +219,17 @@ fn gateway(seen: &Seen, state: &mut State) -> Response<Body> {
         ("GET", ["partners", _, "objects"]) => ok(&json!({"objects": state.objects, "next_cursor": null})),
         (_, ["partners", _, "contacts", ..]) => contacts(seen, state, &segments[3..]),
         (_, ["escalations", ..]) => escalations(seen, state, &segments[1..], query),
+        ("GET", ["audit"]) if parameter(query, "partner").is_some_and(|partner| partner != "acme") => {
+            problem(404, "no such partner")
+        }
+        ("GET", ["audit"]) => {
+            // Pages of two.
+            let all = matching(&state.audit, query);
+            let start: usize = parameter(query, "cursor").map_or(0, |cursor| cursor.parse().unwrap());
+            let next = (start + 2 < all.len()).then(|| (start + 2).to_string());
+            let page: Vec<_> = all.into_iter().skip(start).take(2).collect();
+            ok(&json!({"entries": page, "next_cursor": next}))
+        }
         ("POST", ["links"]) if seen.body["partner"] != "acme" => problem(404, "no such partner"),
         ("POST", ["links"]) => json_answer(
             201,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod audit;
 mod bare;
 mod config;
 mod contacts;

@@ -34,6 +34,7 @@ fn every_command_has_a_manual_page() {
         "wb-escalations.1",
         "wb-escalate.1",
         "wb-contact-add.1",
+        "wb-audit.1",
     ] {
         assert!(pages.iter().any(|name| name == page), "{page}: {pages:?}");
     }
