@@ -41,6 +41,8 @@ pub enum LinkError {
     OtherPartner { ticket: String, partner: String },
     #[error("Ticket {0} is closed. Open a follow-up ticket and make the link for that.")]
     TicketClosed(String),
+    #[error("The link was revoked, so it cannot be renewed. Make a new one.")]
+    Revoked,
     #[error(transparent)]
     Ledger(#[from] ledger::Error),
 }
@@ -70,11 +72,7 @@ impl LinkMaker<'_> {
         };
         let parse = |name: &String| Right::parse(name).ok_or_else(|| LinkError::UnknownRight(name.clone()));
         let rights = request.rights.iter().map(parse).collect::<Result<_, _>>()?;
-        let life = request.expires_in_s.map_or(self.default_expiry, Duration::from_secs);
-        if life.is_zero() || life > LIFE_MAX {
-            return Err(LinkError::Life);
-        }
-        let life_ms = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
+        let expires_at = self.expires_at(request.expires_in_s)?;
         let new = NewLink {
             partner_id: partner.id.clone(),
             contact_id: None,
@@ -86,7 +84,7 @@ impl LinkMaker<'_> {
             max_unfinished_bytes: limit("max_unfinished_bytes", request.max_unfinished_bytes)?,
             max_requests_per_minute: limit("max_requests_per_minute", request.max_requests_per_minute)?,
             created_by: created_by.to_owned(),
-            expires_at: Some(ledger::now_ms().saturating_add(life_ms)),
+            expires_at: Some(expires_at),
         };
         let warning = match &new.ticket {
             Some(ticket) => self.check_ticket(&partner, ticket).await?,
@@ -94,6 +92,33 @@ impl LinkMaker<'_> {
         };
         let token = Token::random();
         Ok(MadeLink { link: self.ledger.create_link(&token, &new).await?, token, warning })
+    }
+
+    /// Lets a link work for another life from now. Its address stays the same.
+    ///
+    /// # Errors
+    /// [`ledger::Error::NotFound`] as [`LinkError::Ledger`].
+    pub async fn renew(&self, id: &str, expires_in_s: Option<u64>, actor: &str) -> Result<Link, LinkError> {
+        let expires_at = self.expires_at(expires_in_s)?;
+        let link = self.ledger.link(id).await?;
+        if let Some(ticket) = &link.ticket
+            && self.ledger.ticket(ticket).await?.is_some_and(|known| known.closed)
+        {
+            return Err(LinkError::TicketClosed(ticket.clone()));
+        }
+        match self.ledger.renew_link(id, expires_at, actor).await {
+            Err(ledger::Error::Conflict(_)) => Err(LinkError::Revoked),
+            renewed => Ok(renewed?),
+        }
+    }
+
+    /// The end of a life that begins now, ms.
+    fn expires_at(&self, life_s: Option<u64>) -> Result<i64, LinkError> {
+        let life = life_s.map_or(self.default_expiry, Duration::from_secs);
+        if life.is_zero() || life > LIFE_MAX {
+            return Err(LinkError::Life);
+        }
+        Ok(ledger::now_ms().saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX)))
     }
 
     async fn partner(&self, id: &str) -> Result<Partner, LinkError> {

@@ -17,7 +17,7 @@ pub use audit::{AuditEntry, AuditPage};
 pub use contact::{Contact, ContactList};
 pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};
 pub use limits::{BODY_BYTES_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX};
-pub use link::{CreatedLink, Link, LinkLimits, LinkList, LinkRequest};
+pub use link::{CreatedLink, Link, LinkExpiry, LinkLimits, LinkList, LinkRenewal, LinkRequest};
 pub use partner::{BucketObject, ObjectPage, Partner, PartnerDetails, PartnerList};
 pub use problem::Problem;
 #[cfg(feature = "openapi")]

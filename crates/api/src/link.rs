@@ -75,6 +75,29 @@ pub struct LinkRequest {
     pub max_requests_per_minute: Option<u64>,
 }
 
+/// How long a link shall work from now on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LinkExpiry {
+    /// Seconds; the gateway's default if it is `null`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_s: Option<u64>,
+}
+
+/// A new link is posted on a ticket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LinkRenewal {
+    pub ticket: String,
+    /// It was asked for before, and no other is posted.
+    #[serde(default)]
+    pub repeated: bool,
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub extra: Extra,
+}
+
 /// What a link allows, as `OPTIONS` answers before a byte is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

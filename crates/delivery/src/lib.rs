@@ -19,6 +19,7 @@ mod compare;
 mod deliver;
 mod escalate;
 mod mismatch_comment;
+mod post_link;
 mod read_message;
 mod receipt;
 mod see_ticket;
@@ -54,6 +55,7 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::Escalate => batch.each(escalate::run).await,
         JobKind::TellSlack => batch.each(tell_slack::run).await,
         JobKind::SeeTicket => batch.each(see_ticket::run).await,
+        JobKind::PostLink => batch.each(post_link::run).await,
         JobKind::ReadMessage => batch.each(read_message::run).await,
     }
 }

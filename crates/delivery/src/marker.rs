@@ -8,6 +8,12 @@ pub(crate) fn is_in(ours: &[Comment], marker: &str) -> bool {
     ours.iter().any(|comment| comment.body.lines().any(|line| line.trim() == marker))
 }
 
+/// What follows a marker of two words in one of our comments.
+pub(crate) fn value<'a>(ours: &'a [Comment], marker: &str) -> Option<&'a str> {
+    let lines = ours.iter().flat_map(|comment| comment.body.lines());
+    lines.filter_map(|line| line.trim().strip_prefix(marker)?.strip_prefix(' ')).next()
+}
+
 /// The lines of a text as a list, without empty ones, cut after `chars_max` characters.
 pub(crate) fn quoted(text: &str, chars_max: usize) -> Vec<String> {
     let (end, is_cut) = text.char_indices().nth(chars_max).map_or((text.len(), false), |(at, _)| (at, true));

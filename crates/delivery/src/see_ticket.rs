@@ -1,5 +1,5 @@
 //! Looks at a ticket that was opened or has changed: whose it is, whether it is closed, which case it is about, and whether it
-//! came through the right form.
+//! came through the right form. If so, the new ticket gets an upload link.
 //! Invariant: the ticket as it is now decides, not what a hook said. Each comment about a wrong form is on the ticket once.
 
 use desk::{NewComment, Status, Ticket};
@@ -41,12 +41,20 @@ async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobErro
     }
     let is_partners = partners.iter().any(|partner| of(&partner) && partner.disabled_at.is_none());
     let form = shared.tickets.policy().support.ticket_form_id;
-    // A desk without forms names none. A ticket that was opened here had the right one.
-    let is_wrong = seen.ticket_form_id.is_some_and(|id| id != form)
-        && !seen.external_id.as_deref().is_some_and(tickets::is_opened_here);
     let is_new = now_ms() - seen.created_at_ms < NEW_MS;
-    if is_partners && !is_closed && is_new && is_wrong {
-        tell_wrong_form(shared, number, seen).await?;
+    if !is_partners || is_closed || !is_new {
+        return Ok(());
+    }
+    match seen.ticket_form_id {
+        Some(id) if id == form => {
+            shared.ledger.post_link(number, number, "gateway").await?;
+        }
+        // A ticket that was opened here had the right one.
+        Some(_) if !seen.external_id.as_deref().is_some_and(tickets::is_opened_here) => {
+            tell_wrong_form(shared, number, seen).await?;
+        }
+        // A desk without forms names none.
+        _ => {}
     }
     Ok(())
 }

@@ -18,12 +18,19 @@ pub struct Config {
     pub attachments_public: bool,
     /// How long files are collected after a note before the next one. Longer near the desk's limit.
     pub batch: Duration,
+    /// How long a link works that the gateway posts on a ticket.
+    pub link_life: Duration,
 }
 
 impl Config {
-    /// Private comments, at least 10 s apart.
+    /// Private comments, at least 10 s apart; links for 48 h.
     pub fn new(public_url: impl Into<String>) -> Self {
-        Self { public_url: public_url.into(), attachments_public: false, batch: Duration::from_secs(10) }
+        Self {
+            public_url: public_url.into(),
+            attachments_public: false,
+            batch: Duration::from_secs(10),
+            link_life: Duration::from_secs(48 * 60 * 60),
+        }
     }
 }
 

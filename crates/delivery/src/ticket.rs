@@ -49,13 +49,16 @@ pub(crate) async fn is_gone(shared: &Shared, ticket: &str) -> bool {
     desk.ask_me().await.is_ok() && matches!(desk.ticket(ticket).await, Err(desk::Error::NotFound))
 }
 
-/// Writes a comment, unless the ticket has changed since the stamp or has too many updates already.
-pub(crate) async fn write(shared: &Shared, ticket: &str, comment: NewComment<'_>) -> Result<(), JobError> {
+/// Fails if the ticket has too many updates already.
+pub(crate) async fn has_room(shared: &Shared, ticket: &str) -> Result<(), JobError> {
     let now = now_ms();
     let room_at = rate::room_at(&shared.ledger.ticket_updates(ticket, now - WINDOW_MS).await?);
-    if room_at > now {
-        return Err(JobError::NotBefore(room_at));
-    }
-    shared.ledger.note_ticket_update(ticket, now - WINDOW_MS).await?;
+    if room_at > now { Err(JobError::NotBefore(room_at)) } else { Ok(()) }
+}
+
+/// Writes a comment, unless the ticket has changed since the stamp or has too many updates already.
+pub(crate) async fn write(shared: &Shared, ticket: &str, comment: NewComment<'_>) -> Result<(), JobError> {
+    has_room(shared, ticket).await?;
+    shared.ledger.note_ticket_update(ticket, now_ms() - WINDOW_MS).await?;
     Ok(shared.desk.comment(ticket, comment).await?)
 }

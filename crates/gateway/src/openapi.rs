@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::hooks;
-use crate::partner::{escalate, tickets};
+use crate::partner::{escalate, renew, tickets};
 use crate::staff::{audit, contacts, content, escalations, links, partners, uploads};
 
 #[derive(utoipa::OpenApi)]
@@ -28,8 +28,8 @@ use crate::staff::{audit, contacts, content, escalations, links, partners, uploa
         contacts::list, contacts::create, contacts::disable,
         escalations::list, escalations::create, escalations::show, escalations::change,
         audit::list,
-        links::list, links::create, links::show, links::revoke,
-        tickets::post, tickets::make_link, escalate::post, escalate::show,
+        links::list, links::create, links::show, links::revoke, links::renew,
+        tickets::post, tickets::make_link, escalate::post, escalate::show, renew::post,
         hooks::zendesk::post, hooks::slack::post, hooks::workflow::post,
     ),
     components(schemas(api::Problem, api::described::FieldsProblem)),
@@ -240,7 +240,7 @@ mod tests {
         let of_tickets = routes("partners", "").into_iter().filter(|(_, _, handler)| {
             let (file, function) = handler.split_once("::").unwrap_or_default();
             // Pages are for people.
-            ["tickets", "escalate"].contains(&file) && function != "page"
+            ["tickets", "escalate", "renew"].contains(&file) && function != "page"
         });
         expected.extend(of_tickets);
         let expected: BTreeSet<_> = expected.into_iter().map(|(method, path, _)| (method, path)).collect();

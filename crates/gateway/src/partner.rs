@@ -14,6 +14,7 @@ pub(crate) mod options;
 pub(crate) mod page;
 pub(crate) mod protocol;
 pub(crate) mod put;
+pub(crate) mod renew;
 mod request;
 mod response;
 pub(crate) mod resume;

@@ -27,6 +27,8 @@ pub(crate) struct Problem {
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     extra: Map<String, Value>,
+    /// Where a browser can ask for a new link, relative to the page.
+    renew_at: Option<String>,
 }
 
 impl Problem {
@@ -36,7 +38,15 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, kind, title, detail: detail.into(), headers: Vec::new(), extra: Map::new() }
+        Self {
+            status,
+            kind,
+            title,
+            detail: detail.into(),
+            headers: Vec::new(),
+            extra: Map::new(),
+            renew_at: None,
+        }
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
@@ -71,6 +81,15 @@ impl Problem {
             .with("offset", offset)
             .header(UPLOAD_OFFSET, &offset.to_string())
             .header(LOCATION, location)
+    }
+
+    /// Adds how to get a new link: for a program at the address, for a browser at the relative one.
+    pub(crate) fn with_renewal(mut self, ticket: &str, address: &str, relative: String) -> Self {
+        self.renew_at = Some(relative);
+        self.with("renew", address).with_detail(format!(
+            "This upload link has expired. To get a new one as a comment on ticket {ticket}, send a `POST` to {address}, for \
+             example with `curl -X POST`. What you sent before is safe."
+        ))
     }
 
     pub(crate) fn is_digest_mismatch(&self) -> bool {
@@ -113,6 +132,7 @@ impl Problem {
                 title: self.title,
                 detail: &self.detail,
                 request_id: id,
+                renew_at: self.renew_at.as_deref(),
             });
             ("text/html; charset=utf-8", page)
         } else {

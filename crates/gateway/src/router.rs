@@ -13,7 +13,7 @@ use crate::http::head::check_head;
 use crate::http::{security_headers, trusted_proxy};
 use crate::openapi;
 use crate::partner::{
-    cancel, create, escalate, form, options, page, protocol, put as put_file, resume, show, tickets,
+    cancel, create, escalate, form, options, page, protocol, put as put_file, renew, resume, show, tickets,
 };
 use crate::problem::{self, Problem};
 use crate::staff;
@@ -57,6 +57,15 @@ fn partners() -> Router<AppState> {
             "/u/{link}/escalate",
             get(escalate::page).post(escalate::post).put(put_file::reserved).options(options::options),
         )
+        // A file may have this name, too.
+        .route(
+            "/u/{link}/renew",
+            post(renew::post)
+                .put(put_file::put)
+                .head(show::head_named)
+                .get(nothing_here)
+                .options(options::options),
+        )
         .route("/u/{link}/escalations/{id}", get(escalate::show).options(options::options))
         .route(
             "/u/{link}/{name}",
@@ -86,6 +95,7 @@ fn support() -> Router<AppState> {
         .route("/audit", get(audit::list))
         .route("/links", get(links::list).post(links::create))
         .route("/links/{id}", get(links::show).delete(links::revoke))
+        .route("/links/{id}/renew", post(links::renew))
         .fallback(|| async { problem::not_found() })
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(from_fn(problem::render_json))

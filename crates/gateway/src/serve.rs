@@ -82,6 +82,7 @@ pub(crate) async fn start(
         hooks.slack.clone(),
         delivery::Config {
             attachments_public: config.attachments_public,
+            link_life: config.limits.link_expiry,
             ..delivery::Config::new(public_url.clone())
         },
     );

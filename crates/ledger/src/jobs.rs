@@ -28,6 +28,8 @@ names! {
         Compare = "compare",
         /// Look at a ticket that changed in the desk.
         SeeTicket = "see-ticket",
+        /// Post an upload link on a ticket.
+        PostLink = "post-link",
         /// Read a message that a form posted in a partner's channel.
         ReadMessage = "read-message",
     }
@@ -38,7 +40,7 @@ impl JobKind {
     /// must. Other jobs are taken one by one.
     pub fn is_by_ticket(self) -> bool {
         match self {
-            Self::Deliver | Self::MismatchComment | Self::Escalate | Self::SeeTicket => true,
+            Self::Deliver | Self::MismatchComment | Self::Escalate | Self::SeeTicket | Self::PostLink => true,
             Self::Receipt | Self::Compare | Self::ReadMessage | Self::TellSlack => false,
         }
     }
@@ -52,6 +54,7 @@ impl JobKind {
             | Self::Receipt
             | Self::Escalate
             | Self::SeeTicket
+            | Self::PostLink
             | Self::TellSlack
             | Self::ReadMessage => false,
         }

@@ -20,6 +20,7 @@ mod idempotency;
 mod instance_lock;
 mod jobs;
 mod leases;
+mod link_posts;
 mod links;
 mod listing;
 mod migrate;

@@ -148,6 +148,23 @@ impl Ledger {
         Ok(found.is_some())
     }
 
+    /// Lets a link work until then, ms.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`]; [`crate::Error::Conflict`] if it was revoked.
+    pub async fn renew_link(&self, id: &str, expires_at: i64, actor: &str) -> Result<Link> {
+        let done =
+            sql!("UPDATE links SET expires_at = $2 WHERE id = $1 AND revoked_at IS NULL", [id, expires_at])
+                .execute(&self.write)
+                .await?;
+        let link = self.link(id).await?;
+        if done.rows_affected() == 0 {
+            return Err(crate::Error::Conflict("the link was revoked".into()));
+        }
+        self.record(actor, "link.renew", id, &crate::rfc3339(expires_at)).await?;
+        Ok(link)
+    }
+
     /// Revokes a link at once, and those that were made with it; revoking it twice changes nothing.
     pub async fn revoke_link(&self, id: &str, actor: &str) -> Result<()> {
         let done = sql!(

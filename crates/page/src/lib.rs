@@ -176,6 +176,17 @@ pub struct ProblemPage<'a> {
     pub detail: &'a str,
     /// Support asks for it.
     pub request_id: Option<&'a str>,
+    /// Where to ask for a new link, relative to the page, if the link has expired.
+    pub renew_at: Option<&'a str>,
+}
+
+/// The page after a new link was asked for.
+#[derive(Debug, Clone, Template)]
+#[template(path = "renewed.html")]
+pub struct RenewedPage<'a> {
+    pub ticket: &'a str,
+    /// It was asked for before.
+    pub repeated: bool,
 }
 
 /// The page as HTML, with a newline at its end.
@@ -253,7 +264,14 @@ mod tests {
                 hints: &hints,
                 location: evil,
             }),
-            html(&ProblemPage { status: 400, title: evil, detail: evil, request_id: Some(evil) }),
+            html(&ProblemPage {
+                status: 400,
+                title: evil,
+                detail: evil,
+                request_id: Some(evil),
+                renew_at: Some(evil),
+            }),
+            html(&RenewedPage { ticket: evil, repeated: true }),
             html(&OutcomesPage {
                 here: "l",
                 outcomes: &[outcome, SentFile::Refused { name: evil, detail: evil }],

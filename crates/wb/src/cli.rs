@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Download uploads and verify them; resumes an interrupted download
     Get(Get),
-    /// Create or revoke an upload link
+    /// Create, list, renew or revoke upload links
     #[command(subcommand)]
     Link(Link),
     /// List partners, or show one with its notes
@@ -159,6 +159,24 @@ pub(crate) struct Transfer {
 pub(crate) enum Link {
     /// Create an upload link and print its URL
     Create(LinkCreate),
+    /// List upload links, newest first, without their URLs
+    List {
+        /// Only this partner
+        #[arg(long, value_name = "P", value_parser = given())]
+        partner: Option<String>,
+        /// Only this ticket
+        #[arg(long, value_name = "T", value_parser = given())]
+        ticket: Option<String>,
+    },
+    /// Let upload links work for another lifetime from now, at the same URL
+    Renew {
+        /// IDs of the links
+        #[arg(required = true, value_name = "ID", value_parser = given())]
+        ids: Vec<String>,
+        /// Lifetime from now, such as `48h` or `7d`; the default is the gateway's
+        #[arg(long, value_name = "AGE", value_parser = age_s)]
+        expires: Option<u64>,
+    },
     /// Revoke upload links immediately
     Revoke {
         /// IDs of the links

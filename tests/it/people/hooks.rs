@@ -24,7 +24,7 @@ fn ago(seconds: i64) -> i64 {
 }
 
 /// Sends what the desk would, signed this many seconds ago with this secret.
-fn zendesk(sandbox: &Sandbox, secret: &str, body: &str, age: i64) -> Answer {
+pub(super) fn zendesk(sandbox: &Sandbox, secret: &str, body: &str, age: i64) -> Answer {
     let timestamp = ledger::rfc3339(ago(age) * 1000);
     let signature = STANDARD.encode(mac(secret, &[&timestamp, body]));
     curl(&[
@@ -70,7 +70,7 @@ fn payload(sandbox: &Sandbox, payload: &Value) -> Answer {
     slack(sandbox, &sandbox.text("/hooks/slack_signing_secret"), FORM, &body.finish(), 0)
 }
 
-fn event(ticket: &str, id: &str) -> String {
+pub(super) fn event(ticket: &str, id: &str) -> String {
     json!({"type": "zen:event-type:ticket.created", "id": id, "time": "2026-11-27T10:00:00Z", "subject": format!("zen:ticket:{ticket}"),
         "zendesk_event_version": "2022-06-20", "account_id": 1, "detail": {"id": ticket, "status": "NEW"}, "event": {}})
     .to_string()

@@ -5,6 +5,7 @@ mod handbook;
 mod hooks;
 mod hostile_text;
 mod isolation;
+mod links;
 mod tickets;
 
 use std::time::Duration;

@@ -55,6 +55,7 @@ async fn invalid_token_gets_nothing() {
         ("GET", "/partners/acme".to_owned()),
         ("GET", "/partners/acme/objects".to_owned()),
         ("GET", "/audit".to_owned()),
+        ("POST", "/links/x/renew".to_owned()),
         ("POST", "/links".to_owned()),
         ("DELETE", "/links/x".to_owned()),
         ("GET", "/partners/acme/contacts".to_owned()),

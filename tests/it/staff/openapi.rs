@@ -100,7 +100,18 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
     let link = format!("/links/{}", text(&created, "id"));
     described.compare("GET /api/v1/links", &sandbox.staff("/links?partner=acme", &[]));
     described.compare("GET /api/v1/links/{id}", &sandbox.staff(&link, &[]));
+    let renew = |body: Value| staff_post(sandbox, &format!("{link}/renew"), &body, &[]);
+    for body in [json!({"expires_in_s": 60}), json!({"expires_in_s": 0})] {
+        described.compare("POST /api/v1/links/{id}/renew", &renew(body));
+    }
+    for _ in 0..2 {
+        let answer = curl(&["-X", "POST", &format!("{}/renew", text(&created, "url"))]);
+        described.compare("POST /u/{link}/renew", &answer);
+    }
     described.compare("DELETE /api/v1/links/{id}", &sandbox.staff(&link, &["-X", "DELETE"]));
+    described.compare("POST /api/v1/links/{id}/renew", &renew(json!({})));
+    let unbound = sandbox.text("/partner_links/acme/url");
+    described.compare("POST /u/{link}/renew", &curl(&["-X", "POST", &format!("{unbound}/renew")]));
     described.compare("GET /api/v1/links/{id}", &sandbox.staff("/links/x", &[]));
     let encoded = ["-H", "Content-Encoding: gzip"];
     for (body, more, status) in [

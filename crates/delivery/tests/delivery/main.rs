@@ -9,6 +9,7 @@ mod compare;
 mod escalations;
 mod faults;
 mod hooks;
+mod links;
 mod refusals;
 mod world;
 

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use access::{LinkMaker, is_partner_id};
+use access::{LinkError, LinkMaker, is_partner_id};
 use anyhow::{Context as _, bail};
 use api::LinkRequest;
 use clap::{Args, Subcommand};
@@ -77,6 +77,13 @@ pub(crate) enum LinkCommand {
     List {
         #[arg(long)]
         partner: Option<String>,
+    },
+    /// Let a link work for another life from now, at the same address.
+    Renew {
+        id: String,
+        /// How long the link works, for example 48h or 7d.
+        #[arg(long, value_parser = duration)]
+        expires: Option<Duration>,
     },
     /// Revoke a link immediately.
     Revoke { id: String },
@@ -223,6 +230,14 @@ async fn link(command: LinkCommand, ledger: &Ledger, config: &Config) -> anyhow:
         LinkCommand::List { partner } => {
             for link in ledger.links(partner.as_deref()).await? {
                 print(&to_api::link(&link))?;
+            }
+        }
+        LinkCommand::Renew { id, expires } => {
+            let desk = Desk::new(config.desk.clone()).context("prepare desk")?;
+            let maker = LinkMaker { ledger, desk: &desk, default_expiry: config.limits.link_expiry };
+            match maker.renew(&id, expires.map(|lasts| lasts.as_secs()), "operator").await {
+                Err(LinkError::Ledger(error)) => known(Err(error), &id)?,
+                renewed => print(&to_api::link(&renewed?))?,
             }
         }
         LinkCommand::Revoke { id } => known(ledger.revoke_link(&id, "operator").await, &id)?,

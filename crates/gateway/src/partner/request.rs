@@ -38,7 +38,7 @@ impl FromRequestParts<AppState> for PartnerRequest {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         let request = authenticate(parts, state).await?;
         match request.link.expires_at {
-            Some(at) if at <= ledger::now_ms() => Err(problem::link_expired(false)),
+            Some(at) if at <= ledger::now_ms() => Err(expired(&request)),
             _ => admit(request, parts),
         }
     }
@@ -49,6 +49,18 @@ impl FromRequestParts<AppState> for UploadRequest {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
         admit(authenticate(parts, state).await?, parts).map(Self)
+    }
+}
+
+/// A link to a ticket can be renewed by its holder.
+fn expired(request: &PartnerRequest) -> Problem {
+    let problem = problem::link_expired(false);
+    match &request.link.ticket {
+        Some(ticket) => {
+            let relative = format!("{}renew", request.here());
+            problem.with_renewal(ticket, &format!("{}renew", request.address), relative)
+        }
+        None => problem,
     }
 }
 

@@ -196,6 +196,12 @@ impl From<LinkError> for Problem {
             LinkError::NoTicketNumber | LinkError::TicketNeeded => bad_field("ticket", &error.to_string()),
             LinkError::UnknownRight(_) => bad_field("rights", &error.to_string()),
             LinkError::Limit(field) => bad_field(field, &error.to_string()),
+            LinkError::Revoked => Self::new(
+                StatusCode::CONFLICT,
+                "/problems/link-revoked",
+                "Upload link revoked",
+                error.to_string(),
+            ),
             LinkError::Life => bad_field("expires_in_s", &error.to_string()),
         }
     }

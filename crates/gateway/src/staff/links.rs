@@ -1,7 +1,7 @@
-//! Upload links: made, shown and revoked by support.
+//! Upload links: made, shown, renewed and revoked by support.
 
-use access::LinkMaker;
-use api::{CreatedLink, LinkList, LinkRequest};
+use access::{LinkError, LinkMaker};
+use api::{CreatedLink, LinkExpiry, LinkList, LinkRequest};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::extract::{Id, JsonBody, Params, Staff, found, partner};
 use crate::http::json::Json;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::state::AppState;
 use crate::to_api;
 
@@ -28,15 +28,17 @@ pub(crate) async fn create(
     State(state): State<AppState>,
     JsonBody(request): JsonBody<LinkRequest>,
 ) -> Result<Response, Problem> {
-    let maker =
-        LinkMaker { ledger: &state.ledger, desk: &state.desk, default_expiry: state.limits.link_expiry };
-    let made = maker.make(&request, &staff.actor()).await?;
+    let made = maker(&state).make(&request, &staff.actor()).await?;
     let created = CreatedLink {
         url: format!("{}/u/{}", state.public_url, made.token.reveal()),
         warning: made.warning,
         link: to_api::link(&made.link),
     };
     Ok((StatusCode::CREATED, [("cache-control", "no-store")], Json(created)).into_response())
+}
+
+fn maker(state: &AppState) -> LinkMaker<'_> {
+    LinkMaker { ledger: &state.ledger, desk: &state.desk, default_expiry: state.limits.link_expiry }
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -97,4 +99,26 @@ pub(crate) async fn revoke(
     found("link", id, state.ledger.revoke_link(id, &staff.actor()).await)?;
     state.uploads.cancel_revoked().await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets an upload link work for another life from now, at the same URL.
+#[utoipa::path(post, path = "/api/v1/links/{id}/renew", operation_id = "extend_link",
+    params(("id" = String, Path, description = "The id of a link.")), request_body = LinkExpiry,
+    responses(
+        (status = 200, description = "The link.", body = api::Link),
+        (status = 404, description = "No link has this id."),
+        (status = 409, description = "The link was revoked, or its ticket is closed."),
+        (status = 422, description = "Fields are wrong."),
+    ))]
+pub(crate) async fn renew(
+    staff: Staff,
+    State(state): State<AppState>,
+    id: Id,
+    JsonBody(wanted): JsonBody<LinkExpiry>,
+) -> Result<Json<api::Link>, Problem> {
+    let id = id.of("link")?;
+    match maker(&state).renew(id, wanted.expires_in_s, &staff.actor()).await {
+        Err(LinkError::Ledger(ledger::Error::NotFound)) => Err(problem::no_such_id("link", id)),
+        renewed => Ok(Json(to_api::link(&renewed?))),
+    }
 }

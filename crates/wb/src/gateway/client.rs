@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::{
-    Contact, ContactList, CreatedLink, LinkRequest, ObjectPage, Partner, PartnerDetails, PartnerList,
-    Problem, Receipt, UploadPage,
+    Contact, ContactList, CreatedLink, Link, LinkExpiry, LinkList, LinkRequest, ObjectPage, Partner,
+    PartnerDetails, PartnerList, Problem, Receipt, UploadPage,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, header, redirect};
@@ -174,8 +174,23 @@ impl Gateway {
         read_json(answer.context("cannot create a link")?).await
     }
 
+    /// The newest first, revoked and expired ones, too.
+    pub(crate) async fn links(&self, partner: Option<&str>) -> anyhow::Result<Vec<Link>> {
+        let mut url = self.url(&["links"]);
+        set_query(&mut url, &[("partner", partner)]);
+        let answer = self.get(url, partner.map(no_partner)).await;
+        answer.map(|list: LinkList| list.links).context("cannot list the links")
+    }
+
+    pub(crate) async fn renew_link(&self, id: &str, expires_in_s: Option<u64>) -> anyhow::Result<Link> {
+        let unknown = format!("No upload link has the ID `{id}`. Run `wb link list`.");
+        let body = serde_json::to_value(LinkExpiry { expires_in_s })?;
+        let renewed = self.send(Method::POST, self.url(&["links", id, "renew"]), &body, Some(unknown)).await;
+        renewed.with_context(|| format!("cannot renew `{id}`"))
+    }
+
     pub(crate) async fn revoke_link(&self, id: &str) -> anyhow::Result<()> {
-        let unknown = format!("No upload link has the ID `{id}`.");
+        let unknown = format!("No upload link has the ID `{id}`. Run `wb link list`.");
         let revoked = self.call(Method::DELETE, self.url(&["links", id]), None, Some(unknown)).await;
         revoked.map(drop).with_context(|| format!("cannot revoke `{id}`"))
     }

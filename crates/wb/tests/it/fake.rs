@@ -70,6 +70,7 @@ pub(crate) struct State {
     pub(crate) objects: Vec<Value>,
     pub(crate) escalations: Vec<Value>,
     pub(crate) audit: Vec<Value>,
+    pub(crate) links: Vec<Value>,
     pub(crate) contacts: Vec<Value>,
     pub(crate) log: Vec<Seen>,
     signatures: HashMap<usize, usize>,
@@ -219,6 +220,11 @@ fn gateway(seen: &Seen, state: &mut State) -> Response<Body> {
         ("GET", ["partners", _, "objects"]) => ok(&json!({"objects": state.objects, "next_cursor": null})),
         (_, ["partners", _, "contacts", ..]) => contacts(seen, state, &segments[3..]),
         (_, ["escalations", ..]) => escalations(seen, state, &segments[1..], query),
+        ("GET", ["links"]) if parameter(query, "partner").is_some_and(|partner| partner != "acme") => {
+            problem(404, "no such partner")
+        }
+        ("GET", ["links"]) => ok(&json!({"links": state.links})),
+        ("POST", ["links", "L1", "renew"]) => ok(&json!({"id": "L1", "expires_at": "2026-12-01T10:00:00Z"})),
         ("GET", ["audit"]) if parameter(query, "partner").is_some_and(|partner| partner != "acme") => {
             problem(404, "no such partner")
         }

@@ -1,4 +1,4 @@
-//! `link create` and `link revoke`.
+//! `link create`, `link list`, `link renew` and `link revoke`.
 
 use serde_json::json;
 
@@ -52,4 +52,40 @@ fn revoke() {
     let run = setup.wb(&["link", "revoke", "L0", "L1", "--json"]).ends(3);
     assert!(run.stderr.contains("revoked before"), "{}", run.stderr);
     assert_eq!(run.objects(), [json!({"id": "L1", "revoked": true})]);
+}
+
+#[test]
+fn list_is_a_table_or_json_lines() {
+    let setup = Setup::new();
+    let link = |id: &str, ticket: &str, revoked: Option<&str>| {
+        json!({"id": id, "partner": "acme", "ticket": ticket, "rights": ["upload", "list"], "created_by": "gateway",
+            "expires_at": "2026-11-24T10:00:00Z", "revoked_at": revoked, "from_the_future": 1})
+    };
+    setup.fake.state().links =
+        vec![link("L2", "1002", None), link("L1", "1001", Some("2026-11-23T10:00:00Z"))];
+    let text = setup.wb(&["link", "list"]).ends(0).text();
+    let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(lines[0], ["ID", "PARTNER", "TICKET", "RIGHTS", "EXPIRES", "CREATED", "BY"]);
+    assert_eq!(lines[1], ["L2", "acme", "1002", "upload,list", "2026-11-24T10:00:00Z", "gateway"]);
+    assert_eq!(lines[2][4], "revoked");
+    let filtered =
+        setup.wb(&["--json", "link", "list", "--ticket", "#1001", "--partner", "acme"]).ends(0).objects();
+    let known: Vec<_> =
+        filtered.iter().map(|link| (link["id"].as_str(), link["from_the_future"].as_i64())).collect();
+    assert_eq!(known, [(Some("L1"), Some(1))]);
+    assert!(setup.wb(&["link", "list", "--ticket", "9"]).ends(0).stderr.contains("no links found"));
+    let unknown = setup.wb(&["link", "list", "--partner", "acmee"]).ends(3);
+    assert!(unknown.stderr.contains("No partner has the ID `acmee`"), "{}", unknown.stderr);
+}
+
+#[test]
+fn renew() {
+    let setup = Setup::new();
+    let run = setup.wb(&["link", "renew", "L0", "L1", "--expires", "7d"]).ends(3);
+    assert_eq!(run.text(), "L1  works until 2026-12-01T10:00:00Z\n");
+    assert!(run.stderr.contains("No upload link has the ID `L0`"), "{}", run.stderr);
+    assert_eq!(setup.fake.seen(Place::Gateway)[1].body, json!({"expires_in_s": 604_800}));
+    setup.wb(&["link", "renew", "L1"]).ends(0);
+    assert_eq!(setup.fake.seen(Place::Gateway)[2].body, json!({}));
+    setup.wb(&["link", "renew"]).ends(2);
 }
