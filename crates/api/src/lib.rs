@@ -6,6 +6,7 @@ mod contact;
 #[cfg(feature = "openapi")]
 pub mod described;
 mod escalation;
+mod hold;
 mod limits;
 mod link;
 mod partner;
@@ -16,6 +17,7 @@ mod ticket;
 pub use audit::{AuditEntry, AuditPage};
 pub use contact::{Contact, ContactList};
 pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};
+pub use hold::{Hold, HoldRequest};
 pub use limits::{BODY_BYTES_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX};
 pub use link::{CreatedLink, Link, LinkExpiry, LinkLimits, LinkList, LinkRenewal, LinkRequest};
 pub use partner::{BucketObject, ObjectPage, Partner, PartnerDetails, PartnerList};

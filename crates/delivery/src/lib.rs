@@ -11,19 +11,23 @@ mod marker;
 mod organization;
 mod poll;
 mod rate;
+mod retention;
 mod shared;
 mod step;
 mod ticket;
+mod words;
 
 mod compare;
 mod deliver;
 mod escalate;
+mod expire_files;
 mod mismatch_comment;
 mod post_link;
 mod read_message;
 mod receipt;
 mod see_ticket;
 mod tell_slack;
+mod warn_files;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +47,7 @@ use error::JobError;
 use lease::Lease;
 pub use poll::poll;
 pub use receipt::receipt;
+pub use retention::retention;
 pub use shared::Config;
 use shared::{Shared, failed};
 
@@ -55,6 +60,8 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::Escalate => batch.each(escalate::run).await,
         JobKind::TellSlack => batch.each(tell_slack::run).await,
         JobKind::SeeTicket => batch.each(see_ticket::run).await,
+        JobKind::WarnFiles => batch.each(warn_files::run).await,
+        JobKind::ExpireFiles => batch.each(expire_files::run).await,
         JobKind::PostLink => batch.each(post_link::run).await,
         JobKind::ReadMessage => batch.each(read_message::run).await,
     }

@@ -40,8 +40,14 @@ async fn post(shared: &Shared, job: &Job, ticket: &str) -> Result<Option<String>
     let address = format!("{}/u/{}/", shared.config.public_url, token.reveal());
     let body = format!("{}\n\n{marker} {}", text(&address, &link, is_renewal), link.id);
     let comment = NewComment { body, public: true, uploads: Vec::new(), stamp: &seen.updated_stamp };
-    ticket::write(shared, ticket, comment).await?;
-    Ok(Some(link.id))
+    match ticket::write(shared, ticket, comment).await {
+        Err(JobError::Desk(error @ (desk::Error::Refused { .. } | desk::Error::TooLarge))) => {
+            // Asking again gets the same answer.
+            tracing::error!(error = %error, ticket, "the desk refuses the comment with an upload link: an operator must act");
+            Ok(None)
+        }
+        written => written.map(|()| Some(link.id)),
+    }
 }
 
 /// The link to make; none if the ticket is no longer a partner's, or if the link must not be renewed.

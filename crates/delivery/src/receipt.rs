@@ -29,6 +29,7 @@ pub fn receipt(upload: &Upload) -> Receipt {
         destination: upload.destination.map(|destination| destination.name().to_owned()),
         delivery: upload.delivery.map(|delivery| delivery.name().to_owned()),
         received_at: upload.completed_at.map(rfc3339),
+        expires_at: upload.expires_at.map(rfc3339),
         checked: Some(upload.checked.clone()),
         mismatch: upload.mismatch.clone(),
         ..Receipt::default()

@@ -19,7 +19,12 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
     let number = job.subject.as_str();
     shared.desk.me().await?;
     match shared.desk.ticket(number).await {
-        Err(desk::Error::NotFound) if ticket::is_gone(shared, number).await => {}
+        Err(desk::Error::NotFound) if ticket::is_gone(shared, number).await => {
+            // Deleted counts as closed. If it is restored, it is seen again.
+            if let Some(known) = shared.ledger.ticket(number).await? {
+                shared.ledger.saw_ticket(number, known.organization_id, true).await?;
+            }
+        }
         seen => see(shared, number, &seen?).await?,
     }
     Ok(shared.ledger.finish_job(&job.id).await?)
@@ -38,6 +43,9 @@ async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobErro
         if let Some(case) = shared.tickets.case_in_subject(partner, &seen.subject) {
             shared.ledger.saw_case_number(&partner.id, &case, number).await?;
         }
+    }
+    if seen.status == Status::Solved && shared.tickets.policy().retention.is_some() {
+        shared.ledger.queue_solved(number).await?;
     }
     let is_partners = partners.iter().any(|partner| of(&partner) && partner.disabled_at.is_none());
     let form = shared.tickets.policy().support.ticket_form_id;

@@ -48,6 +48,9 @@ pub struct Ticket {
     pub external_id: Option<String>,
     #[serde(default, deserialize_with = "null_as_empty")]
     pub tags: Vec<String>,
+    /// Tickets that continue this one, which is closed.
+    #[serde(default, deserialize_with = "null_as_empty")]
+    pub followup_ids: Vec<u64>,
     /// Milliseconds since the epoch; 0 if the desk does not say.
     #[serde(rename = "created_at", default, deserialize_with = "milliseconds")]
     pub created_at_ms: i64,

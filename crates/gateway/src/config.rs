@@ -8,6 +8,7 @@ mod limits;
 mod log;
 mod people;
 mod reader;
+mod retention;
 mod secret;
 mod server;
 mod slack_section;
@@ -24,6 +25,7 @@ use buckets::{bucket_config, check_apart};
 pub(crate) use ledger_url::LedgerUrl;
 pub(crate) use limits::Limits;
 use reader::{File, Mistake, Section};
+use retention::RetentionSection;
 pub(crate) use secret::Hidden;
 pub(crate) use server::Server;
 pub(crate) use units::{parse_duration, parse_size};
@@ -39,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) support_uploader: bucket::Config,
     pub(crate) partners: BTreeMap<String, Partner>,
     pub(crate) support: tickets::Support,
+    pub(crate) retention: RetentionSection,
     pub(crate) slack: Option<desk::slack::Config>,
     /// Signs the desk's webhooks.
     pub(crate) webhook_secret: Option<Hidden>,
@@ -62,7 +65,12 @@ impl Config {
     /// What the operator has decided about partners and support.
     pub(crate) fn policy(&self) -> tickets::Policy {
         let partners = self.partners.iter().map(|(id, partner)| (id.clone(), partner.policy.clone()));
-        tickets::Policy { partners: partners.collect(), support: self.support.clone() }
+        tickets::Policy {
+            partners: partners.collect(),
+            support: self.support.clone(),
+            retention: self.retention.retention,
+            warn_before: self.retention.warn_before,
+        }
     }
 }
 
@@ -121,6 +129,7 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
     let limits = limits::read(root.section("limits"));
     let desk = desk_section::read(root.section("desk"));
     let support = people::support(root.section("support"), desk.ticket_form_id);
+    let retention = retention::read(root.section("retention"));
     let slack = slack_section::read(root.section("slack"));
     let uploader = root.section("support_uploader");
     if !uploader.is_there() {
@@ -138,6 +147,20 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
     check_apart(&buckets, &file);
     let channels = partners.iter().map(|(id, line, partner)| (id.as_str(), *line, &partner.policy));
     people::check_channels(channels, &support, &file);
+    for (id, line, partner) in &partners {
+        let own = partner.policy.retention;
+        if own != tickets::RetentionOverride::default() && retention.retention.is_none() {
+            let fix = "add a section `[retention]`: without it, files are kept for ever";
+            file.wrong(*line, &format!("partners.{id}.retention"), "has no effect", fix);
+        }
+        if let Some(general) = retention.retention
+            && !general.with(own).is_possible()
+        {
+            let (what, fix) =
+                ("has a maximum below its minimum or grace", "raise `maximum`, or lower the others");
+            file.wrong(*line, &format!("partners.{id}.retention"), what, fix);
+        }
+    }
     if let Err(text) = bucket::ca_bundle() {
         let (what, fix) = text.split_once("; ").unwrap_or((&text, ""));
         file.wrong(1, "environment", what, fix);
@@ -160,6 +183,7 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
         support_uploader,
         partners,
         support,
+        retention,
         slack,
         webhook_secret: desk.webhook_secret.map(Hidden),
         poll_every: desk.poll_every,

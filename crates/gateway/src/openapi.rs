@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::hooks;
 use crate::partner::{escalate, renew, tickets};
-use crate::staff::{audit, contacts, content, escalations, links, partners, uploads};
+use crate::staff::{audit, contacts, content, escalations, holds, links, partners, uploads};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ use crate::staff::{audit, contacts, content, escalations, links, partners, uploa
         partners::list, partners::show, partners::objects,
         contacts::list, contacts::create, contacts::disable,
         escalations::list, escalations::create, escalations::show, escalations::change,
+        holds::show, holds::set, holds::lift,
         audit::list,
         links::list, links::create, links::show, links::revoke, links::renew,
         tickets::post, tickets::make_link, escalate::post, escalate::show, renew::post,

@@ -80,7 +80,7 @@ fn partners() -> Router<AppState> {
 
 /// Routes of support: `wb`, and scripts with a staff token. Answers are JSON, whatever the client accepts.
 fn support() -> Router<AppState> {
-    use staff::{audit, contacts, content, escalations, links, partners, uploads};
+    use staff::{audit, contacts, content, escalations, holds, links, partners, uploads};
     Router::new()
         .route("/uploads", get(uploads::list))
         .route("/uploads/{id}", get(uploads::show).delete(uploads::remove))
@@ -92,6 +92,7 @@ fn support() -> Router<AppState> {
         .route("/partners/{id}/contacts/{contact}", delete(contacts::disable))
         .route("/escalations", get(escalations::list).post(escalations::create))
         .route("/escalations/{id}", get(escalations::show).patch(escalations::change))
+        .route("/tickets/{ticket}/hold", get(holds::show).post(holds::set).delete(holds::lift))
         .route("/audit", get(audit::list))
         .route("/links", get(links::list).post(links::create))
         .route("/links/{id}", get(links::show).delete(links::revoke))

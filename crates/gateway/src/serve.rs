@@ -117,6 +117,9 @@ pub(crate) async fn start(
     running.start_background_tasks();
     let (ledger, desk) = (state.ledger.clone(), state.desk.clone());
     running.tasks.spawn(delivery::poll(ledger, desk, config.poll_every, stop.clone()));
+    let (ledger, tickets, every) =
+        (state.ledger.clone(), state.tickets.clone(), config.retention.check_every);
+    running.tasks.spawn(delivery::retention(ledger, tickets, every, stop.clone()));
     running.tasks.spawn(bucket_checks::retry(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;

@@ -7,6 +7,7 @@ pub(crate) mod content;
 mod download;
 pub(crate) mod escalations;
 mod extract;
+pub(crate) mod holds;
 pub(crate) mod links;
 pub(crate) mod partners;
 pub(crate) mod uploads;

@@ -136,3 +136,13 @@ pub(crate) fn audit_entry(entry: &ledger::AuditEntry) -> api::AuditEntry {
         extra: api::Extra::default(),
     }
 }
+
+pub(crate) fn hold(hold: &ledger::Hold) -> api::Hold {
+    api::Hold {
+        ticket: hold.ticket.clone(),
+        reason: hold.reason.clone(),
+        created_by: hold.created_by.clone(),
+        created_at: Some(rfc3339(hold.created_at)),
+        extra: api::Extra::default(),
+    }
+}

@@ -28,6 +28,10 @@ names! {
         Compare = "compare",
         /// Look at a ticket that changed in the desk.
         SeeTicket = "see-ticket",
+        /// Say on a ticket when its files will be deleted.
+        WarnFiles = "warn-files",
+        /// Remove the files of a ticket whose time is over.
+        ExpireFiles = "expire-files",
         /// Post an upload link on a ticket.
         PostLink = "post-link",
         /// Read a message that a form posted in a partner's channel.
@@ -40,8 +44,13 @@ impl JobKind {
     /// must. Other jobs are taken one by one.
     pub fn is_by_ticket(self) -> bool {
         match self {
-            Self::Deliver | Self::MismatchComment | Self::Escalate | Self::SeeTicket | Self::PostLink => true,
-            Self::Receipt | Self::Compare | Self::ReadMessage | Self::TellSlack => false,
+            Self::Deliver
+            | Self::MismatchComment
+            | Self::Escalate
+            | Self::SeeTicket
+            | Self::PostLink
+            | Self::WarnFiles => true,
+            Self::Receipt | Self::Compare | Self::ReadMessage | Self::TellSlack | Self::ExpireFiles => false,
         }
     }
 
@@ -55,6 +64,8 @@ impl JobKind {
             | Self::Escalate
             | Self::SeeTicket
             | Self::PostLink
+            | Self::WarnFiles
+            | Self::ExpireFiles
             | Self::TellSlack
             | Self::ReadMessage => false,
         }
@@ -140,6 +151,24 @@ pub(crate) async fn queue_about(
         "INSERT INTO jobs (id, kind, subject, ticket, payload, run_at, lease_until, attempts, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $6) ON CONFLICT (kind, subject) DO UPDATE SET id = excluded.id, \
          ticket = excluded.ticket, payload = excluded.payload, run_at = excluded.run_at, lease_until = 0",
+        [new_id(), kind.name(), subject, ticket, payload, now_ms()]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Queues a job that is not about an upload, unless one of this kind and subject waits or runs.
+pub(crate) async fn queue_unless_waiting(
+    tx: &mut Connection,
+    kind: JobKind,
+    subject: &str,
+    ticket: Option<&str>,
+    payload: &str,
+) -> Result<()> {
+    sql!(
+        "INSERT INTO jobs (id, kind, subject, ticket, payload, run_at, lease_until, attempts, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $6) ON CONFLICT (kind, subject) DO NOTHING",
         [new_id(), kind.name(), subject, ticket, payload, now_ms()]
     )
     .execute(tx)

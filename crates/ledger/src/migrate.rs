@@ -9,7 +9,7 @@ use crate::sql::sql;
 use crate::{Error, Ledger, Result};
 
 /// Number, name and text; the text for SQLite and the one for Postgres where they differ.
-const MIGRATIONS: [(i64, &str, [&str; 2]); 12] = [
+const MIGRATIONS: [(i64, &str, [&str; 2]); 13] = [
     (1, "ledger", [include_str!("../migrations/0001_ledger.sql"); 2]),
     (2, "link_limits", [include_str!("../migrations/0002_link_limits.sql"); 2]),
     (3, "digests", [include_str!("../migrations/0003_digests.sql"); 2]),
@@ -36,6 +36,7 @@ const MIGRATIONS: [(i64, &str, [&str; 2]); 12] = [
             include_str!("../migrations/0012_audit.postgres.sql"),
         ],
     ),
+    (13, "retention", [include_str!("../migrations/0013_retention.sql"); 2]),
 ];
 
 /// Number and name of every migration this program knows.

@@ -2,7 +2,7 @@
 //! Invariant: an upload counts as swept only when nothing of it can arrive in the bucket any more.
 
 use crate::sql::{sql, sql_as, sql_scalar};
-use crate::{Ledger, Result, State, Upload, now_ms};
+use crate::{Ledger, Result, State, Upload, audit, now_ms};
 
 impl Ledger {
     /// Uploads that may have something left in a bucket, oldest first: cancelled and removed ones, and complete ones with
@@ -19,17 +19,21 @@ impl Ledger {
         .await?)
     }
 
-    /// Records that nothing of the upload is left, and deletes its parts; unless it has left `state`, and more has to go.
-    pub async fn swept(&self, id: &str, state: State) -> Result<()> {
+    /// Records that nothing of the upload is left, and deletes its parts; unless it has left `state`, and more has to go. `proof`
+    /// goes into the audit.
+    pub async fn swept(&self, id: &str, state: State, proof: Option<&str>) -> Result<()> {
         let mut tx = self.begin().await?;
         let done = sql!(
-            "UPDATE uploads SET swept_at = $2 WHERE id = $1 AND state = $3",
+            "UPDATE uploads SET swept_at = $2 WHERE id = $1 AND state = $3 AND swept_at IS NULL",
             [id, now_ms(), state.name()]
         )
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() > 0 {
             sql!("DELETE FROM parts WHERE upload_id = $1", [id]).execute(&mut *tx).await?;
+            if let Some(proof) = proof {
+                audit::write(&mut *tx, "gateway", "upload.delete", id, proof).await?;
+            }
         }
         tx.commit().await?;
         Ok(())

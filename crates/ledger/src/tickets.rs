@@ -12,6 +12,8 @@ pub struct Ticket {
     pub organization_id: Option<i64>,
     /// Closed for good.
     pub closed: bool,
+    /// When it was first seen closed, ms; none while it is open.
+    pub closed_at: Option<i64>,
     /// When the desk was last asked, ms; 0 never.
     pub checked_at: i64,
     /// When a note was last written, ms; 0 never.
@@ -26,6 +28,7 @@ impl Ledger {
             Ok(Ticket {
                 organization_id: row.try_get("organization_id")?,
                 closed: row.try_get::<i64, _>("closed")? != 0,
+                closed_at: row.try_get("closed_at")?,
                 checked_at: row.try_get("checked_at")?,
                 last_note_at: row.try_get("last_note_at")?,
             })
@@ -35,11 +38,13 @@ impl Ledger {
 
     /// Records what the desk said about a ticket.
     pub async fn saw_ticket(&self, ticket: &str, organization_id: Option<i64>, closed: bool) -> Result<()> {
+        let now = now_ms();
         sql!(
-            "INSERT INTO tickets (ticket, organization_id, closed, checked_at, lease_until, last_note_at) \
-             VALUES ($1, $2, $3, $4, 0, 0) ON CONFLICT (ticket) DO UPDATE SET \
-             organization_id = excluded.organization_id, closed = excluded.closed, checked_at = excluded.checked_at",
-            [ticket, organization_id, i64::from(closed), now_ms()]
+            "INSERT INTO tickets (ticket, organization_id, closed, checked_at, closed_at, lease_until, last_note_at) \
+             VALUES ($1, $2, $3, $4, $5, 0, 0) ON CONFLICT (ticket) DO UPDATE SET \
+             organization_id = excluded.organization_id, closed = excluded.closed, checked_at = excluded.checked_at, \
+             closed_at = CASE WHEN excluded.closed = 0 THEN NULL ELSE COALESCE(tickets.closed_at, excluded.closed_at) END",
+            [ticket, organization_id, i64::from(closed), now, closed.then_some(now)]
         )
         .execute(&self.write)
         .await?;

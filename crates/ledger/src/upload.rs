@@ -101,6 +101,8 @@ pub struct Upload {
     /// When it last made progress, ms.
     pub updated_at: i64,
     pub completed_at: Option<i64>,
+    /// When it is to be deleted, ms; none while that depends on its ticket.
+    pub expires_at: Option<i64>,
     /// No attempt of ours on the bucket runs after this, ms.
     pub attempts_until: i64,
 }
@@ -168,6 +170,7 @@ impl FromRow<'_, AnyRow> for Upload {
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
             completed_at: row.try_get("completed_at")?,
+            expires_at: row.try_get("expires_at")?,
             attempts_until: row.try_get("attempts_until")?,
         })
     }

@@ -4,7 +4,7 @@
 use sqlx::{FromRow as _, Row as _};
 
 use crate::sql::{sql, sql_as};
-use crate::{Error, Ledger, Result, Room, Upload, audit, now_ms};
+use crate::{Error, Ledger, Result, Room, Upload, audit, holds, now_ms};
 
 /// The fields of a new [`Upload`].
 #[derive(Debug, Clone)]
@@ -140,9 +140,14 @@ impl Ledger {
     /// Removes a complete upload from every listing; its object waits for [`Ledger::unswept`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is not complete.
+    /// [`Error::NotFound`] when it is not complete; [`Error::Conflict`] when its ticket has a hold.
     pub async fn remove(&self, id: &str, actor: &str) -> Result<()> {
-        let mut tx = self.begin().await?;
+        let ticket = self.upload(id).await?.ticket;
+        let mut tx = self.begin_in_turn(&holds::turn(&ticket)).await?;
+        if holds::is_held(&mut tx, &ticket).await? {
+            tx.rollback().await?;
+            return Err(Error::Conflict(format!("ticket {ticket} has a hold")));
+        }
         let done = sql!(
             "UPDATE uploads SET state = 'removed', swept_at = NULL, updated_at = $2 WHERE id = $1 AND state = 'complete'",
             [id, now_ms()]

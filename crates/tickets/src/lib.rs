@@ -10,6 +10,7 @@ mod notes;
 mod open;
 mod policy;
 mod request_number;
+mod retention;
 mod text;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use notes::Notes;
 pub use open::{OpenError, Opened, TicketRequest, is_opened_here};
 pub use policy::{PartnerPolicy, Policy, Support};
 pub use request_number::{CasePattern, NUMBER_HINT};
+pub use retention::{Retention, RetentionOverride};
 pub use text::{is_unprintable, visible};
 
 /// Cheap to clone; clones share everything.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::hours::Hours;
 use crate::request_number::CasePattern;
+use crate::retention::{Retention, RetentionOverride};
 
 /// The form of partner tickets, unless the configuration names another.
 const PARTNER_FORM: u64 = 360_001_172_559;
@@ -15,6 +17,10 @@ pub struct Policy {
     /// By short name. A partner that is not here has the defaults.
     pub partners: BTreeMap<String, PartnerPolicy>,
     pub support: Support,
+    /// None: files are kept for ever.
+    pub retention: Option<Retention>,
+    /// How long before its end a ticket is told that files will be deleted although it is open.
+    pub warn_before: Duration,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -28,6 +34,7 @@ pub struct PartnerPolicy {
     pub case_number: CasePattern,
     /// Subscriptions that are not for resale: a new ticket must say that it is not about them.
     pub nfr_only: Option<String>,
+    pub retention: RetentionOverride,
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +68,12 @@ impl Default for Support {
 impl Policy {
     pub fn partner(&self, id: &str) -> PartnerPolicy {
         self.partners.get(id).cloned().unwrap_or_default()
+    }
+
+    /// How long files of this partner are kept; none for ever.
+    pub fn retention_of(&self, partner_id: &str) -> Option<Retention> {
+        let own = self.partners.get(partner_id).map(|partner| partner.retention).unwrap_or_default();
+        self.retention.map(|retention| retention.with(own))
     }
 
     /// Whom a person of this partner asks for access. Never empty.

@@ -58,9 +58,15 @@ impl Uploads {
     /// Removes a complete upload from every listing and deletes its object.
     ///
     /// # Errors
-    /// [`crate::Error::NotFound`] when it is not complete.
+    /// [`crate::Error::NotFound`] when it is not complete; [`crate::Error::OnHold`].
     pub async fn remove(&self, id: &str, actor: &str) -> Result<()> {
-        self.0.ledger.remove(id, actor).await?;
+        match self.0.ledger.remove(id, actor).await {
+            Err(ledger::Error::Conflict(_)) => {
+                let ticket = self.0.ledger.upload(id).await?.ticket;
+                return Err(crate::Error::OnHold { ticket });
+            }
+            removed => removed?,
+        }
         self.clear_later(id.to_owned());
         Ok(())
     }

@@ -31,7 +31,8 @@ impl Uploads {
             self.clear_bucket(upload).await?;
         }
         if is_certain {
-            self.0.ledger.swept(&upload.id, upload.state).await?;
+            let proof = (upload.state == State::Removed).then(|| proof(upload));
+            self.0.ledger.swept(&upload.id, upload.state, proof.as_deref()).await?;
         }
         Ok(is_certain)
     }
@@ -60,6 +61,21 @@ impl Uploads {
             bucket.abort_multipart(key, multipart_id).await?;
         }
         bucket.delete(key).await?;
-        Ok(bucket.delete(&receipt_key).await?)
+        bucket.delete(&receipt_key).await?;
+        // The proof says so.
+        for key in [key, &receipt_key] {
+            if upload.state == State::Removed && bucket.is_listed(key).await? {
+                return Err(Error::Internal("the bucket still lists it after deleting it".into()));
+            }
+        }
+        Ok(())
     }
+}
+
+/// What the audit says of a removed file whose object and receipt are deleted.
+fn proof(upload: &Upload) -> String {
+    serde_json::json!({
+        "bucket": upload.bucket, "key": upload.object_key, "size": upload.length, "sha256": upload.sha256, "listed": false,
+    })
+    .to_string()
 }

@@ -77,6 +77,9 @@ pub enum Error {
     /// The sender's program: the body is malformed.
     #[error("malformed body: {0}")]
     Malformed(String),
+    /// Support: lift the hold on this ticket. Until then its files stay.
+    #[error("ticket {ticket} has a hold")]
+    OnHold { ticket: String },
     /// Nobody: a newer request took over.
     #[error("a newer request took over")]
     Superseded,
@@ -133,6 +136,7 @@ impl Error {
             Self::Malformed(_) | Self::UnreadableSideFile { .. } => "bad-request",
             Self::Superseded => "superseded",
             Self::Revoked => "link-expired",
+            Self::OnHold { .. } => "on-hold",
             Self::TooManyOpen | Self::TooMuchUnfinished { .. } => "slow-down",
             Self::Busy { .. } => "busy",
             Self::Unavailable(_) | Self::Refused(_) => "unavailable",

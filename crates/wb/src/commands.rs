@@ -8,6 +8,7 @@ mod escalate;
 mod escalations;
 mod generate;
 mod get;
+mod hold;
 mod link;
 mod ls;
 mod notes;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
         Command::Escalations(arguments) => escalations::run(&*connect()?, arguments, output).await,
         Command::Escalate(arguments) => escalate::run(&*connect()?, &arguments, output).await,
         Command::Contact(arguments) => contact::run(&*connect()?, &arguments, output).await,
+        Command::Hold(arguments) => hold::run(&*connect()?, &arguments, output).await,
         Command::Audit(arguments) => audit::run(&*connect()?, arguments, output).await,
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { folder } => generate::manual(&folder, output),

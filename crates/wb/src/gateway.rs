@@ -4,3 +4,4 @@ pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod content;
 pub(crate) mod escalations;
+pub(crate) mod holds;

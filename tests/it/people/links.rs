@@ -9,13 +9,13 @@ use super::{opened, partner_link};
 const BROWSER: [&str; 2] = ["-H", "Accept: text/html"];
 
 /// Opens a ticket of acme in the desk, with the form for partners.
-async fn opened_in_desk(sandbox: &Sandbox) -> String {
+pub(super) async fn opened_in_desk(sandbox: &Sandbox) -> String {
     let new = json!({"ticket": {"subject": "[Initech] - [T77] - [Slow]", "requester_id": 1010, "organization_id": 101,
         "ticket_form_id": 360_001_172_559_u64, "comment": {"body": "b"}}});
     sandbox.desk("POST", "/tickets", Some(new)).await["ticket"]["id"].to_string()
 }
 
-fn told(sandbox: &Sandbox, ticket: &str, id: &str) {
+pub(super) fn told(sandbox: &Sandbox, ticket: &str, id: &str) {
     let answer = zendesk(sandbox, &sandbox.text("/hooks/zendesk_secret"), &event(ticket, id), 0);
     assert_eq!(answer.status, 200, "{answer:?}");
 }
@@ -35,7 +35,7 @@ async fn posted(sandbox: &Sandbox, ticket: &str) -> Vec<String> {
     found
 }
 
-async fn after(sandbox: &Sandbox, ticket: &str, count: usize) -> Vec<String> {
+pub(super) async fn after(sandbox: &Sandbox, ticket: &str, count: usize) -> Vec<String> {
     eventually_async(&format!("{count} links on {ticket}"), async || {
         Some(posted(sandbox, ticket).await).filter(|links| links.len() >= count)
     })

@@ -5,6 +5,7 @@ mod handbook;
 mod hooks;
 mod hostile_text;
 mod isolation;
+mod life;
 mod links;
 mod tickets;
 

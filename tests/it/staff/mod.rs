@@ -4,4 +4,5 @@ mod api;
 mod downloads;
 mod links;
 mod openapi;
+mod tokens;
 mod wb;

@@ -123,6 +123,15 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
         assert_eq!(answer.status, status, "{answer:?}");
         described.compare("POST /api/v1/links", &answer);
     }
+    let hold = "/tickets/1001/hold";
+    for body in [json!({"reason": "A lawsuit"}), json!({"reason": "a\nb"}), json!({})] {
+        described.compare("POST /api/v1/tickets/{ticket}/hold", &staff_post(sandbox, hold, &body, &[]));
+    }
+    described.compare("GET /api/v1/tickets/{ticket}/hold", &sandbox.staff(hold, &[]));
+    for _ in 0..2 {
+        described.compare("DELETE /api/v1/tickets/{ticket}/hold", &sandbox.staff(hold, &["-X", "DELETE"]));
+    }
+    described.compare("GET /api/v1/tickets/{ticket}/hold", &sandbox.staff(hold, &[]));
     for query in
         ["", "?ticket=1001&partner=acme&since=2026-01-01T00:00:00Z", "?partner=nobody", "?since=once"]
     {

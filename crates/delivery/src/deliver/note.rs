@@ -136,6 +136,7 @@ mod tests {
             created_at: 0,
             updated_at: 0,
             completed_at: Some(0),
+            expires_at: None,
             attempts_until: 0,
         }
     }

@@ -11,6 +11,7 @@ mod faults;
 mod hooks;
 mod links;
 mod refusals;
+mod retention;
 mod world;
 
 use std::sync::Arc;

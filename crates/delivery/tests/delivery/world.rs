@@ -13,7 +13,7 @@ use sandbox::desk::{DeskOptions, SeedOrganization, SeedTicket, SeedUser, Status}
 use sandbox::{Listen, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
-use tickets::{PartnerPolicy, Policy, Support, Tickets};
+use tickets::{PartnerPolicy, Policy, Retention, Support, Tickets};
 
 const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -265,6 +265,20 @@ pub(crate) fn marks(note: &Comment, id: &str) -> bool {
     note.body.lines().any(|line| line.trim() == format!("ref: {id}"))
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const RETENTION: Retention =
+    Retention { grace: DAY.saturating_mul(10), minimum: Duration::ZERO, maximum: DAY.saturating_mul(100) };
+
+/// Keeps files that long, and warns five days before.
+pub(crate) fn policy(retention: Retention) -> Policy {
+    Policy { retention: Some(retention), warn_before: DAY * 5, ..Policy::default() }
+}
+
+pub(crate) fn new_tickets(ledger: &Ledger, desk: &Desk, policy: Policy) -> Tickets {
+    let check = Arc::new(TicketCheck::new(ledger.clone(), desk.clone(), 600));
+    Tickets::new(ledger.clone(), desk.clone(), check, policy)
+}
+
 pub(crate) fn new_delivery(
     sandbox: &Sandbox,
     ledger: &Ledger,
@@ -279,9 +293,9 @@ pub(crate) fn new_delivery(
         form_page: Some("https://desk.example/form".into()),
         ..Support::default()
     };
-    let policy = Policy { partners: [("acme".to_owned(), partner("C0ACME"))].into(), support };
-    let check = Arc::new(TicketCheck::new(ledger.clone(), desk.clone(), 600));
-    let tickets = Tickets::new(ledger.clone(), desk.clone(), check, policy);
+    let policy =
+        Policy { partners: [("acme".to_owned(), partner("C0ACME"))].into(), support, ..policy(RETENTION) };
+    let tickets = new_tickets(ledger, desk, policy);
     let access = &sandbox.slack;
     let mut slack = slack::Config::new(&access.bot_token, &access.signing_secret);
     slack.api_url = format!("{}/api", access.url);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tickets::{CasePattern, Hours, PartnerPolicy, Support};
 
 use super::reader::{File, Section, url};
-use super::secret;
+use super::{retention, secret};
 
 /// Largest file with an operator's notes.
 const NOTES_BYTES_MAX: u64 = 64 << 10;
@@ -50,6 +50,7 @@ pub(super) fn partner(section: &mut Section<'_>) -> (PartnerPolicy, Option<Strin
         slack_channel: channel(section, "slack_channel"),
         case_number,
         nfr_only: words(section, "nfr_only"),
+        retention: retention::own(section.section("retention")),
     };
     (policy, section.secret("workflow_secret"))
 }

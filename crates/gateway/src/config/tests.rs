@@ -441,3 +441,27 @@ fn a_bucket_is_found_in_the_file_by_its_name() {
         assert_eq!(bucket_line(file.path(), bucket), line, "{bucket}");
     }
 }
+
+#[test]
+fn files_are_kept_for_ever_without_a_retention() {
+    let policy = |text: &str| read(text).unwrap().policy();
+    assert_eq!(policy(GOOD).retention_of("globex"), None);
+    let day = |days: u64| Duration::from_secs(days * 86_400);
+    let text =
+        format!("{GOOD}[partners.globex.retention]\ngrace = \"90d\"\n[retention]\nmaximum = \"400d\"\n");
+    let own = policy(&text).retention_of("globex").unwrap();
+    assert_eq!((own.grace, own.minimum, own.maximum), (day(90), day(7), day(400)));
+    let general = policy(&text).retention_of("acme").unwrap();
+    assert_eq!((general.grace, policy(&text).warn_before), (day(30), day(7)));
+    for (section, key) in [
+        ("[retention]\nmaximum = \"10d\"", "retention.maximum"),
+        ("[retention]\ngrace = 30", "retention.grace"),
+        ("[retention]\ncheck_every = \"0s\"", "retention.check_every"),
+        ("[retention]\ngracious = \"1d\"", "retention.gracious"),
+        ("[partners.globex.retention]\ngrace = \"90d\"", "partners.globex.retention"),
+        ("[retention]\n[partners.globex.retention]\nmaximum = \"1d\"", "partners.globex.retention"),
+    ] {
+        let mistakes = read(&format!("{GOOD}{section}\n")).unwrap_err();
+        assert!(mistakes.iter().any(|mistake| mistake.key.starts_with(key)), "{section}: {mistakes:?}");
+    }
+}

@@ -24,10 +24,10 @@ async fn unswept_uploads_are_listed_and_counted() {
     assert_eq!(world.unswept_counts(now_ms()).await.unwrap(), (2, 10), "a tail has been counted already");
     assert_eq!(world.unswept_counts(0).await.unwrap(), (0, 0), "none of them for long");
     // It was read when it was complete, and is removed by now: there is more to clear.
-    world.swept(&removed, State::Complete).await.unwrap();
+    world.swept(&removed, State::Complete, None).await.unwrap();
     assert_eq!(listed().await, expected);
     for id in &expected {
-        world.swept(id, world.state(id).await).await.unwrap();
+        world.swept(id, world.state(id).await, None).await.unwrap();
     }
     assert_eq!((listed().await, world.unswept_counts(now_ms()).await.unwrap()), (vec![], (0, 0)));
 }

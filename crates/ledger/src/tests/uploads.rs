@@ -210,7 +210,7 @@ async fn cancelled_uploads_wait_for_a_sweep() {
     let (low, high) = if first < second { (&first, &second) } else { (&second, &first) };
     assert_eq!(unswept("").await, [low.clone(), high.clone()]);
     assert_eq!(unswept(low).await, std::slice::from_ref(high), "a page after the first");
-    world.swept(&first, State::Cancelled).await.unwrap();
+    world.swept(&first, State::Cancelled, None).await.unwrap();
     assert_eq!(unswept("").await, [second]);
     assert!(world.parts(&first).await.unwrap().is_empty());
     assert_eq!(world.state(&kept).await, State::Open);

@@ -123,6 +123,8 @@ pub(super) struct Ticket {
     pub kind: Option<String>,
     pub external_id: Option<String>,
     pub followup_source_id: Option<u64>,
+    #[serde(default)]
+    pub followup_ids: Vec<u64>,
     pub tags: Vec<String>,
     pub custom_fields: Vec<CustomField>,
     pub deleted: bool,

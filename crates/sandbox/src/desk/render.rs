@@ -59,7 +59,7 @@ impl Base {
             "follower_ids": [],
             "email_cc_ids": [],
             "followup_source_id": ticket.followup_source_id,
-            "followup_ids": [],
+            "followup_ids": ticket.followup_ids,
             "problem_id": null,
             "has_incidents": false,
             "is_public": ticket.comments.iter().any(|comment| comment.public),

@@ -150,6 +150,9 @@ pub(super) fn create(state: &mut State, input: TicketInput, act: Act) -> Result<
         ..Ticket::default()
     };
     state.tickets.insert(id, ticket);
+    if let Some(source) = followup_source_id.and_then(|source| state.tickets.get_mut(&source)) {
+        source.followup_ids.push(id);
+    }
     state.changed(id);
     Ok(id)
 }

@@ -234,7 +234,7 @@ impl Gateway {
 
     /// Sends a request, with retries. Only a GET is sent again if it may have been performed. `unknown` is the error message
     /// if the gateway says 404.
-    async fn call(
+    pub(super) async fn call(
         &self,
         method: Method,
         url: Url,

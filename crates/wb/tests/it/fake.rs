@@ -71,6 +71,7 @@ pub(crate) struct State {
     pub(crate) escalations: Vec<Value>,
     pub(crate) audit: Vec<Value>,
     pub(crate) links: Vec<Value>,
+    pub(crate) hold: Option<Value>,
     pub(crate) contacts: Vec<Value>,
     pub(crate) log: Vec<Seen>,
     signatures: HashMap<usize, usize>,
@@ -225,6 +226,20 @@ fn gateway(seen: &Seen, state: &mut State) -> Response<Body> {
         }
         ("GET", ["links"]) => ok(&json!({"links": state.links})),
         ("POST", ["links", "L1", "renew"]) => ok(&json!({"id": "L1", "expires_at": "2026-12-01T10:00:00Z"})),
+        (method, ["tickets", "1001", "hold"]) => match (method, state.hold.clone()) {
+            ("POST", _) => {
+                let hold = json!({"ticket": "1001", "reason": seen.body["reason"], "created_by": "staff:01S",
+                    "created_at": "2026-11-22T10:00:00Z"});
+                state.hold = Some(hold.clone());
+                ok(&hold)
+            }
+            ("GET", Some(hold)) => ok(&hold),
+            ("DELETE", Some(_)) => {
+                state.hold = None;
+                empty(204)
+            }
+            _ => problem(404, "no hold"),
+        },
         ("GET", ["audit"]) if parameter(query, "partner").is_some_and(|partner| partner != "acme") => {
             problem(404, "no such partner")
         }

@@ -11,6 +11,7 @@ mod escalations;
 mod expiry;
 mod fake;
 mod get;
+mod holds;
 mod links;
 mod lists;
 mod many;

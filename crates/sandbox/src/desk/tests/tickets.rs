@@ -191,6 +191,8 @@ async fn requesters_are_found_created_or_refused() {
     create(json!({"subject": "no comment"}), 422).await;
     let followup = create(json!({"comment": comment, "via_followup_source_id": 2001}), 201).await;
     assert_eq!(followup["ticket"]["followup_source_id"], 2001);
+    let source = bench.get("/api/v2/tickets/2001").await;
+    assert_eq!(source["ticket"]["followup_ids"], json!([followup["ticket"]["id"]]));
 }
 
 #[tokio::test]

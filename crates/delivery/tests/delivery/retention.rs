@@ -1,0 +1,239 @@
+//! Files end with their ticket: after the grace, once, with a word before; and never too early.
+
+use std::time::Duration;
+
+use delivery::retention;
+use ledger::{AuditFilter, Error, JobKind, State, now_ms};
+use serde_json::json;
+use tickets::Retention;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{RETENTION, World, new_tickets, policy};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+impl World {
+    async fn desk_says(&self, ticket: &str, change: serde_json::Value) {
+        let access = &self.sandbox.desk;
+        let url = format!("{}/api/v2/tickets/{ticket}", access.url.trim_end_matches("/api/v2"));
+        let request = reqwest::Client::new().put(url).header("authorization", &access.authorization);
+        let answer = request.json(&json!({ "ticket": change })).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
+    async fn seen(&self, ticket: &str) {
+        let id = ledger::new_id();
+        self.ledger.accept_hook(&id, JobKind::SeeTicket, ticket, Some(ticket), "").await.unwrap();
+        self.finished(JobKind::SeeTicket).await;
+        self.finished(JobKind::WarnFiles).await;
+    }
+
+    /// A ticket with a file that was delivered: their IDs.
+    async fn with_file(&self) -> (String, String) {
+        let ticket = self.open_ticket("Slow", None).await;
+        let id = self.small(&ticket, "core.log").await;
+        self.settle(&id).await;
+        (ticket, id)
+    }
+
+    /// [`World::with_file`], whose ticket was closed so many days ago.
+    async fn closed(&self, days: i64) -> (String, String) {
+        let (ticket, id) = self.with_file().await;
+        self.desk_says(&ticket, json!({"status": "closed"})).await;
+        self.seen(&ticket).await;
+        self.ledger.closed_later(&ticket, now_ms() - days * DAY_MS).await.unwrap();
+        (ticket, id)
+    }
+
+    /// Looks at the times of all files, and works on what follows, several times.
+    async fn look(&self, kept: Retention) {
+        let stop = CancellationToken::new();
+        let tickets = new_tickets(&self.ledger, &self.desk, policy(kept));
+        let every = Duration::from_millis(20);
+        let looking = tokio::spawn(retention(self.ledger.clone(), tickets, every, stop.clone()));
+        for _ in 0..10 {
+            tokio::time::sleep(every).await;
+            self.delivery.pass().await.unwrap();
+        }
+        stop.cancel();
+        looking.await.unwrap();
+        self.delivery.pass().await.unwrap();
+    }
+
+    async fn state(&self, id: &str) -> State {
+        self.ledger.upload(id).await.unwrap().state
+    }
+
+    async fn expirations(&self, id: &str) -> usize {
+        let entries = self.ledger.audit(&AuditFilter::about(id)).await.unwrap();
+        entries.iter().filter(|entry| entry.action == "upload.expire").count()
+    }
+
+    async fn told(&self, ticket: &str, marker: &str) -> usize {
+        let notes = self.notes(ticket).await;
+        notes
+            .iter()
+            .filter(|note| note.body.lines().any(|line| line == marker))
+            .inspect(|note| assert!(!note.public))
+            .count()
+    }
+}
+
+#[tokio::test]
+async fn files_end_once_after_the_grace() {
+    let world = World::new().await;
+    let (ticket, id) = world.with_file().await;
+    for status in ["solved", "open", "solved"] {
+        world.desk_says(&ticket, json!({"status": status})).await;
+        world.seen(&ticket).await;
+    }
+    assert_eq!(world.told(&ticket, "files-end: solved").await, 1, "solved twice");
+    let note = world.notes(&ticket).await.into_iter().find(|note| note.body.contains("files-end")).unwrap();
+    assert!(note.body.contains("deleted 10 days after the ticket is closed"), "{}", note.body);
+
+    world.desk_says(&ticket, json!({"status": "closed"})).await;
+    world.seen(&ticket).await;
+    world.look(RETENTION).await;
+    let closed_at = world.ledger.ticket(&ticket).await.unwrap().unwrap().closed_at.unwrap();
+    let upload = world.ledger.upload(&id).await.unwrap();
+    assert_eq!((upload.expires_at, upload.state), (Some(closed_at + 10 * DAY_MS), State::Complete));
+
+    world.ledger.closed_later(&ticket, now_ms() - 9 * DAY_MS).await.unwrap();
+    world.look(RETENTION).await;
+    assert_eq!(world.state(&id).await, State::Complete, "a day is left");
+    world.ledger.closed_later(&ticket, now_ms() - 11 * DAY_MS).await.unwrap();
+    world.look(RETENTION).await;
+    assert_eq!((world.state(&id).await, world.expirations(&id).await), (State::Removed, 1));
+    let audit = world.ledger.audit(&AuditFilter::about(&id)).await.unwrap();
+    let entry = audit.iter().find(|entry| entry.action == "upload.expire").unwrap();
+    assert!(
+        entry.detail.starts_with("its ticket was closed at ") && entry.ticket.as_deref() == Some(&ticket),
+        "{entry:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_reopened_ticket_keeps_its_files() {
+    let world = World::new().await;
+    let (ticket, id) = world.with_file().await;
+    // Its closing was seen, and its reopening was not.
+    world.ledger.saw_ticket(&ticket, Some(7), true).await.unwrap();
+    world.ledger.closed_later(&ticket, now_ms() - 11 * DAY_MS).await.unwrap();
+    world.look(RETENTION).await;
+    let upload = world.ledger.upload(&id).await.unwrap();
+    assert_eq!((upload.state, upload.expires_at), (State::Complete, None));
+    assert!(!world.ledger.ticket(&ticket).await.unwrap().unwrap().closed);
+    // When it is closed again, its time begins again.
+    world.desk_says(&ticket, json!({"status": "closed"})).await;
+    world.seen(&ticket).await;
+    world.look(RETENTION).await;
+    assert!(world.ledger.upload(&id).await.unwrap().expires_at.unwrap() > now_ms() + 9 * DAY_MS);
+}
+
+#[tokio::test]
+async fn an_open_follow_up_keeps_the_files() {
+    let world = World::new().await;
+    let (ticket, id) = world.closed(11).await;
+    let access = &world.sandbox.desk;
+    let url = format!("{}/api/v2/tickets", access.url.trim_end_matches("/api/v2"));
+    let new = json!({"ticket": {"subject": "Again", "requester_id": 71, "comment": {"body": "b"},
+        "via_followup_source_id": ticket.parse::<u64>().unwrap()}});
+    let request = reqwest::Client::new().post(url).header("authorization", &access.authorization).json(&new);
+    let made: serde_json::Value = request.send().await.unwrap().json().await.unwrap();
+    let follow_up = made["ticket"]["id"].to_string();
+    world.look(RETENTION).await;
+    assert_eq!(world.state(&id).await, State::Complete);
+    // The follow-up is closed, and then its grace is over, too.
+    world.desk_says(&follow_up, json!({"status": "closed"})).await;
+    world.seen(&follow_up).await;
+    world.ledger.saw_ticket(&follow_up, Some(7), true).await.unwrap();
+    for (closed_days_ago, state) in [(5, State::Complete), (11, State::Removed)] {
+        for ticket in [&ticket, &follow_up] {
+            world.ledger.closed_later(ticket, now_ms() - closed_days_ago * DAY_MS).await.unwrap();
+        }
+        world.ledger.closed_later(&ticket, now_ms() - 20 * DAY_MS).await.unwrap();
+        world.look(RETENTION).await;
+        assert_eq!(world.state(&id).await, state, "closed {closed_days_ago} days ago");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_keeps_everything_until_it_is_lifted() {
+    let world = World::new().await;
+    let (ticket, id) = world.closed(11).await;
+    world.ledger.set_hold(&ticket, "a lawsuit", "staff:1").await.unwrap();
+    world.look(RETENTION).await;
+    assert_eq!(world.state(&id).await, State::Complete);
+    assert!(matches!(world.ledger.remove(&id, "staff:1").await, Err(Error::Conflict(_))));
+    // One that was due before the hold came.
+    let upload = world.ledger.upload(&id).await.unwrap();
+    assert!(upload.expires_at.unwrap() < now_ms() && !world.ledger.expire(&upload, "x").await.unwrap());
+    world.ledger.lift_hold(&ticket, "staff:1").await.unwrap();
+    assert!(matches!(world.ledger.lift_hold(&ticket, "staff:1").await, Err(Error::NotFound)));
+    world.look(RETENTION).await;
+    assert_eq!((world.state(&id).await, world.expirations(&id).await), (State::Removed, 1));
+}
+
+#[tokio::test]
+async fn a_silent_desk_keeps_every_file() {
+    let world = World::new().await;
+    let (ticket, id) = world.closed(11).await;
+    for fault in [
+        json!({"fault": "reset"}),
+        json!({"fault": "corrupt"}),
+        json!({"fault": "status", "status": 404}),
+        json!({"fault": "status", "status": 500}),
+        json!({"fault": "status", "status": 401}),
+    ] {
+        let mut rule = json!({"service": "desk", "operation": "ShowTicket", "times": 0});
+        rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+        if fault["status"] == 404 {
+            // A proxy that knows nothing of a desk.
+            rule["operation"] = "*".into();
+        }
+        world.sandbox.faults().clear();
+        world.fault(rule);
+        world.look(RETENTION).await;
+        assert_eq!(world.state(&id).await, State::Complete, "{fault}");
+    }
+    world.sandbox.faults().clear();
+    world.finished(JobKind::ExpireFiles).await;
+    assert_eq!(
+        (world.state(&id).await, world.expirations(&id).await),
+        (State::Removed, 1),
+        "ticket {ticket}"
+    );
+}
+
+/// The longest time counts for open tickets, too: the ticket is told first.
+#[tokio::test]
+async fn the_maximum_ends_files_of_open_tickets() {
+    let world = World::new().await;
+    let (ticket, id) = world.with_file().await;
+    let days = |days: u64| Retention { maximum: Duration::from_secs(days * 86_400), ..RETENTION };
+    world.look(days(6)).await;
+    assert_eq!(world.told(&ticket, "files-end: expiring").await, 0, "it is told five days before");
+    world.look(days(5)).await;
+    world.look(days(5)).await;
+    world.finished(JobKind::WarnFiles).await;
+    assert_eq!(world.told(&ticket, "files-end: expiring").await, 1);
+    let note = world.notes(&ticket).await.into_iter().find(|note| note.body.contains("files-end")).unwrap();
+    assert!(note.body.contains("core.log") && note.body.contains(&id), "{}", note.body);
+    assert_eq!(world.state(&id).await, State::Complete);
+    world.look(days(0)).await;
+    assert_eq!((world.state(&id).await, world.expirations(&id).await), (State::Removed, 1));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_delivered_yet_stays() {
+    let world = World::new().await;
+    let ticket = world.open_ticket("Slow", None).await;
+    let refused =
+        json!({"service": "desk", "operation": "UpdateTicket", "times": 0, "fault": "status", "status": 503});
+    world.fault(refused);
+    let id = world.small(&ticket, "late.log").await;
+    world.ledger.saw_ticket(&ticket, Some(7), true).await.unwrap();
+    world.ledger.closed_later(&ticket, now_ms() - 11 * DAY_MS).await.unwrap();
+    world.look(RETENTION).await;
+    assert_eq!(world.state(&id).await, State::Complete);
+}
