@@ -143,6 +143,8 @@ struct State {
     asked: Vec<RecordedRequest>,
     objects: BTreeMap<String, Kept>,
     uploads: BTreeMap<String, Unfinished>,
+    /// By ID: the path, and whether it is a version or a delete marker.
+    versions: BTreeMap<String, (String, &'static str)>,
     counter: u64,
     sessions: usize,
     /// Bytes of objects that were read.
@@ -230,6 +232,12 @@ impl QuirkyS3 {
         let state = self.shared.state();
         let unfinished = state.uploads.values().map(|upload| format!("unfinished {}", upload.path));
         state.objects.keys().cloned().chain(unfinished).collect()
+    }
+
+    /// The IDs of the versions and delete markers whose path contains this.
+    pub fn versions(&self, part: &str) -> Vec<String> {
+        let state = self.shared.state();
+        state.versions.iter().filter(|(_, (path, _))| path.contains(part)).map(|(id, _)| id.clone()).collect()
     }
 
     /// The bytes of the object at `/BUCKET/KEY`.

@@ -96,6 +96,39 @@ impl Bucket {
         Ok(Page { objects: objects.collect(), next: answer.next_continuation_token })
     }
 
+    /// The IDs of all versions and delete markers of exactly this key; none if the store has no versions or does not let us list
+    /// them. A bucket without versioning lists its one object as `null`.
+    pub async fn versions(&self, key: &str) -> Result<Option<Vec<String>>> {
+        let mut found = Vec::new();
+        let (mut key_marker, mut id_marker) = (None, None);
+        loop {
+            let request = self
+                .client
+                .list_object_versions()
+                .bucket(self.name())
+                .prefix(key)
+                .encoding_type(EncodingType::Url)
+                .set_key_marker(key_marker.take())
+                .set_version_id_marker(id_marker.take())
+                .set_expected_bucket_owner(self.owner());
+            let answer = match bounded(request.send()).await {
+                Err(Error::Refused(_) | Error::Forbidden(_)) => return Ok(None),
+                answer => answer?,
+            };
+            let encoded = answer.encoding_type == Some(EncodingType::Url);
+            let plain = |key: String| if encoded { decoded(&key) } else { key };
+            let versions = answer.versions.unwrap_or_default();
+            let markers = answer.delete_markers.unwrap_or_default();
+            let versions = versions.into_iter().map(|version| (version.key, version.version_id));
+            let all = versions.chain(markers.into_iter().map(|marker| (marker.key, marker.version_id)));
+            found.extend(all.filter_map(|(of, id)| id.filter(|_| of.map(plain).as_deref() == Some(key))));
+            if answer.is_truncated != Some(true) {
+                return Ok(Some(found));
+            }
+            (key_marker, id_marker) = (answer.next_key_marker.map(plain), answer.next_version_id_marker);
+        }
+    }
+
     /// The keys and IDs of all multipart uploads under `prefix` that are not complete.
     pub async fn multiparts(&self, prefix: &str) -> Result<Vec<(String, String)>> {
         let found = self.unfinished(prefix).await?;

@@ -188,6 +188,12 @@ impl Bucket {
         gone(bounded(request.send()).await)
     }
 
+    /// Deletes one version of an object, or one delete marker. Succeeds if it does not exist.
+    pub async fn delete_version(&self, key: &str, version: &str) -> Result<()> {
+        let request = self.client.delete_object().bucket(self.name()).key(key).version_id(version);
+        gone(bounded(request.set_expected_bucket_owner(self.owner()).send()).await)
+    }
+
     /// Deletes an object. Succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> Result<()> {
         let request =

@@ -147,20 +147,8 @@ fn parse(text: &str, is_open_to_all: bool) -> Result<Config, Vec<Mistake>> {
     check_apart(&buckets, &file);
     let channels = partners.iter().map(|(id, line, partner)| (id.as_str(), *line, &partner.policy));
     people::check_channels(channels, &support, &file);
-    for (id, line, partner) in &partners {
-        let own = partner.policy.retention;
-        if own != tickets::RetentionOverride::default() && retention.retention.is_none() {
-            let fix = "add a section `[retention]`: without it, files are kept for ever";
-            file.wrong(*line, &format!("partners.{id}.retention"), "has no effect", fix);
-        }
-        if let Some(general) = retention.retention
-            && !general.with(own).is_possible()
-        {
-            let (what, fix) =
-                ("has a maximum below its minimum or grace", "raise `maximum`, or lower the others");
-            file.wrong(*line, &format!("partners.{id}.retention"), what, fix);
-        }
-    }
+    let own = partners.iter().map(|(id, line, partner)| (id.as_str(), *line, partner.policy.retention));
+    retention::check_partners(own, retention.retention, &file);
     if let Err(text) = bucket::ca_bundle() {
         let (what, fix) = text.split_once("; ").unwrap_or((&text, ""));
         file.wrong(1, "environment", what, fix);

@@ -74,18 +74,13 @@ pub(crate) async fn start(
     let unexamined = bucket_checks::examine_all(&buckets, resume_window).await;
     let tickets = startup::tickets(config, &ledger, &desk);
     let hooks = startup::hooks(config)?;
-    let delivery = Delivery::new(
-        ledger.clone(),
-        buckets.clone(),
-        desk.clone(),
-        tickets.clone(),
-        hooks.slack.clone(),
-        delivery::Config {
-            attachments_public: config.attachments_public,
-            link_life: config.limits.link_expiry,
-            ..delivery::Config::new(public_url.clone())
-        },
-    );
+    let jobs = delivery::Config {
+        attachments_public: config.attachments_public,
+        link_life: config.limits.link_expiry,
+        ..delivery::Config::new(public_url.clone())
+    };
+    let slack = hooks.slack.clone();
+    let delivery = Delivery::new(ledger.clone(), buckets.clone(), desk.clone(), tickets.clone(), slack, jobs);
     let state = AppState::new(Shared {
         tickets,
         hooks,
@@ -115,11 +110,7 @@ pub(crate) async fn start(
         async move { delivery.run(completed, stop).await }
     });
     running.start_background_tasks();
-    let (ledger, desk) = (state.ledger.clone(), state.desk.clone());
-    running.tasks.spawn(delivery::poll(ledger, desk, config.poll_every, stop.clone()));
-    let (ledger, tickets, every) =
-        (state.ledger.clone(), state.tickets.clone(), config.retention.check_every);
-    running.tasks.spawn(delivery::retention(ledger, tickets, every, stop.clone()));
+    running.follow_tickets(config);
     running.tasks.spawn(bucket_checks::retry(unexamined, resume_window, stop.clone()));
     if let Some(address) = config.server.metrics_listen {
         let metrics_listener = listener::bind(address).with_context(|| format!("listen on {address}"))?;
@@ -133,6 +124,14 @@ pub(crate) async fn start(
 }
 
 impl Running {
+    /// Asks the desk which tickets have changed, and looks for files whose time is over.
+    fn follow_tickets(&self, config: &Config) {
+        let (ledger, desk, stop) = (&self.state.ledger, &self.state.desk, &self.stop);
+        self.tasks.spawn(delivery::poll(ledger.clone(), desk.clone(), config.poll_every, stop.clone()));
+        let (tickets, every) = (self.state.tickets.clone(), config.retention.check_every);
+        self.tasks.spawn(delivery::retention(ledger.clone(), tickets, every, stop.clone()));
+    }
+
     fn start_background_tasks(&self) {
         let (state, stop) = (&self.state, &self.stop);
         self.tasks.spawn(housekeeping(state.clone(), stop.clone()));

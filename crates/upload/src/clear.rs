@@ -1,6 +1,7 @@
 //! Clears what an upload that ended left in its bucket.
 //! Invariant: only what belongs to a row of this ledger is deleted, and nothing that a receipt lies beside.
 
+use bucket::Bucket;
 use ledger::{State, Upload, now_ms};
 
 use crate::uploads::Uploads;
@@ -60,13 +61,30 @@ impl Uploads {
         if let Some(multipart_id) = &upload.multipart_id {
             bucket.abort_multipart(key, multipart_id).await?;
         }
-        bucket.delete(key).await?;
-        bucket.delete(&receipt_key).await?;
-        // The proof says so.
         for key in [key, &receipt_key] {
-            if upload.state == State::Removed && bucket.is_listed(key).await? {
-                return Err(Error::Internal("the bucket still lists it after deleting it".into()));
+            bucket.delete(key).await?;
+            if upload.state == State::Removed {
+                self.delete_versions(upload, bucket, key).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes what a bucket with versioning keeps of a deleted key, and names it in the audit first.
+    async fn delete_versions(&self, upload: &Upload, bucket: &Bucket, key: &str) -> Result<()> {
+        let versions = bucket.versions(key).await?.unwrap_or_default();
+        if !versions.is_empty() {
+            let named = serde_json::json!({"bucket": upload.bucket, "key": key, "versions": versions});
+            self.0.ledger.record("gateway", "upload.versions", &upload.id, &named.to_string()).await?;
+        }
+        for version in &versions {
+            bucket.delete_version(key, version).await?;
+        }
+        // The proof says so.
+        let is_left = bucket.is_listed(key).await?
+            || (!versions.is_empty() && bucket.versions(key).await?.is_none_or(|left| !left.is_empty()));
+        if is_left {
+            return Err(Error::Internal("the bucket still lists it after deleting it".into()));
         }
         Ok(())
     }

@@ -36,17 +36,20 @@ locals {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "Bucket"
-        Effect   = "Allow"
-        Action   = ["s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:ListBucket", "s3:ListBucketMultipartUploads"]
+        Sid    = "Bucket"
+        Effect = "Allow"
+        Action = [
+          "s3:GetBucketVersioning", "s3:GetLifecycleConfiguration", "s3:ListBucket", "s3:ListBucketMultipartUploads",
+          "s3:ListBucketVersions",
+        ]
         Resource = [for id in ids : local.arns[id]]
       },
       {
         Sid    = "Objects"
         Effect = "Allow"
         Action = [
-          "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:GetObject", "s3:GetObjectTagging", "s3:ListMultipartUploadParts",
-          "s3:PutObject",
+          "s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObject", "s3:GetObjectTagging",
+          "s3:ListMultipartUploadParts", "s3:PutObject",
         ]
         Resource = [
           for id in ids : "${local.arns[id]}/${var.key_prefix}*"

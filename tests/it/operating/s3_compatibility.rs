@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tests::{
-    Checking, Gateway, Quirks, QuirkyS3, Sandbox, World, curl, curl_raw, noise, sha256, side_by_side,
+    Checking, Gateway, Quirks, QuirkyS3, Sandbox, World, curl, curl_raw, eventually, noise, sha256,
+    side_by_side,
 };
 
 /// A gateway whose shared bucket is on such a store; desk and tickets are the sandbox's.
@@ -231,4 +232,26 @@ fn expired_session_is_renewed() {
     let signed: Vec<_> =
         running.store.requests_for("PutObject").iter().map(|put| put.key_id().to_owned()).collect();
     assert!(signed.last().is_some_and(|key| key.starts_with("ASIAROLE")), "{signed:?}");
+}
+
+/// A removed file leaves no version behind, and the audit names each.
+#[test]
+fn versions_of_a_removed_file_are_deleted_and_named() {
+    let running = Running::start(Quirks { versioned: true, ..Quirks::default() }, "", &[]);
+    let sent = running.sandbox.sent(&running.sandbox.link("acme"), "a.log", b"a");
+    let id = sent["id"].as_str().unwrap();
+    let receipt = format!("{id}/a.log.receipt.json");
+    eventually("the receipt is written", || (!running.store.versions(&receipt).is_empty()).then_some(()));
+    eventually("nothing is written any more", || {
+        (running.sandbox.staff(&format!("/uploads/{id}"), &[]).json()["delivery"] == "done").then_some(())
+    });
+    let stored = running.store.versions(id);
+    assert!(stored.len() >= 2, "{stored:?}");
+    assert_eq!(running.sandbox.staff(&format!("/uploads/{id}"), &["-X", "DELETE"]).status, 204);
+    eventually("all versions are deleted", || running.store.versions(id).is_empty().then_some(()));
+    let audit = running.gateway.admin_ok(&["audit", "--subject", id]);
+    for version in &stored {
+        let names = |line: &str| line.contains("upload.versions") && line.contains(version.as_str());
+        assert!(audit.lines().any(names), "{version}: {audit}");
+    }
 }

@@ -22,6 +22,7 @@ pub(crate) fn operation(method: &Method, target: &str) -> &'static str {
         ("HEAD", false) => "HeadBucket",
         ("GET", false) if has("lifecycle") => "GetBucketLifecycleConfiguration",
         ("GET", false) if has("versioning") => "GetBucketVersioning",
+        ("GET", false) if has("versions") => "ListObjectVersions",
         ("GET", false) if has("uploads") => "ListMultipartUploads",
         ("GET", false) => "ListObjectsV2",
         ("GET", true) if has("tagging") => "GetObjectTagging",
@@ -64,6 +65,7 @@ pub(super) fn answer(quirks: &Quirks, state: &mut State, asked: &RecordedRequest
         "GetObjectTagging" => plain(200, "<Tagging><TagSet></TagSet></Tagging>"),
         "ListMultipartUploads" => list_uploads(state, asked, &path),
         "ListObjectsV2" => list_objects(state, asked, &path),
+        "ListObjectVersions" if quirks.versioned => list_versions(state, asked, &path),
         "GetObject" if asked.fields().contains_key("uploadId") => list_parts(state, asked),
         "PutObject" => put(quirks, state, asked, path),
         "GetObject" | "HeadObject" => get(state, asked, &path),
@@ -75,7 +77,13 @@ pub(super) fn answer(quirks: &Quirks, state: &mut State, asked: &RecordedRequest
             if known.is_some() { plain(204, "") } else { refused(404, "NoSuchUpload") }
         }
         "DeleteObject" => {
-            state.objects.remove(&path);
+            match asked.fields().get("versionId") {
+                Some(id) => drop(state.versions.remove(id)),
+                None => {
+                    state.objects.remove(&path);
+                    version(quirks, state, &path, "DeleteMarker");
+                }
+            }
             plain(204, "")
         }
         _ => refused(501, "NotImplemented"),
@@ -91,6 +99,7 @@ fn put(quirks: &Quirks, state: &mut State, asked: &RecordedRequest, path: String
     }
     let kept = kept(quirks, state, asked);
     let etag = kept.etag.clone();
+    version(quirks, state, &path, "Version");
     state.objects.insert(path, kept);
     with(plain(200, ""), "etag", &etag)
 }
@@ -196,6 +205,7 @@ fn complete(quirks: &Quirks, state: &mut State, asked: &RecordedRequest) -> Resp
     let upload = state.uploads.remove(id).unwrap();
     let etag = next(state);
     let kept = Kept { bytes, size, etag: etag.clone(), crc64, metadata: upload.metadata };
+    version(quirks, state, &upload.path, "Version");
     state.objects.insert(upload.path, kept);
     plain(200, &format!("<CompleteMultipartUploadResult><ETag>{etag}</ETag></CompleteMultipartUploadResult>"))
 }
@@ -227,6 +237,27 @@ fn list_objects(state: &State, asked: &RecordedRequest, path: &str) -> Response<
         })
         .collect();
     plain(200, &format!("<ListBucketResult><IsTruncated>false</IsTruncated>{items}</ListBucketResult>"))
+}
+
+/// Keeps a version of a path, or a delete marker, if this store keeps any. Their content is not kept.
+fn version(quirks: &Quirks, state: &mut State, path: &str, kind: &'static str) {
+    if quirks.versioned {
+        let id = next(state).trim_matches('"').to_owned();
+        state.versions.insert(id, (path.to_owned(), kind));
+    }
+}
+
+fn list_versions(state: &State, asked: &RecordedRequest, path: &str) -> Response<Full<Bytes>> {
+    let listed = listed(asked, path);
+    let items: String = state
+        .versions
+        .iter()
+        .filter_map(|(id, (path, kind))| {
+            let key = key(path, &listed)?;
+            Some(format!("<{kind}><Key>{key}</Key><VersionId>{id}</VersionId></{kind}>"))
+        })
+        .collect();
+    plain(200, &format!("<ListVersionsResult><IsTruncated>false</IsTruncated>{items}</ListVersionsResult>"))
 }
 
 fn list_uploads(state: &State, asked: &RecordedRequest, path: &str) -> Response<Full<Bytes>> {

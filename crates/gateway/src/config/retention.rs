@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tickets::{Retention, RetentionOverride};
 
-use super::reader::Section;
+use super::reader::{File, Section};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Three years: about as long as desks keep tickets.
@@ -56,4 +56,26 @@ pub(super) fn own(mut section: Section<'_>) -> RetentionOverride {
     };
     section.finish();
     own
+}
+
+/// What a partner has of its own must have an effect, and fit to the rest.
+pub(super) fn check_partners<'a>(
+    partners: impl Iterator<Item = (&'a str, usize, RetentionOverride)>,
+    general: Option<Retention>,
+    file: &File<'_>,
+) {
+    for (id, line, own) in partners.filter(|(.., own)| *own != RetentionOverride::default()) {
+        let key = format!("partners.{id}.retention");
+        match general {
+            None => {
+                let fix = "add a section `[retention]`: without it, files are kept for ever";
+                file.wrong(line, &key, "has no effect", fix);
+            }
+            Some(general) if !general.with(own).is_possible() => {
+                let fix = "raise `maximum`, or lower the others";
+                file.wrong(line, &key, "has a maximum below its minimum or grace", fix);
+            }
+            Some(_) => {}
+        }
+    }
 }
