@@ -30,7 +30,7 @@ pub(crate) async fn ask(
     };
     match tokio::time::timeout(timeout, desk.ticket(ticket)).await {
         Ok(Ok(found)) => Ok(Some(DeskTicket {
-            organization: found.organization_id.and_then(|id| i64::try_from(id).ok()),
+            organization: found.organization(),
             closed: found.status == desk::Status::Closed,
         })),
         Ok(Err(desk::Error::NotFound)) => Ok(None),

@@ -101,11 +101,17 @@ impl LinkMaker<'_> {
     pub async fn renew(&self, id: &str, expires_in_s: Option<u64>, actor: &str) -> Result<Link, LinkError> {
         let expires_at = self.expires_at(expires_in_s)?;
         let link = self.ledger.link(id).await?;
-        if let Some(ticket) = &link.ticket
-            && self.ledger.ticket(ticket).await?.is_some_and(|known| known.closed)
-        {
-            return Err(LinkError::TicketClosed(ticket.clone()));
+        if let Some(ticket) = &link.ticket {
+            let partner = self.ledger.partner(&link.partner_id).await?;
+            self.check_ticket(&partner, ticket).await?;
         }
+        // It ends with the link that it was made with.
+        let expires_at = match &link.parent_id {
+            Some(parent) => {
+                self.ledger.link(parent).await?.expires_at.map_or(expires_at, |end| end.min(expires_at))
+            }
+            None => expires_at,
+        };
         match self.ledger.renew_link(id, expires_at, actor).await {
             Err(ledger::Error::Conflict(_)) => Err(LinkError::Revoked),
             renewed => Ok(renewed?),

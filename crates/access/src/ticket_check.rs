@@ -72,6 +72,8 @@ impl TicketCheck {
         match (&link.ticket, named) {
             (Some(bound), named) if named.as_ref().is_none_or(|named| named == bound) => {
                 match self.ledger.ticket(bound).await? {
+                    // It was moved to another organisation, and people there may read the link.
+                    Some(ticket) if is_others(&ticket, partner) => Err(TicketError::Unknown),
                     Some(ticket) if ticket.closed => Err(TicketError::Closed(bound.clone())),
                     _ => Ok(bound.clone()),
                 }
@@ -128,6 +130,12 @@ impl TicketCheck {
             Err(_) => known.map(|known| known.closed).ok_or(TicketError::Unchecked),
         }
     }
+}
+
+/// Whether the desk said that the ticket belongs to an organisation that is not this partner's.
+fn is_others(ticket: &ledger::Ticket, partner: &Partner) -> bool {
+    let owners = ticket.organization_id.filter(|_| ticket.checked_at > 0).zip(partner.organization_id);
+    owners.is_some_and(|(owner, partner)| owner != partner)
 }
 
 /// Tickets that the desk just denied an organisation, so that a loop does not ask it again and again. Whether a ticket is

@@ -81,7 +81,7 @@ impl Note<'_> {
         desk.me().await?;
         let seen = desk.ticket(self.ticket).await?;
         let closed = seen.status == Status::Closed;
-        let organization_id = seen.organization_id.and_then(|id| i64::try_from(id).ok());
+        let organization_id = seen.organization();
         ledger.saw_ticket(self.ticket, organization_id, closed).await?;
         self.find_markers().await?;
         if self.files.is_empty() {

@@ -47,7 +47,7 @@ async fn once(ledger: &Ledger, desk: &Desk) -> Result<(), String> {
         };
         let partners = ledger.partners().await.map_err(|error| failed(&error))?;
         for ticket in page.tickets {
-            let organization = ticket.organization_id.and_then(|id| i64::try_from(id).ok());
+            let organization = ticket.organization();
             if organization.is_none()
                 || !partners.iter().any(|partner| partner.organization_id == organization)
             {

@@ -34,9 +34,8 @@ async fn post(shared: &Shared, job: &Job, ticket: &str) -> Result<Option<String>
     let Some(new) = wanted(shared, job, ticket, &seen).await? else { return Ok(None) };
     ticket::has_room(shared, ticket).await?;
     let token = Token::random();
-    let link = shared.ledger.create_link(&token, &new).await?;
-    shared.ledger.link_post_attempt(&job.subject, &link.id).await?;
-    let is_renewal = job.subject != ticket;
+    let link = shared.ledger.create_posted_link(&job.subject, &token, &new).await?;
+    let is_renewal = ledger::is_id(&job.subject);
     let address = format!("{}/u/{}/", shared.config.public_url, token.reveal());
     let body = format!("{}\n\n{marker} {}", text(&address, &link, is_renewal), link.id);
     let comment = NewComment { body, public: true, uploads: Vec::new(), stamp: &seen.updated_stamp };
@@ -59,12 +58,12 @@ async fn wanted(
 ) -> Result<Option<NewLink>, JobError> {
     let life_ms = i64::try_from(shared.config.link_life.as_millis()).unwrap_or(i64::MAX);
     let expires_at = now_ms().saturating_add(life_ms);
-    let organization = seen.organization_id.and_then(|id| i64::try_from(id).ok());
+    let organization = seen.organization();
     let owns = |partner: &Partner| partner.disabled_at.is_none() && partner.organization_id == organization;
-    if job.subject == ticket {
-        let partners = shared.ledger.partners().await?;
-        let owner = partners.into_iter().find(|partner| organization.is_some() && owns(partner));
-        return Ok(owner.map(|partner| NewLink {
+    if !ledger::is_id(&job.subject) {
+        let id = job.subject.rsplit(' ').next().unwrap_or_default();
+        let partner = shared.ledger.partner(id).await?;
+        return Ok((organization.is_some() && owns(&partner)).then(|| NewLink {
             partner_id: partner.id,
             ticket: Some(ticket.to_owned()),
             created_by: "gateway".to_owned(),

@@ -9,6 +9,8 @@ use tickets::Tickets;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+/// A ticket with files is looked at after this time even if nothing told of a change, ms.
+const SEEN_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Files looked at in one statement.
 const PAGE: i64 = 1_000;
 
@@ -24,19 +26,19 @@ pub async fn retention(ledger: Ledger, tickets: Tickets, every: Duration, stop: 
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = once(&ledger, &tickets).await {
+        if let Err(error) = look(&ledger, &tickets).await {
             tracing::warn!(error = chain(&error), "cannot look for files whose time is over");
         }
     }
 }
 
-async fn once(ledger: &Ledger, tickets: &Tickets) -> ledger::Result<()> {
+async fn look(ledger: &Ledger, tickets: &Tickets) -> ledger::Result<()> {
     let policy = tickets.policy();
     ledger.date_closed_tickets().await?;
     let shortest = policy.partners.keys().filter_map(|id| policy.retention_of(id)).chain(policy.retention);
     let Some(maximum) = shortest.map(|retention| retention.maximum).min() else { return Ok(()) };
     let announced = maximum.saturating_sub(policy.warn_before);
-    let received_before = now_ms() - i64::try_from(announced.as_millis()).unwrap_or(i64::MAX);
+    let received_before = now_ms() - ms(announced);
     let mut after = String::new();
     loop {
         let page = ledger.kept(received_before, &after, PAGE).await?;
@@ -55,6 +57,7 @@ async fn once(ledger: &Ledger, tickets: &Tickets) -> ledger::Result<()> {
             ledger.set_expiry(&changed).await?;
         }
     }
+    ledger.queue_unseen(now_ms() - SEEN_MS).await?;
     ledger.queue_expiring(now_ms().saturating_add(ms(policy.warn_before))).await?;
     ledger.queue_expired().await
 }

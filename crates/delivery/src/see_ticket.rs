@@ -31,12 +31,15 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
 }
 
 async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobError> {
-    let organization = seen.organization_id.and_then(|id| i64::try_from(id).ok());
+    let organization = seen.organization();
     let is_closed = seen.status == Status::Closed;
     let partners = shared.ledger.partners().await?;
     let of = |partner: &&Partner| organization.is_some() && partner.organization_id == organization;
     // Most tickets of the desk are nobody's here.
-    if partners.iter().any(|partner| of(&partner)) || shared.ledger.ticket(number).await?.is_some() {
+    if partners.iter().any(|partner| of(&partner))
+        || shared.ledger.ticket(number).await?.is_some()
+        || shared.ledger.has_files(number).await?
+    {
         shared.ledger.saw_ticket(number, organization, is_closed).await?;
     }
     for partner in partners.iter().filter(of) {
@@ -55,7 +58,10 @@ async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobErro
     }
     match seen.ticket_form_id {
         Some(id) if id == form => {
-            shared.ledger.post_link(number, number, "gateway").await?;
+            for partner in partners.iter().filter(|partner| of(partner) && partner.disabled_at.is_none()) {
+                let subject = format!("{number} {}", partner.id);
+                shared.ledger.post_link(&subject, number, "gateway").await?;
+            }
         }
         // A ticket that was opened here had the right one.
         Some(_) if !seen.external_id.as_deref().is_some_and(tickets::is_opened_here) => {

@@ -1,6 +1,7 @@
 //! The desk's client: addresses, authorization, and one retry after a 401.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::AUTHORIZATION;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     auth: Auth,
     pub(crate) request_timeout: Duration,
     pub(crate) me: OnceCell<u64>,
+    /// How far our clock was ahead of the desk's at its last answer, ms.
+    clock_ahead_ms: AtomicI64,
 }
 
 impl std::fmt::Debug for Desk {
@@ -44,7 +47,21 @@ impl Desk {
         let http = http::client(timeouts, &base)?;
         let auth = Auth::new(config.credentials, &base)?;
         let request_timeout = config.request_timeout;
-        Ok(Self { shared: Arc::new(Shared { base, http, auth, request_timeout, me: OnceCell::new() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                base,
+                http,
+                auth,
+                request_timeout,
+                me: OnceCell::new(),
+                clock_ahead_ms: AtomicI64::new(0),
+            }),
+        })
+    }
+
+    /// How far our clock was ahead of the desk's at its last answer, ms; 0 before that, or if the desk does not say.
+    pub fn clock_ahead_ms(&self) -> i64 {
+        self.shared.clock_ahead_ms.load(Ordering::Relaxed)
     }
 
     /// Where an agent sees a ticket.
@@ -96,6 +113,11 @@ impl Desk {
         request: RequestBuilder,
         authorization: &Authorization,
     ) -> Result<Answer, Error> {
-        http::send(request.header(AUTHORIZATION, authorization.header.clone())).await
+        let answer = http::send(request.header(AUTHORIZATION, authorization.header.clone())).await?;
+        if let Some(date_ms) = answer.date_ms {
+            let ahead = jiff::Timestamp::now().as_millisecond() - date_ms;
+            self.shared.clock_ahead_ms.store(ahead, Ordering::Relaxed);
+        }
+        Ok(answer)
     }
 }

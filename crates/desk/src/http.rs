@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Request, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
@@ -132,12 +132,15 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The wait that the server asked for.
     pub(crate) retry_after: Option<Duration>,
+    /// The server's clock, ms, if it says.
+    pub(crate) date_ms: Option<i64>,
     body: Bytes,
 }
 
 impl Answer {
     async fn read(mut response: Response) -> Result<Self, Error> {
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let date_ms = date_ms(response.headers());
         let mut body = BytesMut::new();
         while let Some(frame) = response.chunk().await? {
             if body.len() + frame.len() > ANSWER_BYTES_MAX {
@@ -147,7 +150,7 @@ impl Answer {
             }
             body.extend_from_slice(&frame);
         }
-        Ok(Self { status, retry_after, body: body.freeze() })
+        Ok(Self { status, retry_after, date_ms, body: body.freeze() })
     }
 
     /// Parses the body. A body of another shape means that this is not a working server.
@@ -217,6 +220,11 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(WAIT_MAX))
 }
 
+fn date_ms(headers: &HeaderMap) -> Option<i64> {
+    let date = jiff::fmt::rfc2822::parse(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Some(date.timestamp().as_millisecond())
+}
+
 /// Reads a JSON `null` as an empty string or list, or as 0.
 pub(crate) fn null_as_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -253,7 +261,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = StatusCode::from_u16(status).unwrap();
-        Answer { status, retry_after: None, body: Bytes::copy_from_slice(body.as_bytes()) }
+        Answer { status, retry_after: None, date_ms: None, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     #[test]
@@ -307,6 +315,14 @@ mod tests {
         {
             let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
             assert_eq!(retry_after(&headers), wait.map(Duration::from_secs), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_server_s_clock_is_read() {
+        for (text, expected) in [("Fri, 27 Nov 2026 20:59:29 GMT", Some(1_795_813_169_000)), ("now", None)] {
+            let headers = HeaderMap::from_iter([(DATE, text.parse().unwrap())]);
+            assert_eq!(date_ms(&headers), expected, "{text}");
         }
     }
 

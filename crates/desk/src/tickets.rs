@@ -103,6 +103,18 @@ struct TicketsAnswer {
     tickets: Vec<Ticket>,
 }
 
+impl Ticket {
+    /// The organisation's ID, as the ledger keeps it.
+    pub fn organization(&self) -> Option<i64> {
+        self.organization_id.and_then(|id| i64::try_from(id).ok())
+    }
+
+    /// When it last changed, ms; none if the desk's text is not a time.
+    pub fn updated_at_ms(&self) -> Option<i64> {
+        self.updated_stamp.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+    }
+}
+
 impl Desk {
     /// # Errors
     /// [`Error::NotFound`], without a call if `id` is not a number.

@@ -84,11 +84,11 @@ impl Problem {
     }
 
     /// Adds how to get a new link: for a program at the address, for a browser at the relative one.
-    pub(crate) fn with_renewal(mut self, ticket: &str, address: &str, relative: String) -> Self {
+    pub(crate) fn with_renewal(mut self, ticket: &str, user: &str, address: &str, relative: String) -> Self {
         self.renew_at = Some(relative);
         self.with("renew", address).with_detail(format!(
-            "This upload link has expired. To get a new one as a comment on ticket {ticket}, send a `POST` to {address}, for \
-             example with `curl -X POST`. What you sent before is safe."
+            "This upload link has expired. To get a new one as a comment on ticket {ticket}, send a `POST`, for example \
+             with `curl -X POST {user}{address}`. What you sent before is safe."
         ))
     }
 

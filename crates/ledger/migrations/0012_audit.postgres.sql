@@ -1,3 +1,6 @@
+-- In the order in which gateways use them, so that this waits for their transactions and not the other way round.
+LOCK TABLE uploads, audit IN ACCESS EXCLUSIVE MODE;
+
 -- The ticket and the partner that an entry is about, so that the audit explains itself.
 ALTER TABLE audit ADD COLUMN ticket TEXT;
 ALTER TABLE audit ADD COLUMN partner_id TEXT;
@@ -7,7 +10,7 @@ UPDATE audit SET
     partner_id = COALESCE((SELECT partner_id FROM uploads WHERE id = audit.subject),
         (SELECT partner_id FROM links WHERE id = audit.subject), (SELECT partner_id FROM escalations WHERE id = audit.subject),
         (SELECT partner_id FROM contacts WHERE id = audit.subject), (SELECT id FROM partners WHERE id = audit.subject),
-        (SELECT partner_id FROM links WHERE 'link:' || id = audit.actor));
+        (SELECT partner_id FROM links WHERE id = substr(audit.actor, 6)));
 CREATE INDEX audit_by_ticket ON audit (ticket, id);
 CREATE INDEX audit_by_partner ON audit (partner_id, id);
 

@@ -7,12 +7,16 @@ UPDATE audit SET
     partner_id = COALESCE((SELECT partner_id FROM uploads WHERE id = audit.subject),
         (SELECT partner_id FROM links WHERE id = audit.subject), (SELECT partner_id FROM escalations WHERE id = audit.subject),
         (SELECT partner_id FROM contacts WHERE id = audit.subject), (SELECT id FROM partners WHERE id = audit.subject),
-        (SELECT partner_id FROM links WHERE 'link:' || id = audit.actor));
+        (SELECT partner_id FROM links WHERE id = substr(audit.actor, 6)));
 CREATE INDEX audit_by_ticket ON audit (ticket, id);
 CREATE INDEX audit_by_partner ON audit (partner_id, id);
 
 -- From here on, no entry is changed or removed.
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+BEGIN
+    SELECT RAISE(ABORT, 'the audit is append-only');
+END;
+CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE id = NEW.id)
 BEGIN
     SELECT RAISE(ABORT, 'the audit is append-only');
 END;

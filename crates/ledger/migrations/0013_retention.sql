@@ -2,8 +2,7 @@
 ALTER TABLE tickets ADD COLUMN closed_at BIGINT;
 -- When the file is to be deleted, ms; nothing while that depends on its ticket, or without a retention.
 ALTER TABLE uploads ADD COLUMN expires_at BIGINT;
-CREATE INDEX uploads_by_expiry ON uploads (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX uploads_by_completion ON uploads (state, completed_at);
+CREATE INDEX uploads_by_expiry ON uploads (expires_at) WHERE expires_at IS NOT NULL AND state = 'complete';
 
 -- Tickets whose files nobody may delete.
 CREATE TABLE holds (

@@ -37,6 +37,19 @@ pub struct AuditFilter {
     pub limit: i64,
 }
 
+/// The statement that reads entries under this condition and all others.
+macro_rules! entries {
+    ($one:literal) => {
+        concat!(
+            "SELECT audit.*, (SELECT name FROM staff_tokens WHERE 'staff:' || staff_tokens.id = audit.actor) AS actor_name \
+             FROM audit WHERE id > $1 AND ",
+            $one,
+            " AND (CAST($3 AS TEXT) IS NULL OR ticket = $3) AND (CAST($4 AS TEXT) IS NULL OR partner_id = $4) \
+             AND (CAST($5 AS TEXT) IS NULL OR subject = $5) AND (CAST($6 AS BIGINT) IS NULL OR at >= $6) ORDER BY id LIMIT $7"
+        )
+    };
+}
+
 impl AuditFilter {
     /// The first entries about one thing.
     pub fn about(subject: &str) -> Self {
@@ -51,16 +64,21 @@ impl Ledger {
 
     /// Entries that match the filter, oldest first.
     pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+        // SQLite uses an index only for a condition that stands alone.
+        let (text, one) = match filter {
+            AuditFilter { ticket: Some(ticket), .. } => (entries!("ticket = $2"), ticket.as_str()),
+            AuditFilter { partner_id: Some(partner), .. } => (entries!("partner_id = $2"), partner.as_str()),
+            AuditFilter { subject: Some(subject), .. } => (entries!("subject = $2"), subject.as_str()),
+            _ => (entries!("$2 = ''"), ""),
+        };
         Ok(sql_as!(
-            "SELECT audit.*, (SELECT name FROM staff_tokens WHERE 'staff:' || staff_tokens.id = audit.actor) AS actor_name \
-             FROM audit WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR subject = $2) \
-             AND (CAST($3 AS TEXT) IS NULL OR ticket = $3) AND (CAST($4 AS TEXT) IS NULL OR partner_id = $4) \
-             AND (CAST($5 AS BIGINT) IS NULL OR at >= $5) ORDER BY id LIMIT $6",
+            text,
             [
                 &filter.after,
-                &filter.subject,
+                one,
                 &filter.ticket,
                 &filter.partner_id,
+                &filter.subject,
                 filter.since,
                 filter.limit
             ]
@@ -91,7 +109,7 @@ pub(crate) async fn write(
          (SELECT ticket FROM escalations WHERE id = $5)), \
          COALESCE((SELECT partner_id FROM uploads WHERE id = $5), (SELECT partner_id FROM links WHERE id = $5), \
          (SELECT partner_id FROM escalations WHERE id = $5), (SELECT partner_id FROM contacts WHERE id = $5), \
-         (SELECT id FROM partners WHERE id = $5), (SELECT partner_id FROM links WHERE id = CAST($8 AS TEXT)))",
+         (SELECT id FROM partners WHERE id = $5 AND CAST($7 AS TEXT) IS NULL), (SELECT partner_id FROM links WHERE id = CAST($8 AS TEXT)))",
         [new_id(), now_ms(), actor, action, subject, detail, ticket, link]
     )
     .execute(to)

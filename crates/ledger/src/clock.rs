@@ -16,12 +16,13 @@ const CALL_MS: i64 = 10 * MINUTE_MS;
 
 /// Table, column, how far in the future its times may be, ms, and where those further away are put: calls that may still be in
 /// flight get the time they may take; everything else is due now.
-pub(crate) const TIMES: [(&str, &str, i64, i64); 17] = [
+pub(crate) const TIMES: [(&str, &str, i64, i64); 18] = [
     ("jobs", "run_at", WAIT_MS, 0),
     ("jobs", "lease_until", WAIT_MS, 0),
     ("tickets", "lease_until", WAIT_MS, 0),
     ("tickets", "last_note_at", SKEW_MS, 0),
     ("tickets", "checked_at", SKEW_MS, -WAIT_MS),
+    ("tickets", "closed_at", SKEW_MS, 0),
     ("ticket_updates", "at", SKEW_MS, 0),
     ("parts", "deadline", CALL_MS, CALL_MS),
     ("uploads", "attempts_until", CALL_MS, CALL_MS),

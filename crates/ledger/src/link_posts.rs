@@ -2,14 +2,14 @@
 //! Invariant: a post is recorded with its job in one transaction, and each is asked for once.
 
 use crate::sql::{sql, sql_as};
-use crate::{JobKind, Ledger, Result, audit, jobs, now_ms};
+use crate::{Error, JobKind, Ledger, Link, NewLink, Result, Token, audit, is_id, jobs, links, now_ms};
 
 /// The step that posts the link. Its result has the IDs of the links of all attempts, and at the end that of the posted one.
 const STEP: &str = "link";
 
 impl Ledger {
-    /// Queues the job that posts a link on a ticket. `subject` is the link that it renews, or else the ticket. Returns false,
-    /// and does nothing, if this was asked for before.
+    /// Queues the job that posts a link on a ticket. `subject` is the link that it renews, or else the ticket and the partner.
+    /// Returns false, and does nothing, if this was asked for before.
     pub async fn post_link(&self, subject: &str, ticket: &str, actor: &str) -> Result<bool> {
         let mut tx = self.begin().await?;
         let done = sql!(
@@ -21,7 +21,7 @@ impl Ledger {
         let is_new = done.rows_affected() > 0;
         if is_new {
             jobs::queue_about(&mut tx, JobKind::PostLink, subject, Some(ticket), "").await?;
-            if subject != ticket {
+            if is_id(subject) {
                 audit::write(&mut *tx, actor, "link.renew", subject, "").await?;
             }
         }
@@ -41,15 +41,26 @@ impl Ledger {
         Ok((begun_at, attempts.unwrap_or_default().split_whitespace().map(str::to_owned).collect()))
     }
 
-    /// Records the link of an attempt, before it is posted.
-    pub async fn link_post_attempt(&self, subject: &str, link_id: &str) -> Result<()> {
-        sql!(
-            "UPDATE steps SET result = COALESCE(result || ' ', '') || $3 WHERE subject = $1 AND step = $2",
-            [subject, STEP, link_id]
+    /// Makes the link of an attempt, and records it.
+    ///
+    /// # Errors
+    /// [`Error::Superseded`] if another worker has posted a link in the meantime.
+    pub async fn create_posted_link(&self, subject: &str, token: &Token, new: &NewLink) -> Result<Link> {
+        let mut tx = self.begin().await?;
+        let link = links::insert(&mut tx, token, new).await?;
+        let done = sql!(
+            "UPDATE steps SET result = COALESCE(result || ' ', '') || $3 \
+             WHERE subject = $1 AND step = $2 AND done_at IS NULL",
+            [subject, STEP, &link.id]
         )
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        if done.rows_affected() == 0 {
+            tx.rollback().await?;
+            return Err(Error::Superseded);
+        }
+        tx.commit().await?;
+        Ok(link)
     }
 
     /// Ends the job. The links of attempts that came to nothing are revoked: nobody has them.

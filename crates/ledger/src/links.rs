@@ -6,8 +6,9 @@ use sqlx::{FromRow, Row as _};
 
 use crate::names::names;
 use crate::sql::{sql, sql_as};
+use crate::timeout::Connection;
 use crate::token::{hash_token, same};
-use crate::{Ledger, Result, Token, new_id, now_ms};
+use crate::{Ledger, Result, Token, audit, new_id, now_ms};
 
 names! {
     /// What a link allows beyond its partner and ticket.
@@ -76,36 +77,10 @@ impl Ledger {
     /// # Errors
     /// [`crate::Error::Conflict`] for an unknown partner or contact.
     pub async fn create_link(&self, token: &Token, new: &NewLink) -> Result<Link> {
-        let id = new_id();
-        let mut rights = vec![Right::Upload];
-        rights.extend(Right::ALL.into_iter().filter(|r| *r != Right::Upload && new.rights.contains(r)));
-        let names: Vec<_> = rights.iter().map(|r| r.name()).collect();
-        let now = now_ms();
-        sql!(
-            "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
-             max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at, parent_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT revoked_at FROM links WHERE id = $14), $14)",
-            [
-                &id,
-                token.hash(),
-                &new.partner_id,
-                &new.contact_id,
-                &new.ticket,
-                names.join(","),
-                new.max_bytes,
-                new.max_open,
-                new.max_unfinished_bytes,
-                new.max_requests_per_minute,
-                &new.created_by,
-                now,
-                new.expires_at,
-                &new.parent_id
-            ]
-        )
-        .execute(&self.write)
-        .await?;
-        self.record(&new.created_by, "link.create", &id, &new.partner_id).await?;
-        self.link(&id).await
+        let mut tx = self.begin().await?;
+        let link = insert(&mut tx, token, new).await?;
+        tx.commit().await?;
+        Ok(link)
     }
 
     /// The link with this token, in any state.
@@ -153,15 +128,20 @@ impl Ledger {
     /// # Errors
     /// [`crate::Error::NotFound`]; [`crate::Error::Conflict`] if it was revoked.
     pub async fn renew_link(&self, id: &str, expires_at: i64, actor: &str) -> Result<Link> {
-        let done =
-            sql!("UPDATE links SET expires_at = $2 WHERE id = $1 AND revoked_at IS NULL", [id, expires_at])
-                .execute(&self.write)
-                .await?;
-        let link = self.link(id).await?;
-        if done.rows_affected() == 0 {
+        let mut tx = self.begin().await?;
+        let renewed: Option<Link> = sql_as!(
+            "UPDATE links SET expires_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING *",
+            [id, expires_at]
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(link) = renewed else {
+            tx.rollback().await?;
+            self.link(id).await?;
             return Err(crate::Error::Conflict("the link was revoked".into()));
-        }
-        self.record(actor, "link.renew", id, &crate::rfc3339(expires_at)).await?;
+        };
+        audit::write(&mut *tx, actor, "link.extend", id, &crate::rfc3339(expires_at)).await?;
+        tx.commit().await?;
         Ok(link)
     }
 
@@ -178,6 +158,40 @@ impl Ledger {
         }
         self.record(actor, "link.revoke", id, "").await
     }
+}
+
+/// Stores a link and writes it into the audit.
+pub(crate) async fn insert(tx: &mut Connection, token: &Token, new: &NewLink) -> Result<Link> {
+    let id = new_id();
+    let mut rights = vec![Right::Upload];
+    rights.extend(Right::ALL.into_iter().filter(|r| *r != Right::Upload && new.rights.contains(r)));
+    let names: Vec<_> = rights.iter().map(|r| r.name()).collect();
+    let link = sql_as!(
+        "INSERT INTO links (id, token_hash, partner_id, contact_id, ticket, rights, max_bytes, max_open, \
+         max_unfinished_bytes, max_requests_per_minute, created_by, created_at, expires_at, revoked_at, parent_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, (SELECT revoked_at FROM links WHERE id = $14), $14) \
+         RETURNING *",
+        [
+            &id,
+            token.hash(),
+            &new.partner_id,
+            &new.contact_id,
+            &new.ticket,
+            names.join(","),
+            new.max_bytes,
+            new.max_open,
+            new.max_unfinished_bytes,
+            new.max_requests_per_minute,
+            &new.created_by,
+            now_ms(),
+            new.expires_at,
+            &new.parent_id
+        ]
+    )
+    .fetch_one(&mut *tx)
+    .await?;
+    audit::write(tx, &new.created_by, "link.create", &id, &new.partner_id).await?;
+    Ok(link)
 }
 
 impl FromRow<'_, AnyRow> for Link {

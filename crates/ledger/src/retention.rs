@@ -72,46 +72,73 @@ impl Ledger {
     pub async fn queue_expired(&self) -> Result<()> {
         let tickets: Vec<String> = sql_scalar!(
             "SELECT DISTINCT ticket FROM uploads WHERE state = 'complete' AND delivery <> 'pending' AND expires_at <= $1 \
-             AND ticket NOT IN (SELECT ticket FROM holds) LIMIT 1000",
-            [now_ms()]
+             AND ticket NOT IN (SELECT ticket FROM holds) \
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE kind = $2 AND subject = uploads.ticket) LIMIT 1000",
+            [now_ms(), JobKind::ExpireFiles.name()]
         )
         .fetch_all(&self.read)
         .await?;
-        self.queue_once(JobKind::ExpireFiles, &tickets, "").await
+        let subjects = tickets.iter().map(|ticket| (ticket.clone(), ticket.as_str(), ""));
+        self.queue_once(JobKind::ExpireFiles, subjects).await
     }
 
-    /// Queues a job for each open ticket with files whose time is over at `until`, ms.
+    /// Queues a job for each open ticket without a hold that has files whose time is over at `until`, ms, and that was not told.
     pub async fn queue_expiring(&self, until: i64) -> Result<()> {
         let tickets: Vec<String> = sql_scalar!(
             "SELECT DISTINCT u.ticket FROM uploads u LEFT JOIN tickets t ON t.ticket = u.ticket \
              WHERE u.state = 'complete' AND u.expires_at <= $1 AND COALESCE(t.closed, 0) = 0 \
-             AND NOT EXISTS (SELECT 1 FROM steps WHERE subject = u.ticket AND step = 'warn-expiring' AND done_at IS NOT NULL) \
-             LIMIT 1000",
-            [until]
+             AND u.ticket NOT IN (SELECT ticket FROM holds) \
+             AND NOT EXISTS (SELECT 1 FROM steps WHERE subject = u.id AND step = 'end-told' AND done_at IS NOT NULL) \
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE kind = $2 AND subject = u.ticket || ' expiring') LIMIT 1000",
+            [until, JobKind::WarnFiles.name()]
         )
         .fetch_all(&self.read)
         .await?;
-        self.queue_once(JobKind::WarnFiles, &tickets, "expiring").await
+        let subjects =
+            tickets.iter().map(|ticket| (format!("{ticket} expiring"), ticket.as_str(), "expiring"));
+        self.queue_once(JobKind::WarnFiles, subjects).await
     }
 
     /// Queues a job that says on a solved ticket what happens to its files, unless that was said before or it has none.
     pub async fn queue_solved(&self, ticket: &str) -> Result<()> {
-        let has_files =
-            sql!("SELECT 1 FROM uploads WHERE ticket = $1 AND state = 'complete' LIMIT 1", [ticket]);
-        if has_files.fetch_optional(&self.read).await?.is_none() {
-            return Ok(());
-        }
         let told = self.step(ticket, "warn-solved").await?;
-        if told.is_some_and(|step| step.done_at.is_some()) {
+        if told.is_some_and(|step| step.done_at.is_some()) || !self.has_files(ticket).await? {
             return Ok(());
         }
-        self.queue_once(JobKind::WarnFiles, &[ticket.to_owned()], "solved").await
+        self.queue_once(JobKind::WarnFiles, [(format!("{ticket} solved"), ticket, "solved")].into_iter())
+            .await
     }
 
-    async fn queue_once(&self, kind: JobKind, tickets: &[String], payload: &str) -> Result<()> {
+    /// Queues a look at tickets that are not known to be closed, have files, and were not looked at since `before`, ms: webhooks
+    /// and changes can be lost, and a rebuilt ledger knows nothing of its tickets.
+    pub async fn queue_unseen(&self, before: i64) -> Result<()> {
+        let tickets: Vec<String> = sql_scalar!(
+            "SELECT DISTINCT u.ticket FROM uploads u LEFT JOIN tickets t ON t.ticket = u.ticket \
+             WHERE u.state = 'complete' AND COALESCE(t.closed, 0) = 0 AND COALESCE(t.checked_at, 0) < $1 \
+             AND NOT EXISTS (SELECT 1 FROM jobs WHERE kind = $2 AND subject = u.ticket) LIMIT 100",
+            [before, JobKind::SeeTicket.name()]
+        )
+        .fetch_all(&self.read)
+        .await?;
+        let subjects = tickets.iter().map(|ticket| (ticket.clone(), ticket.as_str(), ""));
+        self.queue_once(JobKind::SeeTicket, subjects).await
+    }
+
+    /// Whether the ticket has complete files.
+    pub async fn has_files(&self, ticket: &str) -> Result<bool> {
+        let found = sql!("SELECT 1 FROM uploads WHERE ticket = $1 AND state = 'complete' LIMIT 1", [ticket]);
+        Ok(found.fetch_optional(&self.read).await?.is_some())
+    }
+
+    /// Queues jobs by subject, ticket and payload, unless they wait or run.
+    async fn queue_once<'a>(
+        &self,
+        kind: JobKind,
+        subjects: impl Iterator<Item = (String, &'a str, &'a str)>,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
-        for ticket in tickets {
-            jobs::queue_unless_waiting(&mut tx, kind, ticket, Some(ticket), payload).await?;
+        for (subject, ticket, payload) in subjects {
+            jobs::queue_unless_waiting(&mut tx, kind, &subject, Some(ticket), payload).await?;
         }
         tx.commit().await?;
         Ok(())

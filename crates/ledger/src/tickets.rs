@@ -36,9 +36,20 @@ impl Ledger {
         .transpose()
     }
 
-    /// Records what the desk said about a ticket.
+    /// Records what the desk said about a ticket. The times of the files of one that was reopened are looked at anew.
     pub async fn saw_ticket(&self, ticket: &str, organization_id: Option<i64>, closed: bool) -> Result<()> {
         let now = now_ms();
+        let mut tx = self.begin().await?;
+        if !closed {
+            // It was reopened: what depended on its closing.
+            sql!(
+                "UPDATE uploads SET expires_at = NULL WHERE ticket = $1 AND expires_at IS NOT NULL AND state = 'complete' \
+                 AND EXISTS (SELECT 1 FROM tickets WHERE ticket = $1 AND closed = 1)",
+                [ticket]
+            )
+            .execute(&mut *tx)
+            .await?;
+        }
         sql!(
             "INSERT INTO tickets (ticket, organization_id, closed, checked_at, closed_at, lease_until, last_note_at) \
              VALUES ($1, $2, $3, $4, $5, 0, 0) ON CONFLICT (ticket) DO UPDATE SET \
@@ -46,8 +57,9 @@ impl Ledger {
              closed_at = CASE WHEN excluded.closed = 0 THEN NULL ELSE COALESCE(tickets.closed_at, excluded.closed_at) END",
             [ticket, organization_id, i64::from(closed), now, closed.then_some(now)]
         )
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -163,7 +163,7 @@ impl Sandbox {
             ),
             (listen.desk, Service::Desk(desk::router(desk_state.clone()))),
             (listen.slack, Service::Slack(slack::router(slack_keys.bot_token.clone()))),
-            (listen.faults, Service::Control(faults::control::router(faults.clone()))),
+            (listen.faults, Service::Control(faults::control::router(faults.clone(), desk_state.clone()))),
         ];
         let start = services.map(|(address, service)| {
             let faults = faults.clone();

@@ -32,7 +32,7 @@ impl Retention {
 
     /// Whether the maximum leaves room for the others.
     pub fn is_possible(self) -> bool {
-        self.maximum >= self.minimum && self.maximum >= self.grace
+        !self.maximum.is_zero() && self.maximum >= self.minimum && self.maximum >= self.grace
     }
 
     /// When a file is deleted that arrived then and whose ticket was closed then, all ms. None while its ticket is open and the

@@ -26,19 +26,21 @@ impl Uploads {
     /// afterwards.
     pub(crate) async fn clear(&self, upload: &Upload) -> Result<bool> {
         // If no request was made for it, there is nothing to look for.
-        let is_untouched = upload.attempts_until <= upload.created_at;
+        let is_untouched = upload.state == State::Cancelled && upload.attempts_until <= upload.created_at;
         let is_certain = is_untouched || upload.attempts_until < now_ms();
+        let mut versions_told = false;
         if !is_untouched {
-            self.clear_bucket(upload).await?;
+            versions_told = self.clear_bucket(upload).await?;
         }
         if is_certain {
-            let proof = (upload.state == State::Removed).then(|| proof(upload));
+            let proof = (upload.state == State::Removed).then(|| proof(upload, versions_told));
             self.0.ledger.swept(&upload.id, upload.state, proof.as_deref()).await?;
         }
         Ok(is_certain)
     }
 
-    async fn clear_bucket(&self, upload: &Upload) -> Result<()> {
+    /// Returns whether the bucket told of versions, if that was asked.
+    async fn clear_bucket(&self, upload: &Upload) -> Result<bool> {
         let (bucket, key) = (self.bucket(upload)?, &upload.object_key);
         let receipt_key = bucket::layout::receipt_key(key);
         // A cancelled upload never gets a receipt.
@@ -51,7 +53,7 @@ impl Uploads {
             Box::pin(self.clear_tails(upload)).await?;
         }
         if upload.state == State::Complete {
-            return Ok(());
+            return Ok(false);
         }
         for (found, multipart_id) in bucket.multiparts(key).await? {
             if found == *key {
@@ -61,18 +63,22 @@ impl Uploads {
         if let Some(multipart_id) = &upload.multipart_id {
             bucket.abort_multipart(key, multipart_id).await?;
         }
+        let mut versions_told = upload.state == State::Removed;
         for key in [key, &receipt_key] {
             bucket.delete(key).await?;
             if upload.state == State::Removed {
-                self.delete_versions(upload, bucket, key).await?;
+                versions_told &= self.delete_versions(upload, bucket, key).await?;
             }
         }
-        Ok(())
+        Ok(versions_told)
     }
 
-    /// Deletes what a bucket with versioning keeps of a deleted key, and names it in the audit first.
-    async fn delete_versions(&self, upload: &Upload, bucket: &Bucket, key: &str) -> Result<()> {
-        let versions = bucket.versions(key).await?.unwrap_or_default();
+    /// Deletes what a bucket with versioning keeps of a deleted key, and names it in the audit first. Returns whether the bucket
+    /// told of versions.
+    async fn delete_versions(&self, upload: &Upload, bucket: &Bucket, key: &str) -> Result<bool> {
+        let told = bucket.versions(key).await?;
+        let versions_told = told.is_some();
+        let versions = told.unwrap_or_default();
         if !versions.is_empty() {
             let named = serde_json::json!({"bucket": upload.bucket, "key": key, "versions": versions});
             self.0.ledger.record("gateway", "upload.versions", &upload.id, &named.to_string()).await?;
@@ -86,14 +92,16 @@ impl Uploads {
         if is_left {
             return Err(Error::Internal("the bucket still lists it after deleting it".into()));
         }
-        Ok(())
+        Ok(versions_told)
     }
 }
 
-/// What the audit says of a removed file whose object and receipt are deleted.
-fn proof(upload: &Upload) -> String {
+/// What the audit says of a removed file whose object and receipt are deleted. If the bucket did not tell of versions, it may keep
+/// some.
+fn proof(upload: &Upload, versions_told: bool) -> String {
     serde_json::json!({
         "bucket": upload.bucket, "key": upload.object_key, "size": upload.length, "sha256": upload.sha256, "listed": false,
+        "versions_listed": if versions_told { Some(false) } else { None },
     })
     .to_string()
 }

@@ -95,6 +95,28 @@ async fn a_new_ticket_gets_a_link_that_works_until_it_is_closed() {
     assert_eq!((answer.status, answer.problem().as_str()), (409, "/problems/ticket-closed"), "{answer:?}");
 }
 
+/// Who may read the ticket changes with its organisation: a link in its comments must not bring their files to the old partner.
+#[tokio::test]
+async fn a_ticket_that_moves_gets_a_link_of_its_new_partner() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let ticket = opened_in_desk(&sandbox).await;
+    told(&sandbox, &ticket, "e1");
+    let old = after(&sandbox, &ticket, 1).await.remove(0);
+    assert_eq!(sandbox.sent(&old, "a.log", b"a")["partner"], "acme");
+    let moved = json!({"ticket": {"organization_id": 102, "requester_id": 1020}});
+    sandbox.desk("PUT", &format!("/tickets/{ticket}"), Some(moved)).await;
+    told(&sandbox, &ticket, "e2");
+    let links = after(&sandbox, &ticket, 2).await;
+    let new = links.iter().find(|link| **link != old).unwrap();
+    assert_eq!(sandbox.sent(new, "b.log", b"b")["partner"], "globex");
+    let refused = sandbox.send(&old, "c.log", b"c");
+    assert_eq!(
+        (refused.status, refused.problem().as_str()),
+        (404, "/problems/unknown-ticket"),
+        "{refused:?}"
+    );
+}
+
 /// One that was opened through a partner link has a link already, which only its sender knows.
 #[tokio::test]
 async fn a_ticket_that_was_opened_here_gets_a_link_too() {

@@ -57,7 +57,7 @@ async fn limits_are_reported_before_the_body() {
     for wrong in [json!({"max_unfinished_bytes": 0}), json!({"max_requests_per_minute": 0})] {
         let mut body = json!({"partner": "acme"});
         body.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
-        assert_eq!(make(&world, &body).status, 400, "{body}");
+        assert_eq!(make(&world, &body).status, 422, "{body}");
     }
 }
 

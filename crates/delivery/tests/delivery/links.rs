@@ -9,6 +9,11 @@ use serde_json::json;
 
 use crate::world::{World, new_delivery, open};
 
+/// What a link on a new ticket of acme is posted for.
+fn of_acme(ticket: &str) -> String {
+    format!("{ticket} acme")
+}
+
 const FORM: Option<u64> = Some(360_001_172_559);
 
 impl World {
@@ -58,7 +63,7 @@ async fn a_new_ticket_gets_one_link() {
     for _ in 0..3 {
         world.saw_new(&ticket).await;
     }
-    let (comment, link) = world.posted(&ticket, &ticket, "three events").await;
+    let (comment, link) = world.posted(&ticket, &of_acme(&ticket), "three events").await;
     assert_eq!((link.partner_id.as_str(), &link.rights[..]), ("acme", &[Right::Upload][..]));
     let life_ms = link.expires_at.unwrap() - now_ms();
     assert!((47 * 60 * 60 * 1000..=48 * 60 * 60 * 1000).contains(&life_ms), "{life_ms}");
@@ -96,13 +101,13 @@ async fn every_fault_leaves_one_comment_and_one_link() {
         ] {
             let ticket = world.open_ticket("Slow", FORM).await;
             world.sandbox.faults().clear();
-            world.ledger.post_link(&ticket, &ticket, "gateway").await.unwrap();
+            world.ledger.post_link(&of_acme(&ticket), &ticket, "gateway").await.unwrap();
             let mut rule = json!({"service": "desk", "operation": operation, "times": 2});
             rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
             let case = rule.to_string();
             world.fault(rule);
             world.finished(JobKind::PostLink).await;
-            let (_, link) = world.posted(&ticket, &ticket, &case).await;
+            let (_, link) = world.posted(&ticket, &of_acme(&ticket), &case).await;
             assert_eq!(world.only_link(&ticket, &case).await, link.id);
         }
     }))
@@ -118,7 +123,7 @@ async fn a_crash_leaves_one_comment_and_one_link() {
     {
         let case = format!("{operation} {when}");
         let ticket = world.open_ticket("Slow", FORM).await;
-        world.ledger.post_link(&ticket, &ticket, "gateway").await.unwrap();
+        world.ledger.post_link(&of_acme(&ticket), &ticket, "gateway").await.unwrap();
         world.sandbox.faults().clear();
         world.fault(
             json!({"service": "desk", "operation": operation, "fault": "delay", "when": when, "delay_ms": 20_000}),
@@ -133,7 +138,7 @@ async fn a_crash_leaves_one_comment_and_one_link() {
         world.sandbox.faults().clear();
         world.ledger.release_claims().await.unwrap();
         world.finished(JobKind::PostLink).await;
-        let (_, link) = world.posted(&ticket, &ticket, &case).await;
+        let (_, link) = world.posted(&ticket, &of_acme(&ticket), &case).await;
         assert_eq!(world.only_link(&ticket, &case).await, link.id);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use delivery::retention;
+use delivery::{Config, Delivery, retention};
 use ledger::{AuditFilter, Error, JobKind, State, now_ms};
 use serde_json::json;
-use tickets::Retention;
+use tickets::{Policy, Retention};
 use tokio_util::sync::CancellationToken;
 
 use crate::world::{RETENTION, World, new_tickets, policy};
@@ -41,8 +41,15 @@ impl World {
         let (ticket, id) = self.with_file().await;
         self.desk_says(&ticket, json!({"status": "closed"})).await;
         self.seen(&ticket).await;
-        self.ledger.closed_later(&ticket, now_ms() - days * DAY_MS).await.unwrap();
+        self.closed_days_ago(&ticket, days).await;
         (ticket, id)
+    }
+
+    /// The ticket was closed so many days ago, and nothing has happened since.
+    async fn closed_days_ago(&self, ticket: &str, days: i64) {
+        let by = Duration::from_secs(u64::try_from(days).unwrap() * 86_400);
+        self.sandbox.desk_state().age(ticket.parse().unwrap(), by).unwrap();
+        self.ledger.closed_later(ticket, now_ms() - days * DAY_MS).await.unwrap();
     }
 
     /// Looks at the times of all files, and works on what follows, several times.
@@ -58,6 +65,14 @@ impl World {
         stop.cancel();
         looking.await.unwrap();
         self.delivery.pass().await.unwrap();
+    }
+
+    /// The same with a gateway that has another configuration.
+    fn with_policy(self, policy: Policy) -> Self {
+        let config = Config { batch: Duration::ZERO, ..Config::new("https://gate.example") };
+        let tickets = new_tickets(&self.ledger, &self.desk, policy);
+        let (ledger, buckets, desk) = (self.ledger.clone(), self.buckets.clone(), self.desk.clone());
+        Self { delivery: Delivery::new(ledger, buckets, desk, tickets, None, config), ..self }
     }
 
     async fn state(&self, id: &str) -> State {
@@ -98,10 +113,10 @@ async fn files_end_once_after_the_grace() {
     let upload = world.ledger.upload(&id).await.unwrap();
     assert_eq!((upload.expires_at, upload.state), (Some(closed_at + 10 * DAY_MS), State::Complete));
 
-    world.ledger.closed_later(&ticket, now_ms() - 9 * DAY_MS).await.unwrap();
+    world.closed_days_ago(&ticket, 9).await;
     world.look(RETENTION).await;
     assert_eq!(world.state(&id).await, State::Complete, "a day is left");
-    world.ledger.closed_later(&ticket, now_ms() - 11 * DAY_MS).await.unwrap();
+    world.closed_days_ago(&ticket, 11).await;
     world.look(RETENTION).await;
     assert_eq!((world.state(&id).await, world.expirations(&id).await), (State::Removed, 1));
     let audit = world.ledger.audit(&AuditFilter::about(&id)).await.unwrap();
@@ -148,10 +163,8 @@ async fn an_open_follow_up_keeps_the_files() {
     world.seen(&follow_up).await;
     world.ledger.saw_ticket(&follow_up, Some(7), true).await.unwrap();
     for (closed_days_ago, state) in [(5, State::Complete), (11, State::Removed)] {
-        for ticket in [&ticket, &follow_up] {
-            world.ledger.closed_later(ticket, now_ms() - closed_days_ago * DAY_MS).await.unwrap();
-        }
-        world.ledger.closed_later(&ticket, now_ms() - 20 * DAY_MS).await.unwrap();
+        world.closed_days_ago(&follow_up, closed_days_ago).await;
+        world.closed_days_ago(&ticket, 20).await;
         world.look(RETENTION).await;
         assert_eq!(world.state(&id).await, state, "closed {closed_days_ago} days ago");
     }
@@ -205,23 +218,111 @@ async fn a_silent_desk_keeps_every_file() {
     );
 }
 
-/// The longest time counts for open tickets, too: the ticket is told first.
+/// The longest time counts for open tickets, too: each file is named on the ticket first, some days before it ends.
 #[tokio::test]
 async fn the_maximum_ends_files_of_open_tickets() {
     let world = World::new().await;
     let (ticket, id) = world.with_file().await;
     let days = |days: u64| Retention { maximum: Duration::from_secs(days * 86_400), ..RETENTION };
+    let named = async |world: &World, id: &str| {
+        let notes = world.notes(&ticket).await;
+        let names = |line: &str| line.starts_with("files-end: ") && line.contains(id);
+        notes.iter().filter(|note| note.body.lines().any(names)).inspect(|note| assert!(!note.public)).count()
+    };
     world.look(days(6)).await;
-    assert_eq!(world.told(&ticket, "files-end: expiring").await, 0, "it is told five days before");
-    world.look(days(5)).await;
-    world.look(days(5)).await;
-    world.finished(JobKind::WarnFiles).await;
-    assert_eq!(world.told(&ticket, "files-end: expiring").await, 1);
+    assert_eq!(named(&world, &id).await, 0, "it is told five days before");
+    // Shorter all at once: it is due, and not told yet.
+    let short = Retention { maximum: Duration::from_millis(1), grace: Duration::ZERO, ..RETENTION };
+    let world = world.with_policy(policy(short));
+    for _ in 0..2 {
+        world.look(short).await;
+        world.finished(JobKind::WarnFiles).await;
+    }
+    assert_eq!(
+        (named(&world, &id).await, world.state(&id).await),
+        (1, State::Complete),
+        "told, and not deleted with it"
+    );
     let note = world.notes(&ticket).await.into_iter().find(|note| note.body.contains("files-end")).unwrap();
-    assert!(note.body.contains("core.log") && note.body.contains(&id), "{}", note.body);
+    assert!(note.body.contains("core.log"), "{}", note.body);
+    // Another file is named on its own.
+    let second = world.small(&ticket, "later.log").await;
+    world.settle(&second).await;
+    world.look(short).await;
+    world.finished(JobKind::WarnFiles).await;
+    assert_eq!((named(&world, &id).await, named(&world, &second).await), (1, 1));
+    // The time between the word and the end is over.
+    let world = world.with_policy(Policy { warn_before: Duration::ZERO, ..policy(short) });
+    world.look(short).await;
+    let ends = [(&id, State::Removed, 1), (&second, State::Removed, 1)];
+    for (id, state, times) in ends {
+        assert_eq!((world.state(id).await, world.expirations(id).await), (state, times));
+    }
+}
+
+/// What an operator has taken back does not count any more.
+#[tokio::test]
+async fn a_longer_retention_keeps_what_was_due() {
+    let world = World::new().await;
+    let (ticket, id) = world.closed(11).await;
+    let forever =
+        json!({"service": "desk", "operation": "ShowTicket", "times": 0, "fault": "status", "status": 503});
+    world.fault(forever);
+    world.look(RETENTION).await;
+    assert!(world.ledger.upload(&id).await.unwrap().expires_at.unwrap() < now_ms(), "it is due");
+    world.sandbox.faults().clear();
+    // The gateway starts with another configuration. The job waits since before.
+    let long = Retention { grace: Duration::from_secs(30 * 86_400), ..RETENTION };
+    let world = world.with_policy(policy(long));
+    world.ledger.queue_expired().await.unwrap();
+    world.finished(JobKind::ExpireFiles).await;
+    assert_eq!(world.state(&id).await, State::Complete, "ticket {ticket}");
+    let world = world.with_policy(Policy::default());
+    world.ledger.queue_expired().await.unwrap();
+    world.finished(JobKind::ExpireFiles).await;
+    assert_eq!(world.state(&id).await, State::Complete, "without a retention");
+}
+
+/// Reopened between the recording of its time and the deletion, however that became known.
+#[tokio::test]
+async fn a_reopening_that_is_seen_meanwhile_keeps_the_files() {
+    let world = World::new().await;
+    let (ticket, id) = world.with_file().await;
+    world.ledger.saw_ticket(&ticket, Some(7), true).await.unwrap();
+    world.ledger.set_expiry(&[(id.clone(), Some(now_ms() - 1))]).await.unwrap();
+    world.ledger.queue_expired().await.unwrap();
+    world.ledger.saw_ticket(&ticket, Some(7), false).await.unwrap();
+    assert_eq!(world.ledger.upload(&id).await.unwrap().expires_at, None);
+    // Another gateway records a time that it computed before.
+    world.ledger.set_expiry(&[(id.clone(), Some(now_ms() - 1))]).await.unwrap();
+    world.finished(JobKind::ExpireFiles).await;
     assert_eq!(world.state(&id).await, State::Complete);
-    world.look(days(0)).await;
-    assert_eq!((world.state(&id).await, world.expirations(&id).await), (State::Removed, 1));
+}
+
+/// What continues elsewhere is kept to its longest time.
+#[tokio::test]
+async fn a_merged_ticket_keeps_its_files() {
+    let world = World::new().await;
+    let (ticket, id) = world.with_file().await;
+    world.desk_says(&ticket, json!({"status": "closed", "tags": ["closed_by_merge"]})).await;
+    world.seen(&ticket).await;
+    world.closed_days_ago(&ticket, 30).await;
+    world.look(RETENTION).await;
+    assert_eq!(world.state(&id).await, State::Complete);
+}
+
+/// A closing that was seen long ago, and another since then that was not.
+#[tokio::test]
+async fn the_last_change_of_a_closed_ticket_counts() {
+    let world = World::new().await;
+    let (ticket, id) = world.with_file().await;
+    world.desk_says(&ticket, json!({"status": "closed"})).await;
+    world.seen(&ticket).await;
+    world.ledger.closed_later(&ticket, now_ms() - 11 * DAY_MS).await.unwrap();
+    world.look(RETENTION).await;
+    assert_eq!(world.state(&id).await, State::Complete);
+    let closed_at = world.ledger.ticket(&ticket).await.unwrap().unwrap().closed_at.unwrap();
+    assert!(closed_at > now_ms() - DAY_MS);
 }
 
 #[tokio::test]

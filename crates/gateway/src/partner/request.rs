@@ -58,7 +58,12 @@ fn expired(request: &PartnerRequest) -> Problem {
     match &request.link.ticket {
         Some(ticket) => {
             let relative = format!("{}renew", request.here());
-            problem.with_renewal(ticket, &format!("{}renew", request.address), relative)
+            problem.with_renewal(
+                ticket,
+                request.user_option(),
+                &format!("{}renew", request.address),
+                relative,
+            )
         }
         None => problem,
     }

@@ -75,8 +75,8 @@ impl From<upload::Error> for Problem {
             E::OnHold { .. } => Self::new(
                 StatusCode::CONFLICT,
                 "/problems/on-hold",
-                "File is kept",
-                "The files of this ticket must be kept for now, so this one was not removed. Support can lift the hold.",
+                "File cannot be removed",
+                "This file cannot be removed now. Ask support.",
             ),
             E::Revoked => link_expired(true),
             E::TooManyOpen => too_many_open(),

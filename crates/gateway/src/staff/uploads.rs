@@ -123,7 +123,15 @@ pub(crate) async fn remove(
     let id = id.of("upload")?;
     found("upload", id, state.ledger.upload(id).await)?;
     if !state.uploads.cancel(id, &staff.actor(), "").await? {
-        state.uploads.remove(id, &staff.actor()).await?;
+        match state.uploads.remove(id, &staff.actor()).await {
+            Err(upload::Error::OnHold { ticket }) => {
+                let why = format!(
+                    "Ticket {ticket} has a hold, so its files stay. `wb hold show {ticket}` says why."
+                );
+                return Err(Problem::from(upload::Error::OnHold { ticket }).with_detail(why));
+            }
+            removed => removed?,
+        }
     }
     Ok(StatusCode::NO_CONTENT)
 }

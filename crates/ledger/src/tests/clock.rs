@@ -8,7 +8,7 @@ use crate::clock::TIMES;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Times of what happened or what somebody chose. No job waits for one of them, so they stay as they are.
-const RECORDS: [(&str, &str); 21] = [
+const RECORDS: [(&str, &str); 23] = [
     ("partners", "created_at"),
     ("partners", "disabled_at"),
     ("contacts", "created_at"),
@@ -21,6 +21,8 @@ const RECORDS: [(&str, &str); 21] = [
     ("uploads", "created_at"),
     ("uploads", "completed_at"),
     ("uploads", "swept_at"),
+    ("uploads", "expires_at"),
+    ("holds", "created_at"),
     ("idempotency", "done_at"),
     ("jobs", "created_at"),
     ("audit", "at"),

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::answer::Refusal;
 use super::credentials::Credentials;
 use super::limits::Limits;
@@ -63,6 +65,21 @@ impl Desk {
     /// Moves this desk's clock forward, so that expiries can be tested without waiting for them. Not kept.
     pub fn advance(&self, by: Duration) {
         self.ahead.fetch_add(i64::try_from(by.as_secs()).unwrap_or(i64::MAX / 4), Ordering::Relaxed);
+    }
+
+    /// Makes a ticket and its comments older, so that what follows after days can be tested today. Blocks.
+    ///
+    /// # Errors
+    /// If there is no such ticket, or the state cannot be written.
+    pub fn age(&self, ticket: u64, by: Duration) -> anyhow::Result<()> {
+        let by = i64::try_from(by.as_secs())?;
+        self.store.change(|state| {
+            let ticket = state.tickets.get_mut(&ticket).context("no such ticket")?;
+            ticket.created_at -= by;
+            ticket.updated_at -= by;
+            ticket.comments.iter_mut().for_each(|comment| comment.created_at -= by);
+            Ok(())
+        })
     }
 
     pub(super) fn now(&self) -> Seconds {

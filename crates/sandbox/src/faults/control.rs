@@ -4,21 +4,27 @@
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{StatusCode, header};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{Faults, Rule};
+use crate::desk::Desk;
 
 /// Bytes of a request; a rule has about a hundred.
 const REQUEST_MAX_BYTES: usize = 1 << 20;
 
-/// `GET`, `POST` and `DELETE /faults`.
-pub(crate) fn router(faults: Faults) -> Router {
+/// `GET`, `POST` and `DELETE /faults`; `POST /faults/age` makes a ticket of the desk older.
+pub(crate) fn router(faults: Faults, desk: Arc<Desk>) -> Router {
+    let older = post(age).with_state(desk);
     Router::new()
         .route("/faults", get(show).post(add).delete(clear))
+        .route("/faults/age", older)
         .layer(DefaultBodyLimit::max(REQUEST_MAX_BYTES))
         .with_state(faults)
 }
@@ -41,6 +47,27 @@ async fn add(State(faults): State<Faults>, body: Bytes) -> Response {
 async fn clear(State(faults): State<Faults>) -> StatusCode {
     faults.clear();
     StatusCode::NO_CONTENT
+}
+
+/// How much older to make a ticket.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Age {
+    ticket: u64,
+    days: u32,
+}
+
+async fn age(State(desk): State<Arc<Desk>>, body: Bytes) -> Response {
+    let wanted: Age = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return refuse(&format!("send {{\"ticket\": NUMBER, \"days\": NUMBER}}: {error}")),
+    };
+    let by = Duration::from_secs(u64::from(wanted.days) * 24 * 60 * 60);
+    match tokio::task::spawn_blocking(move || desk.age(wanted.ticket, by)).await {
+        Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Err(error)) => refuse(&format!("{error:#}")),
+        Err(error) => refuse(&error.to_string()),
+    }
 }
 
 /// One rule or an array of them.
