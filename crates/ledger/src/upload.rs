@@ -101,7 +101,7 @@ pub struct Upload {
     /// When it last made progress, ms.
     pub updated_at: i64,
     pub completed_at: Option<i64>,
-    /// When it is to be deleted, ms; none while that depends on its ticket.
+    /// When it is to be deleted, ms; none while that depends on its ticket. A removed file has it only if it was removed for its age.
     pub expires_at: Option<i64>,
     /// No attempt of ours on the bucket runs after this, ms.
     pub attempts_until: i64,

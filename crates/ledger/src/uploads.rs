@@ -149,7 +149,8 @@ impl Ledger {
             return Err(Error::Conflict(format!("ticket {ticket} has a hold")));
         }
         let done = sql!(
-            "UPDATE uploads SET state = 'removed', swept_at = NULL, updated_at = $2 WHERE id = $1 AND state = 'complete'",
+            "UPDATE uploads SET state = 'removed', swept_at = NULL, expires_at = NULL, updated_at = $2 \
+             WHERE id = $1 AND state = 'complete'",
             [id, now_ms()]
         )
         .execute(&mut *tx)

@@ -19,6 +19,15 @@ struct Running {
 
 impl Running {
     fn start(quirks: Quirks, lines: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(quirks, lines, environment, |_| {})
+    }
+
+    fn start_with(
+        quirks: Quirks,
+        lines: &str,
+        environment: &[(&str, &str)],
+        change: impl FnOnce(&mut toml::Table),
+    ) -> Self {
         let (store, sandbox) = (QuirkyS3::start(quirks), Sandbox::start());
         let keys = "access_key_id = \"AKIAOWN\"\nsecret_access_key = \"s\"";
         let section =
@@ -31,6 +40,7 @@ impl Running {
             .collect();
         let gateway = sandbox.gateway_in(&environment, |config| {
             config.insert("support_uploader".into(), section.into());
+            change(config);
         });
         Self { gateway, sandbox, store }
     }
@@ -234,24 +244,45 @@ fn expired_session_is_renewed() {
     assert!(signed.last().is_some_and(|key| key.starts_with("ASIAROLE")), "{signed:?}");
 }
 
-/// A removed file leaves no version behind, and the audit names each.
-#[test]
-fn versions_of_a_removed_file_are_deleted_and_named() {
-    let running = Running::start(Quirks { versioned: true, ..Quirks::default() }, "", &[]);
-    let sent = running.sandbox.sent(&running.sandbox.link("acme"), "a.log", b"a");
-    let id = sent["id"].as_str().unwrap();
-    let receipt = format!("{id}/a.log.receipt.json");
-    eventually("the receipt is written", || (!running.store.versions(&receipt).is_empty()).then_some(()));
-    eventually("nothing is written any more", || {
-        (running.sandbox.staff(&format!("/uploads/{id}"), &[]).json()["delivery"] == "done").then_some(())
+/// A file whose time is over leaves no version behind, and the audit names each. One that somebody removed can be restored.
+#[tokio::test]
+async fn versions_of_a_file_whose_time_is_over_are_deleted_and_named() {
+    let quirks = Quirks { versioned: true, ..Quirks::default() };
+    let running = Running::start_with(quirks, "", &[], |config| {
+        let at_once = toml::toml! { grace = "0s"
+        minimum = "0s"
+        check_every = "1s" };
+        config.insert("retention".into(), at_once.into());
     });
-    let stored = running.store.versions(id);
+    let (gateway, sandbox, store) = (&running.gateway, &running.sandbox, &running.store);
+    let (ticket, link) = sandbox.open_ticket_and_link(gateway, "acme").await;
+    let [over, removed] = ["over.log", "removed.log"].map(|name| {
+        let id = sandbox.sent(&link, name, name.as_bytes())["id"].as_str().unwrap().to_owned();
+        let receipt = format!("{id}/{name}.receipt.json");
+        eventually("the receipt is written", || (!store.versions(&receipt).is_empty()).then_some(()));
+        eventually("nothing is written any more", || {
+            (sandbox.staff(&format!("/uploads/{id}"), &[]).json()["delivery"] == "done").then_some(())
+        });
+        id
+    });
+    assert_eq!(sandbox.staff(&format!("/uploads/{removed}"), &["-X", "DELETE"]).status, 204);
+    let stored = store.versions(&over);
     assert!(stored.len() >= 2, "{stored:?}");
-    assert_eq!(running.sandbox.staff(&format!("/uploads/{id}"), &["-X", "DELETE"]).status, 204);
-    eventually("all versions are deleted", || running.store.versions(id).is_empty().then_some(()));
-    let audit = running.gateway.admin_ok(&["audit", "--subject", id]);
+    sandbox.desk("PUT", &format!("/tickets/{ticket}"), Some(json!({"ticket": {"status": "closed"}}))).await;
+    let event = json!({"type": "zen:event-type:ticket.status_changed", "id": "1", "detail": {"id": ticket}});
+    let (event, url) = (event.to_string(), format!("{}/hooks/zendesk", sandbox.text("/url")));
+    let headers = sandbox.zendesk_headers(&event);
+    let mut arguments = vec![url.as_str(), "-d", event.as_str(), "-H", "Content-Type: application/json"];
+    arguments.extend(headers.iter().flat_map(|header| ["-H", header.as_str()]));
+    assert_eq!(curl(&arguments).status, 200);
+    eventually("all versions are deleted", || {
+        gateway.sweep();
+        store.versions(&over).is_empty().then_some(())
+    });
+    let audit = gateway.admin_ok(&["audit", "--subject", &over]);
     for version in &stored {
         let names = |line: &str| line.contains("upload.versions") && line.contains(version.as_str());
         assert!(audit.lines().any(names), "{version}: {audit}");
     }
+    assert!(store.versions(&removed).len() > 2, "with their delete markers");
 }
