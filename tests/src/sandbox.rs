@@ -130,6 +130,9 @@ impl Sandbox {
         // A test that stops the store wants to see the error soon.
         let limits = config.entry("limits").or_insert_with(|| toml::Table::new().into());
         limits.as_table_mut().unwrap().entry("storage_wait").or_insert_with(|| "1s".into());
+        // A slow test would otherwise meet what polling does after a minute. Tests that want it send a hook, or set it.
+        let desk = config["desk"].as_table_mut().unwrap();
+        desk.entry("poll_every").or_insert_with(|| "1h".into());
         self.secure(&mut config);
         std::fs::write(&path, toml::to_string(&config).unwrap()).unwrap();
         path
