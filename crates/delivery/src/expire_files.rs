@@ -40,6 +40,10 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
             for file in shared.ledger.expired_files(number).await? {
                 expire(shared, &file, &confirmed).await?;
             }
+            if matches!(confirmed, Confirmed::Continued) {
+                // The others are looked at again after another grace.
+                shared.ledger.closed_later(number, now_ms()).await?;
+            }
         }
     }
     Ok(shared.ledger.finish_job(&job.id).await?)
@@ -105,19 +109,14 @@ async fn confirm(shared: &Shared, number: &str) -> Result<Confirmed, JobError> {
         shared.ledger.closed_later(number, changed_at.min(now_ms())).await?;
         return Ok(Confirmed::Changed);
     }
-    if seen.tags.iter().any(|tag| tag == MERGED) {
-        return Ok(Confirmed::Continued);
-    }
-    match last_closing(shared, &seen).await? {
+    let is_merged = seen.tags.iter().any(|tag| tag == MERGED);
+    match if is_merged { None } else { last_closing(shared, &seen).await? } {
         Some(last) if last <= closed_at => Ok(Confirmed::Closed(closed_at)),
         Some(last) => {
             shared.ledger.closed_later(number, last).await?;
             Ok(Confirmed::Changed)
         }
-        None => {
-            shared.ledger.closed_later(number, now_ms()).await?;
-            Ok(Confirmed::Continued)
-        }
+        None => Ok(Confirmed::Continued),
     }
 }
 

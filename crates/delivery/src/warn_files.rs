@@ -110,7 +110,8 @@ async fn tell_ending(shared: &Shared, number: &str) -> Result<(), JobError> {
     now.truncate(NAMES_MAX);
     if let Some(retention) = now.first().and_then(|file| policy.retention_of(&file.partner_id)) {
         let names = now.iter().map(|file| {
-            let at = file.expires_at.map(ledger::rfc3339).unwrap_or_default();
+            // Not before it was told for long enough.
+            let at = file.expires_at.map(|at| ledger::rfc3339(at.max(end))).unwrap_or_default();
             format!("- {} {}", at.get(..10).unwrap_or(&at), desk::escape(&file.name))
         });
         let ids: Vec<_> = now.iter().map(|file| file.id.as_str()).collect();
@@ -121,7 +122,9 @@ async fn tell_ending(shared: &Shared, number: &str) -> Result<(), JobError> {
             names.collect::<Vec<_>>().join("\n"),
             ids.join(" ")
         );
-        note(shared, number, &seen, body).await?;
+        if !note(shared, number, &seen, body).await? {
+            now.clear();
+        }
     }
     for file in before.iter().chain(&now) {
         shared.ledger.end_step(&file.id, "end-told", "told").await?;

@@ -68,18 +68,20 @@ impl Ledger {
         let (_, attempts) = self.link_post(subject).await?;
         let now = now_ms();
         let mut tx = self.begin().await?;
-        for unused in attempts.iter().filter(|id| Some(id.as_str()) != posted) {
+        let done = sql!(
+            "UPDATE steps SET done_at = $3, result = $4 WHERE subject = $1 AND step = $2 AND done_at IS NULL",
+            [subject, STEP, now, posted.unwrap_or_default()]
+        )
+        .execute(&mut *tx)
+        .await?;
+        // Another worker that ended it has revoked them.
+        let unused = attempts.iter().filter(|id| done.rows_affected() > 0 && Some(id.as_str()) != posted);
+        for unused in unused {
             sql!("UPDATE links SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1", [unused, now])
                 .execute(&mut *tx)
                 .await?;
             audit::write(&mut *tx, "gateway", "link.revoke", unused, "it was not posted").await?;
         }
-        sql!(
-            "UPDATE steps SET done_at = $3, result = $4 WHERE subject = $1 AND step = $2",
-            [subject, STEP, now, posted.unwrap_or_default()]
-        )
-        .execute(&mut *tx)
-        .await?;
         sql!("DELETE FROM jobs WHERE id = $1", [job_id]).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(())

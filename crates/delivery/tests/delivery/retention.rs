@@ -260,6 +260,21 @@ async fn the_maximum_ends_files_of_open_tickets() {
     }
 }
 
+/// A desk that refuses the note keeps the files: nobody was told.
+#[tokio::test]
+async fn files_of_an_open_ticket_that_was_not_told_stay() {
+    let world = World::new().await;
+    let (_, id) = world.with_file().await;
+    let short = Retention { maximum: Duration::from_millis(1), grace: Duration::ZERO, ..RETENTION };
+    let world = world.with_policy(Policy { warn_before: Duration::ZERO, ..policy(short) });
+    let refuses =
+        json!({"service": "desk", "operation": "UpdateTicket", "times": 0, "fault": "status", "status": 422});
+    world.fault(refuses);
+    world.look(short).await;
+    assert_eq!(world.state(&id).await, State::Complete);
+    assert!(world.calls("UpdateTicket").await > 0, "it was tried");
+}
+
 /// What an operator has taken back does not count any more.
 #[tokio::test]
 async fn a_longer_retention_keeps_what_was_due() {
@@ -309,6 +324,10 @@ async fn a_merged_ticket_keeps_its_files() {
     world.closed_days_ago(&ticket, 30).await;
     world.look(RETENTION).await;
     assert_eq!(world.state(&id).await, State::Complete);
+    let short = Retention { maximum: Duration::from_millis(1), grace: Duration::ZERO, ..RETENTION };
+    let world = world.with_policy(policy(short));
+    world.look(short).await;
+    assert_eq!((world.state(&id).await, world.expirations(&id).await), (State::Removed, 1));
 }
 
 /// A closing that was seen long ago, and another since then that was not.
