@@ -23,7 +23,7 @@ mod signed;
 mod transport;
 mod world;
 
-pub use actions::{noise, object, printed, repr_digest, side_by_side};
+pub use actions::{noise, object, printed, put_by_hand, repr_digest, side_by_side};
 pub use curl::{Answer, curl, curl_command, curl_raw};
 pub use described::Described;
 pub use eventually::{comments_naming, eventually, eventually_async, objects, sha256, unfinished};

@@ -61,9 +61,18 @@ pub struct BucketObject {
     /// RFC 3339.
     pub last_modified: Option<String>,
     pub upload_id: Option<String>,
-    /// The partner put it there with its own tools, so there is no receipt.
+    /// The partner put it there with its own tools, so there is no receipt, and nobody has read it yet.
     #[serde(default)]
     pub unverified: bool,
+    /// Lower-case hex: of an upload, or of an object of the partner's own that was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// When an object of the partner's own was read, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<String>,
+    /// Why an object of the partner's own could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     #[serde(flatten)]
     #[cfg_attr(feature = "openapi", schema(ignore))]
     pub extra: Extra,

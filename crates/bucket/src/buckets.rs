@@ -47,8 +47,12 @@ impl Buckets {
         self.all().filter(|(_, inner)| is_inside(inner)).map(|(_, inner)| inner.prefix()).collect()
     }
 
+    /// The buckets of partners that have their own, by partner ID.
+    pub fn own(&self) -> impl Iterator<Item = (&str, &Bucket)> {
+        self.partners.iter().map(|(name, bucket)| (name.as_str(), bucket))
+    }
+
     pub fn all(&self) -> impl Iterator<Item = (&str, &Bucket)> {
-        let partners = self.partners.iter().map(|(name, bucket)| (name.as_str(), bucket));
-        std::iter::once((SUPPORT_UPLOADER, &self.support_uploader)).chain(partners)
+        std::iter::once((SUPPORT_UPLOADER, &self.support_uploader)).chain(self.own())
     }
 }

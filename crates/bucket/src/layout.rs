@@ -95,6 +95,28 @@ pub(crate) fn probe_prefix(prefix: &str) -> String {
     format!("{}{PROBE_FOLDER}", hidden_prefix(prefix))
 }
 
+/// The ticket's number that the key of an object of others begins with, in a bucket with this prefix: up to 20 digits, and then
+/// nothing that belongs to a word.
+pub fn leading_ticket<'a>(prefix: &str, key: &'a str) -> Option<&'a str> {
+    let rest = key.strip_prefix(prefix)?;
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let (number, after) = rest.split_at(end);
+    let is_number = (1..=20).contains(&number.len()) && !number.starts_with('0');
+    let ends = !after.starts_with(char::is_alphanumeric);
+    // Files of ours and their receipts have a form of their own.
+    (is_number && ends && FileKey::parse(prefix, key).is_none()).then_some(number)
+}
+
+/// A key before all those that can begin with a ticket's number. Listings are sorted by the bytes of the keys.
+pub fn before_tickets(prefix: &str) -> String {
+    format!("{prefix}0")
+}
+
+/// Whether the key, and so all that follow it in a listing, is behind those that can begin with a ticket's number.
+pub fn is_after_tickets(prefix: &str, key: &str) -> bool {
+    key.as_bytes().get(prefix.len()).is_some_and(|byte| *byte > b'9')
+}
+
 /// Whether a probe wrote this object or multipart upload.
 pub fn is_probe(prefix: &str, key: &str) -> bool {
     key.starts_with(&probe_prefix(prefix))
@@ -143,6 +165,36 @@ mod tests {
         let key = format!("in/1001/{ID}/a");
         for prefix in ["", "i", "in", "out/", "in/1001/", "in/1001/x"] {
             assert_eq!(FileKey::parse(prefix, &key), None, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn keys_of_others_may_begin_with_a_ticket() {
+        for (key, ticket) in [
+            ("in/1001/a.log", Some("1001")),
+            ("in/1001", Some("1001")),
+            ("in/1001-a.log", Some("1001")),
+            ("in/1001_a", Some("1001")),
+            ("in/1001.tar.gz", Some("1001")),
+            ("in/1001/2002/a", Some("1001")),
+            ("in/1001a.log", None),
+            ("in/1001\u{e4}", None),
+            ("in/01001/a", None),
+            ("in/logs/1001/a", None),
+            ("in/123456789012345678901/a", None),
+            ("1001/a", None),
+            (format!("in/1001/{ID}/a.log").as_str(), None),
+            (format!("in/1001/{ID}/a.log.receipt.json").as_str(), None),
+        ] {
+            assert_eq!(leading_ticket("in/", key), ticket, "{key}");
+            if ticket.is_some() {
+                assert!(*key > *before_tickets("in/") && !is_after_tickets("in/", key), "{key}");
+            }
+        }
+        for (key, is_after) in
+            [("in/", false), ("in/-", false), ("in/9z", false), ("in/:", true), ("in/a", true)]
+        {
+            assert_eq!(is_after_tickets("in/", key), is_after, "{key}");
         }
     }
 

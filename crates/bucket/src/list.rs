@@ -54,6 +54,13 @@ pub struct Listed {
     pub etag: String,
 }
 
+/// Where a page of a listing begins.
+enum From<'a> {
+    Beginning,
+    Token(&'a str),
+    After(&'a str),
+}
+
 /// A key sorts before all others that begin with it. A few more, in case a store sorts differently.
 const LISTED_MAX: i32 = 10;
 
@@ -63,16 +70,26 @@ impl Bucket {
     /// # Errors
     /// Never [`Error::NotFound`].
     pub async fn is_listed(&self, key: &str) -> Result<bool> {
-        let page = self.page(key, None, Some(LISTED_MAX)).await?;
+        let page = self.page(key, From::Beginning, Some(LISTED_MAX)).await?;
         Ok(page.objects.iter().any(|object| object.key == key))
     }
 
     /// One page of the objects under `prefix`, which must include the bucket's own prefix.
     pub async fn list(&self, prefix: &str, next: Option<&str>) -> Result<Page> {
-        self.page(prefix, next, None).await
+        self.page(prefix, next.map_or(From::Beginning, From::Token), None).await
     }
 
-    async fn page(&self, prefix: &str, next: Option<&str>, max: Option<i32>) -> Result<Page> {
+    /// Like [`Bucket::list`], but beginning after the key `after`. This is S3's order, by the bytes of the keys.
+    pub async fn list_after(&self, prefix: &str, after: &str) -> Result<Page> {
+        self.page(prefix, From::After(after), None).await
+    }
+
+    async fn page(&self, prefix: &str, from: From<'_>, max: Option<i32>) -> Result<Page> {
+        let (token, after) = match from {
+            From::Beginning => (None, None),
+            From::Token(token) => (Some(token.to_owned()), None),
+            From::After(key) => (None, Some(key.to_owned())),
+        };
         let request = self
             .client
             .list_objects_v2()
@@ -80,7 +97,8 @@ impl Bucket {
             .prefix(prefix)
             // XML cannot represent most control characters, and keys may contain them.
             .encoding_type(EncodingType::Url)
-            .set_continuation_token(next.map(str::to_owned))
+            .set_continuation_token(token)
+            .set_start_after(after)
             .set_max_keys(max)
             .set_expected_bucket_owner(self.owner());
         let answer = bounded(request.send()).await?;

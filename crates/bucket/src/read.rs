@@ -8,11 +8,14 @@ use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::ChecksumMode;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use md5::Digest as _;
+use md5::Digest;
 
 use crate::call::{bounded, bounded_by};
 use crate::error::{classify, classify_head, require_etag};
 use crate::{Bucket, Crc64, Error, Result};
+
+/// How long the store may send nothing in the middle of an object.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What a `HEAD` says about an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,12 +130,29 @@ impl Bucket {
 
     /// Reads a whole object and computes its MD5, hex.
     pub async fn md5(&self, key: &str) -> Result<String> {
-        let mut frames = std::pin::pin!(self.read(key, None).await?.stream());
-        let mut md5 = md5::Md5::new();
-        while let Some(frame) = frames.next().await {
-            md5.update(frame?);
+        self.digest::<md5::Md5>(key, None).await.map(|(md5, _)| md5)
+    }
+
+    /// Reads a whole object and computes its SHA-256, hex. Also returns its bytes.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if the object has been replaced since it had this ETag.
+    pub async fn sha256(&self, key: &str, etag: &str) -> Result<(String, i64)> {
+        self.digest::<sha2::Sha256>(key, Some(etag)).await
+    }
+
+    async fn digest<D: Digest>(&self, key: &str, etag: Option<&str>) -> Result<(String, i64)> {
+        let mut frames = std::pin::pin!(self.read_same(key, None, etag).await?.stream());
+        let (mut digest, mut bytes) = (D::new(), 0);
+        loop {
+            let next = tokio::time::timeout(SILENCE_MAX, frames.next()).await;
+            let next =
+                next.map_err(|_| Error::Unavailable("the store stopped in the middle of an object".into()))?;
+            let Some(frame) = next.transpose()? else { break };
+            bytes += i64::try_from(frame.len()).unwrap_or(i64::MAX);
+            digest.update(frame);
         }
-        Ok(hex::encode(md5.finalize()))
+        Ok((hex::encode(digest.finalize()), bytes))
     }
 
     /// A URL on the public endpoint that serves the object as an attachment. It is valid for `expires_in`, at most 7 days,

@@ -15,6 +15,7 @@ mod retention;
 mod shared;
 mod step;
 mod ticket;
+mod watch_buckets;
 mod words;
 
 mod compare;
@@ -22,8 +23,10 @@ mod deliver;
 mod escalate;
 mod expire_files;
 mod mismatch_comment;
+mod note_objects;
 mod post_link;
 mod read_message;
+mod read_object;
 mod receipt;
 mod see_ticket;
 mod tell_slack;
@@ -50,6 +53,7 @@ pub use receipt::receipt;
 pub use retention::retention;
 pub use shared::Config;
 use shared::{Shared, failed};
+pub use watch_buckets::{look_into_buckets, watch_buckets};
 
 async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
     match kind {
@@ -63,11 +67,14 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::WarnFiles => batch.each(warn_files::run).await,
         JobKind::ExpireFiles => batch.each(expire_files::run).await,
         JobKind::PostLink => batch.each(post_link::run).await,
+        JobKind::NoteObjects => batch.each(note_objects::run).await,
+        JobKind::ReadObject => batch.each(read_object::run).await,
         JobKind::ReadMessage => batch.each(read_message::run).await,
     }
 }
 
-/// Workers for each kind of job: a desk that is slow does not delay receipts.
+/// Workers for each kind of job: a desk that is slow does not delay receipts. Whole objects are read one at a time, since uploads
+/// need the processor.
 const WORKERS_MAX: usize = 4;
 /// How often to look for jobs that nobody announced: postponed ones, and those of another process.
 const POLL: Duration = Duration::from_secs(1);
@@ -93,7 +100,10 @@ impl Delivery {
         let shared = Shared { ledger, buckets, desk, tickets, slack, config, alarmed_at: 0.into() };
         Self {
             shared: Arc::new(shared),
-            workers: JobKind::ALL.map(|_| Arc::new(Semaphore::new(WORKERS_MAX))),
+            workers: JobKind::ALL.map(|kind| {
+                let workers = if kind == JobKind::ReadObject { 1 } else { WORKERS_MAX };
+                Arc::new(Semaphore::new(workers))
+            }),
         }
     }
 

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::hooks;
 use crate::partner::{escalate, renew, tickets};
-use crate::staff::{audit, contacts, content, escalations, holds, links, partners, uploads};
+use crate::staff::{audit, contacts, content, escalations, holds, links, objects, partners, uploads};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -24,7 +24,7 @@ use crate::staff::{audit, contacts, content, escalations, holds, links, partners
     ),
     paths(
         uploads::list, uploads::show, uploads::remove, content::content,
-        partners::list, partners::show, partners::objects,
+        partners::list, partners::show, objects::list, objects::show, objects::read,
         contacts::list, contacts::create, contacts::disable,
         escalations::list, escalations::create, escalations::show, escalations::change,
         holds::show, holds::set, holds::lift,

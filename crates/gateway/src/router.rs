@@ -80,14 +80,15 @@ fn partners() -> Router<AppState> {
 
 /// Routes of support: `wb`, and scripts with a staff token. Answers are JSON, whatever the client accepts.
 fn support() -> Router<AppState> {
-    use staff::{audit, contacts, content, escalations, holds, links, partners, uploads};
+    use staff::{audit, contacts, content, escalations, holds, links, objects, partners, uploads};
     Router::new()
         .route("/uploads", get(uploads::list))
         .route("/uploads/{id}", get(uploads::show).delete(uploads::remove))
         .route("/uploads/{id}/content", get(content::content))
         .route("/partners", get(partners::list))
         .route("/partners/{id}", get(partners::show))
-        .route("/partners/{id}/objects", get(partners::objects))
+        .route("/partners/{id}/objects", get(objects::list))
+        .route("/partners/{id}/object", get(objects::show).post(objects::read))
         .route("/partners/{id}/contacts", get(contacts::list).post(contacts::create))
         .route("/partners/{id}/contacts/{contact}", delete(contacts::disable))
         .route("/escalations", get(escalations::list).post(escalations::create))

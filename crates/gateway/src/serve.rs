@@ -124,12 +124,15 @@ pub(crate) async fn start(
 }
 
 impl Running {
-    /// Asks the desk which tickets have changed, and looks for files whose time is over.
+    /// Asks the desk which tickets have changed, and looks for files whose time is over and for objects that partners put into
+    /// their own buckets.
     fn follow_tickets(&self, config: &Config) {
         let (ledger, desk, stop) = (&self.state.ledger, &self.state.desk, &self.stop);
         self.tasks.spawn(delivery::poll(ledger.clone(), desk.clone(), config.poll_every, stop.clone()));
         let (tickets, every) = (self.state.tickets.clone(), config.retention.check_every);
         self.tasks.spawn(delivery::retention(ledger.clone(), tickets, every, stop.clone()));
+        let (buckets, every) = (self.state.buckets.clone(), config.limits.watch_buckets_every);
+        self.tasks.spawn(delivery::watch_buckets(ledger.clone(), buckets, desk.clone(), every, stop.clone()));
     }
 
     fn start_background_tasks(&self) {

@@ -9,5 +9,6 @@ pub(crate) mod escalations;
 mod extract;
 pub(crate) mod holds;
 pub(crate) mod links;
+pub(crate) mod objects;
 pub(crate) mod partners;
 pub(crate) mod uploads;

@@ -34,6 +34,10 @@ names! {
         ExpireFiles = "expire-files",
         /// Post an upload link on a ticket.
         PostLink = "post-link",
+        /// Say on a ticket which objects its partner put into its own bucket for it.
+        NoteObjects = "note-objects",
+        /// Read an object that a partner put into its own bucket, for its SHA-256.
+        ReadObject = "read-object",
         /// Read a message that a form posted in a partner's channel.
         ReadMessage = "read-message",
     }
@@ -49,8 +53,14 @@ impl JobKind {
             | Self::Escalate
             | Self::SeeTicket
             | Self::PostLink
-            | Self::WarnFiles => true,
-            Self::Receipt | Self::Compare | Self::ReadMessage | Self::TellSlack | Self::ExpireFiles => false,
+            | Self::WarnFiles
+            | Self::NoteObjects => true,
+            Self::Receipt
+            | Self::Compare
+            | Self::ReadMessage
+            | Self::TellSlack
+            | Self::ExpireFiles
+            | Self::ReadObject => false,
         }
     }
 
@@ -66,6 +76,8 @@ impl JobKind {
             | Self::PostLink
             | Self::WarnFiles
             | Self::ExpireFiles
+            | Self::NoteObjects
+            | Self::ReadObject
             | Self::TellSlack
             | Self::ReadMessage => false,
         }

@@ -245,8 +245,8 @@ pub(crate) struct Rm {
 /// `wb verify`
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Local files, or IDs of uploads, which are downloaded and verified but not kept. With --s3, stored files by ID, ticket or
-    /// key, and local files only with --id or --receipt
+    /// Local files, or IDs of uploads, which are downloaded and verified but not kept. With --object, keys. With --s3, stored
+    /// files by ID, ticket or key, and local files only with --id or --receipt
     #[arg(required = true, value_name = "FILE|ID|KEY", value_parser = given())]
     pub(crate) what: Vec<String>,
     /// Compare the file with this upload. By default, its receipt is searched by digest, then by name
@@ -261,6 +261,9 @@ pub(crate) struct Verify {
     /// Search receipts of this partner only
     #[arg(long, value_name = "P", value_parser = given())]
     pub(crate) partner: Option<String>,
+    /// Let the gateway read objects that the partner put into its own bucket with its own tools, and print their SHA-256
+    #[arg(long, requires = "partner", conflicts_with_all = ["id", "receipt", "ticket"])]
+    pub(crate) object: bool,
     #[command(flatten)]
     pub(crate) transfer: Transfer,
 }

@@ -16,6 +16,7 @@ mod partner;
 mod rm;
 mod s3;
 mod verify;
+mod verify_object;
 
 use std::sync::Arc;
 

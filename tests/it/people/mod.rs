@@ -7,6 +7,7 @@ mod hostile_text;
 mod isolation;
 mod life;
 mod links;
+mod own_bucket;
 mod tickets;
 
 use std::time::Duration;

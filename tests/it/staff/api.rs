@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tests::{
     Answer, RawClient, Sandbox, World, curl, eventually, eventually_async, noise, object, objects,
-    repr_digest,
+    put_by_hand, repr_digest,
 };
 
 /// What every refusal here is.
@@ -413,10 +413,7 @@ async fn partner_objects_exclude_receipts() {
     }
     let by_hand = b"put by the partner's own tools";
     for key in ["theirs/core dump.bin", "2001/x/a.log", ".weighbridge/unfinished", "a.receipt.json"] {
-        let mut crc64 = bucket::Crc64Hasher::new();
-        crc64.update(by_hand);
-        let payload = bucket::Payload::new(vec![bytes::Bytes::from_static(by_hand)], crc64.value());
-        own.put(key, "application/octet-stream", &vec![], &payload).await.unwrap();
+        put_by_hand(&own, key, by_hand).await;
     }
     let listed = |partner: &str| {
         let answer = sandbox.staff(&format!("/partners/{partner}/objects"), &[]);

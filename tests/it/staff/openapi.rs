@@ -1,7 +1,7 @@
 //! `/openapi.json`: what the gateway answers is what it describes, for every described success and each kind of refusal.
 
 use serde_json::{Value, json};
-use tests::{Answer, Described, Sandbox, World, curl, eventually_async};
+use tests::{Answer, Described, Sandbox, World, curl, eventually, eventually_async, put_by_hand};
 
 const JSON: [&str; 2] = ["-H", "Content-Type: application/json"];
 
@@ -36,6 +36,7 @@ async fn every_answer_is_as_described() {
     let described = Described::by(&gateway.url);
     uploads(&described, &sandbox).await;
     links_and_partners(&described, &sandbox);
+    objects(&described, &sandbox).await;
     // Before the gateway has seen it open.
     let ticket = sandbox.open_ticket("acme").await;
     sandbox.desk("PUT", &format!("/tickets/{ticket}"), Some(json!({"ticket": {"status": "closed"}}))).await;
@@ -150,6 +151,21 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
     let wrong = staff_post(sandbox, contacts, &json!({"email": "ada", "nickname": "a"}), &[]);
     assert_eq!((wrong.status, wrong.json()["errors"].as_array().unwrap().len()), (422, 3), "{wrong:?}");
     described.compare("POST /api/v1/partners/{id}/contacts", &wrong);
+}
+
+async fn objects(described: &Described, sandbox: &Sandbox) {
+    put_by_hand(&sandbox.bucket(Some("globex")).await, "monday.tar", b"a").await;
+    for key in ["", "?key=missing", "?key=.weighbridge/x", "?key=monday.tar"] {
+        let object = format!("/partners/globex/object{key}");
+        described.compare("GET /api/v1/partners/{id}/object", &sandbox.staff(&object, &[]));
+        described.compare("POST /api/v1/partners/{id}/object", &sandbox.staff(&object, &["-X", "POST"]));
+    }
+    let object = "/partners/globex/object?key=monday.tar";
+    eventually("the object is read", || {
+        (sandbox.staff(object, &[]).json()["unverified"] == false).then_some(())
+    });
+    described.compare("GET /api/v1/partners/{id}/object", &sandbox.staff(object, &[]));
+    described.compare("POST /api/v1/partners/{id}/object", &sandbox.staff(object, &["-X", "POST"]));
 }
 
 fn tickets(described: &Described, sandbox: &Sandbox, closed: &str) {

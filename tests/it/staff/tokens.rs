@@ -24,6 +24,8 @@ async fn invalid_token_gets_nothing() {
         ("GET", "/partners".to_owned()),
         ("GET", "/partners/acme".to_owned()),
         ("GET", "/partners/acme/objects".to_owned()),
+        ("GET", "/partners/globex/object?key=a".to_owned()),
+        ("POST", "/partners/globex/object?key=a".to_owned()),
         ("GET", "/audit".to_owned()),
         ("GET", "/tickets/1001/hold".to_owned()),
         ("POST", "/tickets/1001/hold".to_owned()),

@@ -5,7 +5,7 @@
 use desk::escape;
 use ledger::{Destination, Upload};
 
-use crate::mismatch_comment;
+use crate::{mismatch_comment, words};
 
 const MARKER: &str = "ref: ";
 const ATTACHED: &str = "Where: attached to this comment";
@@ -43,7 +43,7 @@ fn section(text: &mut String, entry: &NotedFile<'_>, public_url: &str, public: b
         String::new(),
         format!("File: {}", escape(&upload.name)),
         String::new(),
-        format!("- Size: {}", size(upload.length.unwrap_or_default())),
+        format!("- Size: {}", words::size(upload.length.unwrap_or_default())),
         format!("- SHA-256: {}", upload.sha256.as_deref().unwrap_or("unknown")),
         format!("- {place}"),
     ];
@@ -70,29 +70,6 @@ pub(super) fn find(body: &str, upload_id: &str) -> Option<bool> {
         }
     }
     None
-}
-
-/// `1,234,567 bytes (1.2 MB)`.
-fn size(bytes: i64) -> String {
-    let digits = bytes.to_string();
-    let mut grouped = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    let mut unit = 1_i64;
-    for name in ["kB", "MB", "GB", "TB"] {
-        let smaller = unit;
-        unit *= 1000;
-        // The next unit begins where this one would round to 1,000.
-        if bytes >= unit - smaller / 20 && (name == "TB" || bytes < unit * 1000 - unit / 20) {
-            let tenths = (bytes + unit / 20) / (unit / 10);
-            return format!("{grouped} bytes ({}.{} {name})", tenths / 10, tenths % 10);
-        }
-    }
-    if bytes == 1 { "1 byte".to_owned() } else { format!("{grouped} bytes") }
 }
 
 #[cfg(test)]
@@ -210,23 +187,5 @@ mod tests {
         let entries: Vec<_> = (0..TICKET_JOBS_MAX).map(|_| entry()).collect();
         let long = text(&entries, &format!("https://{}", "x".repeat(100)), false);
         assert!(long.len() < 60_000, "{}", long.len());
-    }
-
-    #[test]
-    fn sizes_for_people() {
-        for (bytes, shown) in [
-            (0, "0 bytes"),
-            (1, "1 byte"),
-            (949, "949 bytes"),
-            (1_000, "1,000 bytes (1.0 kB)"),
-            (20_000_000, "20,000,000 bytes (20.0 MB)"),
-            (999_949, "999,949 bytes (999.9 kB)"),
-            (999_950, "999,950 bytes (1.0 MB)"),
-            (1_234_567_890, "1,234,567,890 bytes (1.2 GB)"),
-            (52_776_558_133_248, "52,776,558,133,248 bytes (52.8 TB)"),
-            (5_000_000_000_000_000, "5,000,000,000,000,000 bytes (5000.0 TB)"),
-        ] {
-            assert_eq!(size(bytes), shown);
-        }
     }
 }

@@ -27,7 +27,7 @@ impl World {
         self.ledger.escalate(&new, 50).await.unwrap().unwrap().0
     }
 
-    async fn waiting(&self, kind: JobKind) -> i64 {
+    pub(crate) async fn waiting(&self, kind: JobKind) -> i64 {
         let counts = self.ledger.job_counts().await.unwrap();
         counts.iter().find(|(name, ..)| name == kind.name()).map_or(0, |(_, jobs, _)| *jobs)
     }

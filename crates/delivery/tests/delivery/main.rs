@@ -10,6 +10,7 @@ mod escalations;
 mod faults;
 mod hooks;
 mod links;
+mod partner_objects;
 mod refusals;
 mod retention;
 mod world;

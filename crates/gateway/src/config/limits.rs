@@ -26,6 +26,8 @@ pub(crate) struct Limits {
     pub(crate) link_requests_per_minute: u32,
     /// Ticket numbers that an unbound link may have checked per minute.
     pub(crate) link_ticket_lookups_per_minute: u32,
+    /// How often each gateway looks into the buckets of partners for objects that they put there with their own tools.
+    pub(crate) watch_buckets_every: Duration,
     /// How much of a refused body is read, so that its sender sees the refusal.
     pub(crate) discard_bytes: u64,
     pub(crate) discard_time: Duration,
@@ -56,6 +58,7 @@ impl Default for Limits {
             link_requests_per_minute: 6_000,
             // Those 32 in parallel may each be the first to name the ticket.
             link_ticket_lookups_per_minute: 60,
+            watch_buckets_every: Duration::from_secs(5 * 60),
             discard_bytes: 64 << 20,
             discard_time: Duration::from_secs(30),
             header_timeout: Duration::from_secs(30),
@@ -96,6 +99,7 @@ pub(super) fn read(mut section: Section<'_>) -> Limits {
             "link_ticket_lookups_per_minute",
             default.link_ticket_lookups_per_minute,
         ),
+        watch_buckets_every: section.duration("watch_buckets_every", "5m", default.watch_buckets_every),
         discard_bytes: section.size("discard_bytes", default.discard_bytes),
         discard_time: section.duration("discard_time", "30s", default.discard_time),
         header_timeout: section.duration("header_timeout", "30s", default.header_timeout),
@@ -147,6 +151,7 @@ fn check_limits(section: &Section<'_>, limits: &Limits) {
         ("link_open_uploads", limits.link_open_uploads == 0),
         ("link_requests_per_minute", limits.link_requests_per_minute == 0),
         ("link_ticket_lookups_per_minute", limits.link_ticket_lookups_per_minute == 0),
+        ("watch_buckets_every", limits.watch_buckets_every < Duration::from_secs(1)),
         ("form_files", limits.form_files == 0),
     ] {
         if zero {

@@ -27,7 +27,7 @@ pub(crate) struct DemoArguments {
     listen: SocketAddr,
 }
 
-/// How often the demo asks its desk which tickets have changed.
+/// How often the demo asks its desk which tickets have changed, and looks into the bucket of `globex`.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 /// In the data folder.
 const LOG: &str = "weighbridge.log";
@@ -69,6 +69,7 @@ pub(crate) async fn demo(arguments: &DemoArguments) -> anyhow::Result<ExitCode> 
         crate::config::parse_text(&text).map_err(|mistakes| anyhow::anyhow!(mistakes.join("\n")))?;
     // Whoever tries the demo does not wait a minute.
     config.poll_every = POLL_EVERY;
+    config.limits.watch_buckets_every = POLL_EVERY;
     let running = serve::start(&config, listener, url.clone()).await?;
     secrets.record(&running.state.ledger).await?;
     send_samples(&data, &url, &secrets).await?;

@@ -83,13 +83,24 @@ async fn objects(gateway: &Gateway, partner: &str, output: &Output) -> anyhow::R
             output.note("the bucket is empty");
             Ok(())
         }
-        (false, false) => output.table(&["KEY", "SIZE", "MODIFIED", "UPLOAD"], &rows),
+        (false, false) => output.table(&["KEY", "SIZE", "MODIFIED", "UPLOAD", "SHA256"], &rows),
     }
 }
 
 fn row(object: &BucketObject) -> Vec<String> {
-    let upload = if object.unverified { Some("unverified") } else { object.upload_id.as_deref() };
-    vec![object.key.clone(), output::size(object.size), cell(object.last_modified.as_deref()), cell(upload)]
+    let upload = match &object.upload_id {
+        Some(id) => id,
+        None if object.problem.is_some() => "unreadable",
+        None if object.unverified => "unverified",
+        None => "partner's own",
+    };
+    vec![
+        object.key.clone(),
+        output::size(object.size),
+        cell(object.last_modified.as_deref()),
+        upload.to_owned(),
+        cell(object.sha256.as_deref()),
+    ]
 }
 
 fn organization(partner: &Partner) -> String {

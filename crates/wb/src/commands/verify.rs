@@ -9,6 +9,7 @@ use anyhow::Context;
 use api::Receipt;
 use serde_json::Value;
 
+use super::verify_object;
 use crate::checksum::{self, FileDigests};
 use crate::download::{self, Sink};
 use crate::exit::{Status, mismatch, not_found, status_of, usage};
@@ -29,6 +30,9 @@ pub(crate) async fn run(
 ) -> anyhow::Result<Status> {
     if (arguments.id.is_some() || arguments.receipt.is_some()) && arguments.what.len() > 1 {
         return Err(usage("`--id` and `--receipt` need exactly one file"));
+    }
+    if let Some(partner) = arguments.partner.as_deref().filter(|_| arguments.object) {
+        return verify_object::run(&*connect()?, partner, &arguments.what, output).await;
     }
     let mut status = Status::Done;
     let mut gateway = None;

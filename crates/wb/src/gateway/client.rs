@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use api::{
-    Contact, ContactList, CreatedLink, Link, LinkExpiry, LinkList, LinkRequest, ObjectPage, Partner,
-    PartnerDetails, PartnerList, Problem, Receipt, UploadPage,
+    BucketObject, Contact, ContactList, CreatedLink, Link, LinkExpiry, LinkList, LinkRequest, ObjectPage,
+    Partner, PartnerDetails, PartnerList, Problem, Receipt, UploadPage,
 };
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, header, redirect};
@@ -166,6 +166,22 @@ impl Gateway {
         set_query(&mut url, &[("cursor", cursor)]);
         let page = self.get(url, Some(no_partner(partner))).await;
         page.with_context(|| format!("cannot list the bucket of `{partner}`"))
+    }
+
+    /// An object that the partner put into its own bucket with its own tools.
+    pub(crate) async fn object(&self, partner: &str, key: &str) -> anyhow::Result<BucketObject> {
+        self.get(self.object_url(partner, key), None).await
+    }
+
+    /// Asks for such an object to be read.
+    pub(crate) async fn read_object(&self, partner: &str, key: &str) -> anyhow::Result<BucketObject> {
+        read_json(self.call(Method::POST, self.object_url(partner, key), None, None).await?).await
+    }
+
+    fn object_url(&self, partner: &str, key: &str) -> Url {
+        let mut url = self.url(&["partners", partner, "object"]);
+        set_query(&mut url, &[("key", Some(key))]);
+        url
     }
 
     pub(crate) async fn create_link(&self, request: &LinkRequest) -> anyhow::Result<CreatedLink> {

@@ -29,6 +29,9 @@ pub(super) async fn run(
     if arguments.ticket.is_some() || arguments.partner.is_some() {
         return Err(usage("`--ticket` and `--partner` do not work with `--s3`: name what to verify"));
     }
+    if arguments.object {
+        return Err(usage("`--object` needs the gateway: run it without `--s3`"));
+    }
     let store = Store::open(location).await;
     if let Some(id) = &arguments.id {
         let [file] = arguments.what.as_slice() else {
