@@ -85,8 +85,11 @@ pub struct Escalation {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EscalationFiles {
-    /// Support made a link for the ticket, so it waits for files.
+    /// Support made a link for the ticket or asked for files on it, so it waits for files.
     pub asked_for: bool,
+    /// What support asked for and has not arrived.
+    #[serde(default)]
+    pub missing: Vec<String>,
     pub arrived: Vec<Receipt>,
     /// Announced, and not complete.
     pub unfinished: Vec<Receipt>,

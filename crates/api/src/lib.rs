@@ -1,6 +1,7 @@
 //! The JSON interface as types: what the gateway answers and what `wb` reads.
 //! Invariant: fields that this version does not know are kept in `extra` and written again.
 
+mod ask;
 mod audit;
 mod contact;
 #[cfg(feature = "openapi")]
@@ -14,6 +15,7 @@ mod problem;
 mod receipt;
 mod ticket;
 
+pub use ask::{Ask, AskList, AskRequest};
 pub use audit::{AuditEntry, AuditPage};
 pub use contact::{Contact, ContactList};
 pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};

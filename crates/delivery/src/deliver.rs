@@ -16,7 +16,7 @@ use crate::batch::Batch;
 use crate::error::JobError;
 use crate::organization;
 use crate::shared::{Shared, failed};
-use crate::ticket;
+use crate::{tell_asks, ticket};
 use attempt::Attempt;
 use file::File;
 use note::NotedFile;
@@ -168,6 +168,11 @@ impl Note<'_> {
         let uploads: Vec<String> = self.files.iter().filter_map(|file| file.token.clone()).collect();
         let attaches = !uploads.is_empty();
         let public = config.attachments_public && attaches;
+        let asks = self.shared.ledger.asks(self.ticket).await?;
+        let asked = |upload: &Upload| {
+            let ask = asks.iter().find(|ask| ask.upload_id.as_ref() == Some(&upload.id));
+            ask.map(|ask| ask.wanted.as_str())
+        };
         let entries: Vec<_> = self
             .files
             .iter()
@@ -175,9 +180,13 @@ impl Note<'_> {
                 upload: &file.upload,
                 destination: file.destination(),
                 bucket: buckets.named(&file.upload.bucket).map_or("", bucket::Bucket::name),
+                asked: asked(&file.upload),
             })
             .collect();
         let mut body = note::text(&entries, &config.public_url, public);
+        let missing: Vec<_> =
+            asks.iter().filter(|ask| ask.upload_id.is_none()).map(|ask| ask.wanted.clone()).collect();
+        body.extend(tell_asks::still_missing(&missing).map(|line| format!("\n{line}\n")));
         let about_organization = if public { Vec::new() } else { self.about_organization().await? };
         body.extend(about_organization.iter().flat_map(|line| [line.as_str(), "\n"]));
         let comment = NewComment { body, public, uploads, stamp };

@@ -25,10 +25,12 @@ mod expire_files;
 mod mismatch_comment;
 mod note_objects;
 mod post_link;
+mod read_asks;
 mod read_message;
 mod read_object;
 mod receipt;
 mod see_ticket;
+mod tell_asks;
 mod tell_slack;
 mod warn_files;
 
@@ -66,6 +68,7 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::SeeTicket => batch.each(see_ticket::run).await,
         JobKind::WarnFiles => batch.each(warn_files::run).await,
         JobKind::ExpireFiles => batch.each(expire_files::run).await,
+        JobKind::TellAsks => batch.each(tell_asks::run).await,
         JobKind::PostLink => batch.each(post_link::run).await,
         JobKind::NoteObjects => batch.each(note_objects::run).await,
         JobKind::ReadObject => batch.each(read_object::run).await,

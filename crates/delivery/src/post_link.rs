@@ -6,9 +6,9 @@ use desk::{NewComment, Status, Ticket};
 use ledger::{Job, Link, NewLink, Partner, Right, Token, now_ms};
 
 use crate::error::JobError;
-use crate::marker;
 use crate::shared::Shared;
 use crate::ticket::{self, ALLOWED_SKEW_MS};
+use crate::{marker, tell_asks};
 
 pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
     let ticket = job.ticket.as_deref().unwrap_or(&job.subject);
@@ -37,7 +37,8 @@ async fn post(shared: &Shared, job: &Job, ticket: &str) -> Result<Option<String>
     let link = shared.ledger.create_posted_link(&job.subject, &token, &new).await?;
     let is_renewal = ledger::is_id(&job.subject);
     let address = format!("{}/u/{}/", shared.config.public_url, token.reveal());
-    let body = format!("{}\n\n{marker} {}", text(&address, &link, is_renewal), link.id);
+    let missing = shared.ledger.missing(ticket).await?;
+    let body = format!("{}\n\n{marker} {}", text(&address, &link, is_renewal, &missing), link.id);
     let comment = NewComment { body, public: true, uploads: Vec::new(), stamp: &seen.updated_stamp };
     match ticket::write(shared, ticket, comment).await {
         Err(JobError::Desk(error @ (desk::Error::Refused { .. } | desk::Error::TooLarge))) => {
@@ -102,15 +103,21 @@ async fn wanted(
     }))
 }
 
-fn text(address: &str, link: &Link, is_renewal: bool) -> String {
+fn text(address: &str, link: &Link, is_renewal: bool, missing: &[String]) -> String {
     let until = link.expires_at.map(minute).unwrap_or_default();
     let first = if is_renewal {
         "Here is a new link to send files for this ticket"
     } else {
         "Send files for this ticket here"
     };
+    let asked = match missing {
+        [] => String::new(),
+        missing => {
+            format!("Support asks for:\n\n{}\n\n", tell_asks::list(missing.iter().map(String::as_str)))
+        }
+    };
     format!(
-        "{first}, of any size: {address}\n\n\
+        "{first}, of any size: {address}\n\n{asked}\
          From a server:\n\n    curl --fail-with-body --retry 5 -T FILE -o receipt.txt {address}\n\n\
          The link works until {until}, and until the ticket is closed. Whoever has it can send files to this ticket. \
          When it has expired, open it to get a new one here."

@@ -6,9 +6,9 @@ use desk::{NewComment, Status, Ticket};
 use ledger::{Job, Partner, now_ms};
 
 use crate::error::JobError;
-use crate::marker;
 use crate::shared::Shared;
 use crate::ticket::{self, ALLOWED_SKEW_MS};
+use crate::{marker, read_asks, tell_asks};
 
 /// An older ticket on another form was routed long ago, ms.
 const NEW_MS: i64 = 24 * 60 * 60 * 1000;
@@ -51,6 +51,9 @@ async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobErro
         shared.ledger.queue_solved(number).await?;
     }
     let is_partners = partners.iter().any(|partner| of(&partner) && partner.disabled_at.is_none());
+    if is_partners && !is_closed && read_asks::read(shared, number, seen).await? > 0 {
+        tell_asks::post_link(shared, number, organization, &seen.updated_stamp).await?;
+    }
     let form = shared.tickets.policy().support.ticket_form_id;
     let is_new = now_ms() - seen.created_at_ms < NEW_MS;
     if !is_partners || is_closed || !is_new {

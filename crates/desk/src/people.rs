@@ -64,6 +64,24 @@ impl Desk {
         answer.user.id.ok_or(Error::Unauthorized)
     }
 
+    /// Whether the user is an agent or an administrator.
+    pub async fn is_staff(&self, id: u64) -> Result<bool, Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            user: Roles,
+        }
+        #[derive(Deserialize)]
+        struct Roles {
+            role: String,
+        }
+        let answer = self.call::<Answer>(self.request(Method::GET, &["users", &id.to_string()])?).await;
+        match answer {
+            // Deleted since.
+            Err(Error::NotFound) => Ok(false),
+            answer => Ok(matches!(answer?.user.role.as_str(), "agent" | "admin")),
+        }
+    }
+
     pub async fn organization(&self, id: u64) -> Result<Organization, Error> {
         #[derive(Deserialize)]
         struct Answer {

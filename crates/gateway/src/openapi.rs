@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi as _};
 
 use crate::hooks;
 use crate::partner::{escalate, renew, tickets};
-use crate::staff::{audit, contacts, content, escalations, holds, links, objects, partners, uploads};
+use crate::staff::{asks, audit, contacts, content, escalations, holds, links, objects, partners, uploads};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -28,6 +28,7 @@ use crate::staff::{audit, contacts, content, escalations, holds, links, objects,
         contacts::list, contacts::create, contacts::disable,
         escalations::list, escalations::create, escalations::show, escalations::change,
         holds::show, holds::set, holds::lift,
+        asks::list, asks::ask, asks::withdraw,
         audit::list,
         links::list, links::create, links::show, links::revoke, links::renew,
         tickets::post, tickets::make_link, escalate::post, escalate::show, renew::post,

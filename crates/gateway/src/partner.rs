@@ -1,6 +1,7 @@
 //! The partner's side, below `/u/{link}`. Everything that can be refused without the body is refused before it is read.
 
 mod append;
+mod ask;
 pub(crate) mod cancel;
 mod cors;
 pub(crate) mod create;

@@ -80,7 +80,7 @@ fn partners() -> Router<AppState> {
 
 /// Routes of support: `wb`, and scripts with a staff token. Answers are JSON, whatever the client accepts.
 fn support() -> Router<AppState> {
-    use staff::{audit, contacts, content, escalations, holds, links, objects, partners, uploads};
+    use staff::{asks, audit, contacts, content, escalations, holds, links, objects, partners, uploads};
     Router::new()
         .route("/uploads", get(uploads::list))
         .route("/uploads/{id}", get(uploads::show).delete(uploads::remove))
@@ -93,6 +93,8 @@ fn support() -> Router<AppState> {
         .route("/partners/{id}/contacts/{contact}", delete(contacts::disable))
         .route("/escalations", get(escalations::list).post(escalations::create))
         .route("/escalations/{id}", get(escalations::show).patch(escalations::change))
+        .route("/tickets/{ticket}/asks", get(asks::list).post(asks::ask))
+        .route("/tickets/{ticket}/asks/{ask}", delete(asks::withdraw))
         .route("/tickets/{ticket}/hold", get(holds::show).post(holds::set).delete(holds::lift))
         .route("/audit", get(audit::list))
         .route("/links", get(links::list).post(links::create))

@@ -1,6 +1,7 @@
 //! Support's side: a JSON interface behind staff tokens. What it reads, makes, revokes or
 //! removes is recorded in the audit.
 
+pub(crate) mod asks;
 pub(crate) mod audit;
 pub(crate) mod contacts;
 pub(crate) mod content;

@@ -137,6 +137,18 @@ pub(crate) fn audit_entry(entry: &ledger::AuditEntry) -> api::AuditEntry {
     }
 }
 
+pub(crate) fn ask(ask: &ledger::Ask) -> api::Ask {
+    api::Ask {
+        id: ask.id.clone(),
+        wanted: ask.wanted.clone(),
+        asked_by: ask.asked_by.clone(),
+        created_at: Some(rfc3339(ask.created_at)),
+        upload_id: ask.upload_id.clone(),
+        arrived_at: ask.arrived_at.map(rfc3339),
+        extra: api::Extra::default(),
+    }
+}
+
 pub(crate) fn hold(hold: &ledger::Hold) -> api::Hold {
     api::Hold {
         ticket: hold.ticket.clone(),

@@ -4,8 +4,8 @@
 use crate::quota::link_lives;
 use crate::sql::{sql, sql_as, sql_scalar};
 use crate::{
-    Destination, Error, JobKind, Ledger, Result, SideFileRecord, State, Upload, audit, hash_token, jobs,
-    now_ms, side_files,
+    Destination, Error, JobKind, Ledger, Result, SideFileRecord, State, Upload, asks, audit, hash_token,
+    jobs, now_ms, side_files,
 };
 
 /// A file with the link, ticket, name and SHA-256 of one that completed within this time, ms, is a duplicate of it.
@@ -157,6 +157,7 @@ impl Ledger {
             jobs::queue(&mut tx, kind, id).await?;
         }
         audit::write(&mut *tx, &format!("link:{}", upload.link_id), "upload.complete", id, "").await?;
+        asks::arrived(&mut tx, &upload, upload.ask.as_deref()).await?;
         if side_files::apply(&mut tx, &upload, side).await? {
             tx.rollback().await?;
             return Ok(Completed::Stale);
@@ -165,11 +166,12 @@ impl Ledger {
         Ok(Completed::Now)
     }
 
-    /// Records that `original` was sent again, with its MD5 if that was computed: what it says as a side file, and whether it
-    /// matches the side files about it. [`Completed::Stale`] as for [`Ledger::complete`].
+    /// Records that `original` was sent again as `copy`, with its MD5 if that was computed: what it says as a side file, and
+    /// whether it matches the side files about it. [`Completed::Stale`] as for [`Ledger::complete`].
     pub async fn settle_again(
         &self,
         original: &str,
+        copy: &str,
         md5: Option<&str>,
         side: Option<&SideFileRecord<'_>>,
     ) -> Result<Completed> {
@@ -178,6 +180,11 @@ impl Ledger {
             sql_as!("UPDATE uploads SET md5 = COALESCE(md5, $2) WHERE id = $1 RETURNING *", [original, md5])
                 .fetch_one(&mut *tx)
                 .await?;
+        let choice: Option<String> = sql_scalar!("SELECT ask FROM uploads WHERE id = $1", [copy])
+            .fetch_optional(&mut *tx)
+            .await?
+            .flatten();
+        asks::arrived(&mut tx, &upload, choice.as_deref()).await?;
         if side_files::apply(&mut tx, &upload, side).await? {
             tx.rollback().await?;
             return Ok(Completed::Stale);

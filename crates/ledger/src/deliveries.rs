@@ -23,6 +23,11 @@ impl Ledger {
         sql!("DELETE FROM jobs WHERE kind = 'deliver' AND upload_id = $1", [upload_id])
             .execute(&mut *tx)
             .await?;
+        if delivery == Delivery::Done {
+            sql!("UPDATE asks SET arrival_told = 1 WHERE upload_id = $1", [upload_id])
+                .execute(&mut *tx)
+                .await?;
+        }
         jobs::queue(&mut tx, JobKind::Receipt, upload_id).await?;
         tx.commit().await?;
         Ok(())

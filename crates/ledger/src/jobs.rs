@@ -32,6 +32,8 @@ names! {
         WarnFiles = "warn-files",
         /// Remove the files of a ticket whose time is over.
         ExpireFiles = "expire-files",
+        /// Say on a ticket which files support asks for, and which of them have arrived.
+        TellAsks = "tell-asks",
         /// Post an upload link on a ticket.
         PostLink = "post-link",
         /// Say on a ticket which objects its partner put into its own bucket for it.
@@ -54,7 +56,8 @@ impl JobKind {
             | Self::SeeTicket
             | Self::PostLink
             | Self::WarnFiles
-            | Self::NoteObjects => true,
+            | Self::NoteObjects
+            | Self::TellAsks => true,
             Self::Receipt
             | Self::Compare
             | Self::ReadMessage
@@ -78,6 +81,7 @@ impl JobKind {
             | Self::ExpireFiles
             | Self::NoteObjects
             | Self::ReadObject
+            | Self::TellAsks
             | Self::TellSlack
             | Self::ReadMessage => false,
         }

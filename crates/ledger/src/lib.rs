@@ -4,6 +4,7 @@
 //! 1970, UTC.
 
 mod adopt;
+mod asks;
 mod audit;
 mod case_numbers;
 mod clock;
@@ -51,6 +52,7 @@ mod url;
 mod tests;
 
 pub use adopt::{Adopted, is_id};
+pub use asks::{ASK_NONE, ASKS_MAX, Ask};
 pub use audit::{AuditEntry, AuditFilter};
 pub use clock::ClockWatch;
 pub use completion::{Completed, Completion, Dedupe, SAME_FILE_MS, dedupe_key};

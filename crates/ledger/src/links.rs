@@ -123,6 +123,15 @@ impl Ledger {
         Ok(found.is_some())
     }
 
+    /// Whether somebody can send files for the ticket through a link of its own.
+    pub async fn has_working_link(&self, ticket: &str) -> Result<bool> {
+        let found = sql!(
+            "SELECT 1 FROM links WHERE ticket = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) LIMIT 1",
+            [ticket, now_ms()]
+        );
+        Ok(found.fetch_optional(&self.read).await?.is_some())
+    }
+
     /// Lets a link work until then, ms.
     ///
     /// # Errors

@@ -74,6 +74,7 @@ impl World {
             begins_with_body: false,
             announced: String::new(),
             tus_metadata: None,
+            ask: None,
         }
     }
 

@@ -97,6 +97,8 @@ pub struct Upload {
     pub announced: String,
     /// The `Upload-Metadata` of a tus client.
     pub tus_metadata: Option<String>,
+    /// Which file that support asks for it is, as its sender said: an ID, or [`crate::ASK_NONE`].
+    pub ask: Option<String>,
     pub created_at: i64,
     /// When it last made progress, ms.
     pub updated_at: i64,
@@ -167,6 +169,7 @@ impl FromRow<'_, AnyRow> for Upload {
             tails_written: row.try_get("tails_written")?,
             announced: row.try_get("announced")?,
             tus_metadata: row.try_get("tus_metadata")?,
+            ask: row.try_get("ask")?,
             created_at: row.try_get("created_at")?,
             updated_at: row.try_get("updated_at")?,
             completed_at: row.try_get("completed_at")?,

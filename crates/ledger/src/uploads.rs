@@ -4,7 +4,7 @@
 use sqlx::{FromRow as _, Row as _};
 
 use crate::sql::{sql, sql_as};
-use crate::{Error, Ledger, Result, Room, Upload, audit, holds, now_ms};
+use crate::{Error, Ledger, Result, Room, Upload, asks, audit, holds, now_ms};
 
 /// The fields of a new [`Upload`].
 #[derive(Debug, Clone)]
@@ -24,6 +24,7 @@ pub struct NewUpload {
     pub begins_with_body: bool,
     pub announced: String,
     pub tus_metadata: Option<String>,
+    pub ask: Option<String>,
 }
 
 /// The start of an append.
@@ -49,8 +50,8 @@ impl Ledger {
         let done = sql!(
             "INSERT INTO uploads (id, link_id, partner_id, ticket, name, content_type, bucket, object_key, state, \
              epoch, offset_bytes, length_bytes, checked, created_at, updated_at, attempts_until, resumable, announced, \
-             tus_metadata, begins_with_body) \
-             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10, $13, $14, $15, $16 \
+             tus_metadata, begins_with_body, ask) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'open', 0, 0, $9, '', $10, $10, $10, $13, $14, $15, $16, $17 \
              WHERE (SELECT COUNT(*) FROM uploads WHERE link_id = $2 AND state = 'open') < $11 \
              AND (SELECT CAST(COALESCE(SUM(COALESCE(length_bytes, offset_bytes)), 0) AS BIGINT) FROM uploads \
              WHERE link_id = $2 AND state IN ('open', 'completing')) <= $12",
@@ -58,6 +59,7 @@ impl Ledger {
                 &new.id, &new.link_id, &new.partner_id, &new.ticket, &new.name, &new.content_type,
                 &new.bucket, &new.object_key, new.length, now, room.open, others_max,
                 i64::from(new.resumable), &new.announced, &new.tus_metadata, i64::from(new.begins_with_body),
+                &new.ask,
             ]
         )
         .execute(&mut *tx)
@@ -161,6 +163,7 @@ impl Ledger {
         }
         sql!("DELETE FROM originals WHERE upload_id = $1", [id]).execute(&mut *tx).await?;
         sql!("DELETE FROM jobs WHERE upload_id = $1", [id]).execute(&mut *tx).await?;
+        asks::missing_again(&mut tx, id).await?;
         audit::write(&mut *tx, actor, "upload.remove", id, "").await?;
         tx.commit().await?;
         Ok(())

@@ -36,6 +36,23 @@ pub struct LinkPage<'a> {
     pub opens_tickets: bool,
     /// Whether the link escalates tickets.
     pub escalates: bool,
+    /// What support asks for on the ticket.
+    pub asks: &'a [WantedFile<'a>],
+}
+
+/// A file that support asks for.
+#[derive(Debug, Clone)]
+pub struct WantedFile<'a> {
+    pub id: &'a str,
+    /// In support's words.
+    pub wanted: &'a str,
+    pub has_arrived: bool,
+}
+
+impl LinkPage<'_> {
+    fn missing(&self) -> impl Iterator<Item = &WantedFile<'_>> {
+        self.asks.iter().filter(|ask| !ask.has_arrived)
+    }
 }
 
 /// The form that opens a ticket.
@@ -246,6 +263,7 @@ mod tests {
             expires_at: Some(evil),
             opens_tickets: true,
             escalates: true,
+            asks: &[WantedFile { id: evil, wanted: evil, has_arrived: false }],
         });
         let outcome = SentFile::Stored { name: evil, size: 1, sha256: evil, place: evil, location: evil };
         let refused = [SentFile::Refused { name: evil, detail: evil }];

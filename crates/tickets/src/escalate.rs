@@ -12,6 +12,8 @@ use crate::find::FindError;
 const YOUNG_MS: i64 = 30 * 60 * 1000;
 /// How long hints may wait for the desk.
 const HINT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Missing files that a hint names.
+const MISSING_MAX: usize = 10;
 /// Most files of a ticket in each state.
 const FILES_MAX: i64 = 50;
 
@@ -40,8 +42,10 @@ pub struct TicketFiles {
     pub arrived: Vec<Upload>,
     /// Announced: begun and not complete.
     pub unfinished: Vec<Upload>,
-    /// Support made a link for the ticket, so it waits for files.
+    /// Support made a link for the ticket or asked for files on it, so it waits for files.
     pub asked_for: bool,
+    /// What support asked for and has not arrived, in support's words.
+    pub missing: Vec<String>,
 }
 
 /// Most open escalations of a partner: support reads each of them.
@@ -114,7 +118,11 @@ impl Tickets {
             }
         }
         let files = self.files(&partner.id, ticket).await?;
-        if files.asked_for && files.arrived.is_empty() {
+        if !files.missing.is_empty() {
+            let missing: Vec<_> =
+                files.missing.iter().take(MISSING_MAX).map(|wanted| desk::escape(wanted)).collect();
+            hints.push(format!("Support asked for files that have not arrived: {}.", missing.join(", ")));
+        } else if files.asked_for && files.arrived.is_empty() {
             hints.push("Support asked for files on this ticket, and none has arrived.".to_owned());
         }
         hints.extend(self.outside_hours());
@@ -150,7 +158,8 @@ impl Tickets {
         };
         let mut unfinished = of(State::Open).await?;
         unfinished.extend(of(State::Completing).await?);
-        let asked_for = self.0.ledger.staff_made_link(ticket).await?;
-        Ok(TicketFiles { arrived: of(State::Complete).await?, unfinished, asked_for })
+        let missing = self.0.ledger.missing(ticket).await?;
+        let asked_for = !missing.is_empty() || self.0.ledger.staff_made_link(ticket).await?;
+        Ok(TicketFiles { arrived: of(State::Complete).await?, unfinished, asked_for, missing })
     }
 }

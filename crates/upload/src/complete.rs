@@ -158,7 +158,9 @@ impl Uploads {
         loop {
             let side = side_file.as_ref().map(SideFileOutcome::in_ledger);
             let recorded = match original {
-                Some(original) => ledger.settle_again(&original.id, file.md5(), side.as_ref()).await?,
+                Some(original) => {
+                    ledger.settle_again(&original.id, &upload.id, file.md5(), side.as_ref()).await?
+                }
                 None => ledger.complete(&upload.id, *epoch, side.as_ref()).await?,
             };
             if recorded != Completed::Stale {

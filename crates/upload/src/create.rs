@@ -25,6 +25,8 @@ pub struct Create<'a> {
     pub digests: &'a [Digest],
     /// A tus client's metadata, which it can ask for again.
     pub tus_metadata: Option<&'a str>,
+    /// Which file that support asks for it is, as its sender says: an ID, or [`ledger::ASK_NONE`].
+    pub ask: Option<&'a str>,
 }
 
 impl Uploads {
@@ -69,6 +71,7 @@ impl Uploads {
             begins_with_body: new.begins_with_body,
             announced: digest::to_text(new.digests),
             tus_metadata: new.tus_metadata.map(str::to_owned),
+            ask: new.ask.map(str::to_owned),
         };
         match self.0.ledger.create_upload(&row, self.room(new.link)).await {
             Ok(()) => Ok(self.0.ledger.upload(&row.id).await?),

@@ -229,6 +229,7 @@ impl Engine {
             begins_with_body: false,
             digests: &[],
             tus_metadata: None,
+            ask: None,
         }
     }
 

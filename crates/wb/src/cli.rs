@@ -78,6 +78,8 @@ pub(crate) enum Command {
     /// List, add or disable the people of a partner who may open tickets
     #[command(subcommand)]
     Contact(Contact),
+    /// Ask for files on a ticket, or list what it waits for
+    Ask(Ask),
     /// Keep the files of a ticket until the hold is lifted
     #[command(subcommand)]
     Hold(Hold),
@@ -371,6 +373,20 @@ pub(crate) struct ContactAdd {
     /// The person's ID in Slack, such as `U0123456789`
     #[arg(long, value_name = "ID", value_parser = given())]
     pub(crate) slack_user_id: Option<String>,
+}
+
+/// `wb ask`
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// The ticket
+    #[arg(value_name = "TICKET", value_parser = given())]
+    pub(crate) ticket: String,
+    /// What to send, such as `"database logs"`: a public comment says so. Without it, list what the ticket waits for
+    #[arg(value_name = "WANTED", value_parser = given())]
+    pub(crate) wanted: Vec<String>,
+    /// No longer ask for this
+    #[arg(long, value_name = "ID", value_parser = given(), conflicts_with = "wanted")]
+    pub(crate) withdraw: Vec<String>,
 }
 
 /// `wb hold`

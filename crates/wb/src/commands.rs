@@ -1,6 +1,7 @@
 //! One file per command; `s3` has those that work without a gateway. A command returns its exit status, or an error that
 //! is not printed yet.
 
+mod ask;
 mod audit;
 mod contact;
 mod download_to_disk;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli, output: &Output) -> anyhow::Result<Status> {
         Command::Escalations(arguments) => escalations::run(&*connect()?, arguments, output).await,
         Command::Escalate(arguments) => escalate::run(&*connect()?, &arguments, output).await,
         Command::Contact(arguments) => contact::run(&*connect()?, &arguments, output).await,
+        Command::Ask(arguments) => ask::run(&*connect()?, &arguments, output).await,
         Command::Hold(arguments) => hold::run(&*connect()?, &arguments, output).await,
         Command::Audit(arguments) => audit::run(&*connect()?, arguments, output).await,
         Command::Completions { shell } => generate::completions(shell),

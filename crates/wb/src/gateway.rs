@@ -1,5 +1,6 @@
 //! The gateway's staff API.
 
+pub(crate) mod asks;
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod content;

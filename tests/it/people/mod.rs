@@ -1,5 +1,6 @@
 //! Partners' people: accounts, tickets, case numbers, notes about organisations, escalations, and the hooks of desk and Slack.
 
+mod asks;
 mod escalations;
 mod handbook;
 mod hooks;

@@ -124,6 +124,17 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
         assert_eq!(answer.status, status, "{answer:?}");
         described.compare("POST /api/v1/links", &answer);
     }
+    let asks = "/tickets/1001/asks";
+    for body in [json!({"wanted": ["logs"]}), json!({"wanted": []}), json!({})] {
+        described.compare("POST /api/v1/tickets/{ticket}/asks", &staff_post(sandbox, asks, &body, &[]));
+    }
+    let listed = sandbox.staff(asks, &[]);
+    described.compare("GET /api/v1/tickets/{ticket}/asks", &listed);
+    let ask = format!("{asks}/{}", listed.json()["asks"][0]["id"].as_str().unwrap());
+    for _ in 0..2 {
+        described
+            .compare("DELETE /api/v1/tickets/{ticket}/asks/{ask}", &sandbox.staff(&ask, &["-X", "DELETE"]));
+    }
     let hold = "/tickets/1001/hold";
     for body in [json!({"reason": "A lawsuit"}), json!({"reason": "a\nb"}), json!({})] {
         described.compare("POST /api/v1/tickets/{ticket}/hold", &staff_post(sandbox, hold, &body, &[]));

@@ -16,6 +16,8 @@ pub(super) struct NotedFile<'a> {
     pub(super) destination: Destination,
     /// The name of its bucket.
     pub(super) bucket: &'a str,
+    /// What support asked for that it is.
+    pub(super) asked: Option<&'a str>,
 }
 
 /// A public note omits what only support staff can use.
@@ -31,7 +33,7 @@ pub(super) fn text(entries: &[NotedFile<'_>], public_url: &str, public: bool) ->
 }
 
 fn section(text: &mut String, entry: &NotedFile<'_>, public_url: &str, public: bool) {
-    let NotedFile { upload, destination, bucket } = entry;
+    let NotedFile { upload, destination, bucket, asked } = entry;
     let id = &upload.id;
     let object = || format!("`s3://{bucket}/{}", escape(&upload.object_key).trim_start_matches('`'));
     let place = match destination {
@@ -47,6 +49,7 @@ fn section(text: &mut String, entry: &NotedFile<'_>, public_url: &str, public: b
         format!("- SHA-256: {}", upload.sha256.as_deref().unwrap_or("unknown")),
         format!("- {place}"),
     ];
+    lines.extend(asked.map(|wanted| format!("- Asked for as: {}", escape(wanted))));
     if !public {
         lines.push(format!("- For support staff: {public_url}/api/v1/uploads/{id}/content"));
         lines.extend([String::new(), "```".into(), format!("wb get {id} -o ."), "```".into()]);
@@ -108,6 +111,7 @@ mod tests {
             tails_written: 0,
             announced: String::new(),
             tus_metadata: None,
+            ask: None,
             delivery_detail: None,
             desk_token: None,
             created_at: 0,
@@ -119,7 +123,11 @@ mod tests {
     }
 
     fn one(upload: &Upload, destination: Destination, public: bool) -> String {
-        text(&[NotedFile { upload, destination, bucket: "support" }], "https://gate.example/", public)
+        text(
+            &[NotedFile { upload, destination, bucket: "support", asked: None }],
+            "https://gate.example/",
+            public,
+        )
     }
 
     #[test]
@@ -143,7 +151,7 @@ mod tests {
     #[test]
     fn markers_are_found_and_show_what_was_attached() {
         let (a, b) = (upload(ID, "a"), upload(OTHER, "b"));
-        let entry = |upload, destination| NotedFile { upload, destination, bucket: "x" };
+        let entry = |upload, destination| NotedFile { upload, destination, bucket: "x", asked: None };
         let both = text(
             &[entry(&a, Destination::TicketAttachment), entry(&b, Destination::PartnerBucket)],
             "https://g",
@@ -182,8 +190,13 @@ mod tests {
     fn the_longest_note_fits() {
         // Every second pair of braces grows by a space.
         let file = upload(ID, &"{".repeat(255));
-        let entry =
-            || NotedFile { upload: &file, destination: Destination::SupportUploader, bucket: &ID[..20] };
+        let wanted = "{".repeat(api::LINE_CHARS_MAX);
+        let entry = || NotedFile {
+            upload: &file,
+            destination: Destination::SupportUploader,
+            bucket: &ID[..20],
+            asked: Some(&wanted),
+        };
         let entries: Vec<_> = (0..TICKET_JOBS_MAX).map(|_| entry()).collect();
         let long = text(&entries, &format!("https://{}", "x".repeat(100)), false);
         assert!(long.len() < 60_000, "{}", long.len());

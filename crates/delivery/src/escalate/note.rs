@@ -59,7 +59,10 @@ pub(super) fn text(escalation: &Escalation, files: &TicketFiles, notes: &Notes, 
 fn of_files(files: &TicketFiles) -> Vec<String> {
     let (arrived, unfinished) = (files.arrived.len(), files.unfinished.len());
     let mut lines = vec![format!("Files: {arrived} arrived, {unfinished} announced and not complete")];
-    if files.asked_for && arrived == 0 {
+    if !files.missing.is_empty() {
+        let missing: Vec<_> = files.missing.iter().take(FILES_MAX).map(|wanted| escape(wanted)).collect();
+        lines.push(format!("- asked for and missing: {}", missing.join(", ")));
+    } else if files.asked_for && arrived == 0 {
         lines.push("- Support asked for files, and none has arrived.".to_owned());
     }
     for upload in files.arrived.iter().take(FILES_MAX) {

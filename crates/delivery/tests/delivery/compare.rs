@@ -16,7 +16,7 @@ async fn waiting(world: &World, digest: &str) -> Upload {
     let id = world.small("1001", "a.log").await;
     let upload = world.settle(&id).await;
     let side = SideFileRecord::Waits { upload_id: &id, digest };
-    world.ledger.settle_again(&id, None, Some(&side)).await.unwrap();
+    world.ledger.settle_again(&id, &id, None, Some(&side)).await.unwrap();
     upload
 }
 

@@ -5,6 +5,7 @@
     reason = "helpers of tests; the exemption for tests covers only the test functions themselves"
 )]
 
+mod asks;
 mod compare;
 mod escalations;
 mod faults;

@@ -9,13 +9,15 @@ use delivery::{Config, Delivery};
 use desk::slack::{self, Slack};
 use desk::{Comment, Credentials, Desk};
 use ledger::{Completion, Destination, Ledger, NewLink, NewUpload, Room, Token, Upload, new_id, now_ms};
-use sandbox::desk::{DeskOptions, SeedOrganization, SeedTicket, SeedUser, Status};
+use sandbox::desk::{DeskOptions, Role, SeedOrganization, SeedTicket, SeedUser, Status};
 use sandbox::{Listen, Sandbox};
 use serde_json::Value;
 use tempfile::TempDir;
 use tickets::{PartnerPolicy, Policy, Retention, Support, Tickets};
 
 const SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+/// A user of the desk who is support.
+pub(crate) const AGENT: u64 = 72;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
@@ -66,11 +68,17 @@ impl World {
             organization_ids: vec![7],
             ..SeedUser::default()
         };
+        let agent = SeedUser {
+            id: AGENT,
+            email: "sam@support.example".into(),
+            role: Role::Agent,
+            ..SeedUser::default()
+        };
         let seed = sandbox::Seed {
             buckets: vec!["shared".into(), "globex-own".into()],
             desk: sandbox::desk::Seed {
                 organizations: vec![organization],
-                users: vec![requester],
+                users: vec![requester, agent],
                 tickets: vec![
                     ticket(1001, Status::Open),
                     ticket(1002, Status::Closed),
@@ -145,6 +153,7 @@ impl World {
             begins_with_body: false,
             announced: String::new(),
             tus_metadata: None,
+            ask: None,
         };
         self.ledger.create_upload(&new, Room { open: 10, unfinished_bytes: i64::MAX }).await.unwrap();
         let epoch = self.ledger.begin_append(id, 0, None).await.unwrap().epoch;

@@ -1,7 +1,7 @@
 //! The two partners of the demo, with their organisations, people and tickets.
 
 use sandbox::Seed;
-use sandbox::desk::{self, SeedOrganization, SeedTicket, SeedUser, Status};
+use sandbox::desk::{self, Role, SeedOrganization, SeedTicket, SeedUser, Status};
 use serde_json::Value;
 
 /// A partner of the demo.
@@ -69,6 +69,14 @@ pub(super) fn seed() -> Seed {
         organization_ids: vec![partner.organization_id],
         ..SeedUser::default()
     });
+    // Of support: the gateway reads in their comments which files they ask for.
+    let agent = SeedUser {
+        id: 9001,
+        name: "Sam Support".into(),
+        email: "sam@support.example".into(),
+        role: Role::Agent,
+        ..SeedUser::default()
+    };
     let ticket = |id: u64, partner: &Partner, status: Status| SeedTicket {
         id,
         subject: format!("[Customer] - [T{id}] - [Slow after the upgrade]"),
@@ -91,7 +99,7 @@ pub(super) fn seed() -> Seed {
         buckets: buckets.map(str::to_owned).collect(),
         desk: desk::Seed {
             organizations: organizations.collect(),
-            users: users.collect(),
+            users: users.chain([agent]).collect(),
             tickets,
             ..desk::Seed::default()
         },

@@ -13,7 +13,7 @@ use super::protocol::creation::Creation;
 use super::protocol::{Protocol, rufh, tus};
 use super::request::PartnerRequest;
 use super::response::{appended, set};
-use super::{nfr, ticket};
+use super::{ask, nfr, ticket};
 use crate::file_name;
 use crate::headers::resumable;
 use crate::problem::{self, Problem};
@@ -50,7 +50,11 @@ async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     nfr::check_query(request)?;
+    let mut ask = ask::in_query(request)?;
     if protocol == Protocol::Tus {
+        if let Some(said) = resumable::metadata(&request.headers, &["ask"])? {
+            ask = ask::check(Some(said))?;
+        }
         nfr::check(request, resumable::metadata(&request.headers, &["nfr"])?.as_deref())?;
     }
     let content_type = creation.content_type.as_deref();
@@ -69,6 +73,7 @@ async fn create(
         begins_with_body: false,
         digests: &creation.digests,
         tus_metadata: creation.tus_metadata.as_deref(),
+        ask: ask.as_deref(),
     };
     let created = if creation.once {
         match idempotency::create_once(request, &new, creation.name.is_none()).await? {

@@ -22,7 +22,7 @@ use super::how_to_send::check_creation;
 use super::idempotency::{self, Turn};
 use super::open_ticket::{self, OpenedFor};
 use super::request::PartnerRequest;
-use super::{create, nfr, ticket};
+use super::{ask, create, nfr, ticket};
 use crate::fields::Fields;
 use crate::http::request_body::RateLimitedBody;
 use crate::problem::{self, Problem};
@@ -151,6 +151,8 @@ enum Purpose {
 struct Form {
     request: PartnerRequest,
     ticket: Option<String>,
+    /// What the next file is.
+    ask: Option<String>,
     outcomes: Vec<FileAnswer>,
     /// Refused files that are not among the outcomes.
     unnamed: usize,
@@ -160,7 +162,7 @@ struct Form {
 
 impl Form {
     fn new(request: PartnerRequest, key: Option<ledger::Key>, purpose: Purpose) -> Self {
-        Self { request, ticket: None, outcomes: Vec::new(), unnamed: 0, key, purpose }
+        Self { request, ticket: None, ask: None, outcomes: Vec::new(), unnamed: 0, key, purpose }
     }
 
     async fn read(&mut self, body: RateLimitedBody, boundary: &str) {
@@ -214,7 +216,8 @@ impl Form {
             return Err(problem::bad_request("This form takes no files. Send them through the upload link."));
         }
         let named = named.unwrap_or_else(|| file_name::generate(content_type.as_deref(), ledger::now_ms()));
-        match self.file(&named, content_type.as_deref(), &mut data).await {
+        let ask = self.ask.take();
+        match self.file(&named, content_type.as_deref(), ask, &mut data).await {
             Ok(result) => {
                 self.keep(&named, result);
                 self.skip(&mut data).await?;
@@ -247,6 +250,7 @@ impl Form {
                 let text = text(data, FIELD_BYTES_MAX).await?;
                 match field.as_str() {
                     "ticket" => self.ticket = Some(text),
+                    "ask" => self.ask = ask::check(Some(text))?,
                     "nfr" => nfr::check(&self.request, Some(&text))?,
                     _ => {}
                 }
@@ -281,6 +285,7 @@ impl Form {
         &self,
         named: &str,
         declared: Option<&str>,
+        ask: Option<String>,
         data: &mut Data<'_, Frames>,
     ) -> Result<Result<ledger::Upload, Problem>, Problem> {
         let request = &self.request;
@@ -299,6 +304,7 @@ impl Form {
                 begins_with_body: true,
                 digests: &[],
                 tus_metadata: None,
+                ask: ask.as_deref(),
             };
             Ok::<_, Problem>(request.state.uploads.create(&new).await?)
         };

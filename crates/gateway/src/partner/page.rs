@@ -7,8 +7,21 @@ use axum::response::{Html, IntoResponse};
 use ledger::Right;
 
 use super::request::PartnerRequest;
+use crate::problem::Problem;
 
-pub(crate) async fn page(request: PartnerRequest) -> impl IntoResponse {
+pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, Problem> {
+    let asks = match &request.link.ticket {
+        Some(ticket) => request.state.ledger.asks(ticket).await?,
+        None => Vec::new(),
+    };
+    let asks: Vec<_> = asks
+        .iter()
+        .map(|ask| page::WantedFile {
+            id: &ask.id,
+            wanted: &ask.wanted,
+            has_arrived: ask.upload_id.is_some(),
+        })
+        .collect();
     let expires_at = request.link.expires_at.map(ledger::rfc3339);
     let html = page::html(&page::LinkPage {
         partner: &request.partner.name,
@@ -20,8 +33,9 @@ pub(crate) async fn page(request: PartnerRequest) -> impl IntoResponse {
         expires_at: expires_at.as_deref(),
         opens_tickets: request.link.allows(Right::OpenTicket) && request.link.ticket.is_none(),
         escalates: request.link.allows(Right::Escalate),
+        asks: &asks,
     });
-    ([(CACHE_CONTROL, "no-store")], Html(html))
+    Ok(([(CACHE_CONTROL, "no-store")], Html(html)))
 }
 
 pub(crate) async fn send_sh(request: PartnerRequest) -> impl IntoResponse {

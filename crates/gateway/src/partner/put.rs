@@ -13,7 +13,7 @@ use super::idempotency::{self, Turn};
 use super::protocol::{Protocol, rufh};
 use super::request::PartnerRequest;
 use super::response::{appended, receipt, set};
-use super::{create, nfr, resume, ticket, unfinished};
+use super::{ask, create, nfr, resume, ticket, unfinished};
 use crate::headers::resumable;
 use crate::http::head::Length;
 use crate::http::request_body::RateLimitedBody;
@@ -28,6 +28,7 @@ pub(crate) async fn put(request: PartnerRequest, body: Body) -> Result<Response,
         return create::rufh(&request, body).await;
     }
     rufh::refuse_oldest(&request.headers)?;
+    let ask = ask::in_query(&request)?;
     let declared_type = headers::text(&request.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
     let name = name(&request, declared_type)?;
     if resumes {
@@ -55,7 +56,7 @@ pub(crate) async fn put(request: PartnerRequest, body: Body) -> Result<Response,
     let content_type = file_name::content_type(declared_type, &name);
     let append =
         Append { length, body_bytes, end, max_bytes: request.max_bytes(), content, ..Append::default() };
-    let file = File { name, ticket, content_type, digests, append, key };
+    let file = File { name, ticket, content_type, digests, append, ask, key };
     let body = RateLimitedBody::new(body, end == End::Body, &request.state.limits);
     let uploads = request.state.uploads.clone();
     // In a task of its own, which continues if the client has sent everything and left. It starts before the upload does: an
@@ -98,6 +99,7 @@ struct File {
     content_type: String,
     digests: Vec<Digest>,
     append: Append,
+    ask: Option<String>,
     key: Option<ledger::Key>,
 }
 
@@ -110,7 +112,7 @@ async fn receive(
     mut body: RateLimitedBody,
 ) -> (PartnerRequest, Received) {
     let (uploads, ledger) = (&request.state.uploads, &request.state.ledger);
-    let File { name, ticket, content_type, digests, append, key } = file;
+    let File { name, ticket, content_type, digests, append, ask, key } = file;
     let new = Create {
         link: &request.link,
         ticket: &ticket,
@@ -121,6 +123,7 @@ async fn receive(
         begins_with_body: true,
         digests: &digests,
         tus_metadata: None,
+        ask: ask.as_deref(),
     };
     let ids = match uploads.create_replacing_idle(&new).await {
         Ok(created) => [created.id],

@@ -73,6 +73,7 @@ pub(crate) async fn show(
     let receipts = |uploads: &[ledger::Upload]| uploads.iter().map(to_api::receipt).collect();
     let files = EscalationFiles {
         asked_for: files.asked_for,
+        missing: files.missing.clone(),
         arrived: receipts(&files.arrived),
         unfinished: receipts(&files.unfinished),
     };

@@ -74,6 +74,12 @@ pub(super) fn ticket_number(text: &str) -> Result<String, Problem> {
     desk::ticket_number(text).ok_or_else(|| problem::bad_request(why))
 }
 
+/// The ticket in an address.
+pub(super) fn ticket_in_path(text: &str) -> Result<String, Problem> {
+    let why = "The address must have the number of a ticket, digits only.";
+    desk::ticket_number(text).ok_or_else(|| problem::bad_request(why))
+}
+
 /// A time that a filter names, ms.
 pub(super) fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
     let Some(text) = text else { return Ok(None) };

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use tickets::is_unprintable;
 
-use super::extract::{Id, JsonBody, Staff};
+use super::extract::{Id, JsonBody, Staff, ticket_in_path};
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
@@ -23,10 +23,10 @@ use crate::to_api;
 pub(crate) async fn set(
     staff: Staff,
     State(state): State<AppState>,
-    ticket: Id,
+    Id(ticket): Id,
     JsonBody(request): JsonBody<HoldRequest>,
 ) -> Result<Json<Hold>, Problem> {
-    let ticket = number(&ticket)?;
+    let ticket = ticket_in_path(&ticket)?;
     let reason = request.reason.trim();
     if reason.is_empty() || reason.chars().count() > api::LINE_CHARS_MAX || reason.chars().any(is_unprintable)
     {
@@ -44,8 +44,12 @@ pub(crate) async fn set(
         (status = 200, description = "The hold.", body = Hold),
         (status = 404, description = "The ticket has no hold."),
     ))]
-pub(crate) async fn show(_: Staff, State(state): State<AppState>, ticket: Id) -> Result<Json<Hold>, Problem> {
-    let ticket = number(&ticket)?;
+pub(crate) async fn show(
+    _: Staff,
+    State(state): State<AppState>,
+    Id(ticket): Id,
+) -> Result<Json<Hold>, Problem> {
+    let ticket = ticket_in_path(&ticket)?;
     let hold = state.ledger.hold(&ticket).await?.ok_or_else(|| no_hold(&ticket))?;
     Ok(Json(to_api::hold(&hold)))
 }
@@ -60,18 +64,13 @@ pub(crate) async fn show(_: Staff, State(state): State<AppState>, ticket: Id) ->
 pub(crate) async fn lift(
     staff: Staff,
     State(state): State<AppState>,
-    ticket: Id,
+    Id(ticket): Id,
 ) -> Result<StatusCode, Problem> {
-    let ticket = number(&ticket)?;
+    let ticket = ticket_in_path(&ticket)?;
     match state.ledger.lift_hold(&ticket, &staff.actor()).await {
         Err(ledger::Error::NotFound) => Err(no_hold(&ticket)),
         lifted => lifted.map(|()| StatusCode::NO_CONTENT).map_err(Into::into),
     }
-}
-
-fn number(ticket: &Id) -> Result<String, Problem> {
-    let why = "The address must have the number of a ticket, digits only.";
-    desk::ticket_number(&ticket.0).ok_or_else(|| problem::bad_request(why))
 }
 
 fn no_hold(ticket: &str) -> Problem {

@@ -8,7 +8,7 @@ use crate::clock::TIMES;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Times of what happened or what somebody chose. No job waits for one of them, so they stay as they are.
-const RECORDS: [(&str, &str); 26] = [
+const RECORDS: [(&str, &str); 30] = [
     ("partners", "created_at"),
     ("partners", "disabled_at"),
     ("contacts", "created_at"),
@@ -23,6 +23,10 @@ const RECORDS: [(&str, &str); 26] = [
     ("uploads", "swept_at"),
     ("uploads", "expires_at"),
     ("holds", "created_at"),
+    ("asks", "created_at"),
+    ("asks", "told_at"),
+    ("asks", "withdrawn_at"),
+    ("asks", "arrived_at"),
     ("partner_objects", "seen_at"),
     ("partner_objects", "noted_at"),
     ("partner_objects", "verified_at"),

@@ -101,7 +101,7 @@ async fn late_comparison_is_made_once() {
         world.complete(&id, 1, None).await.unwrap();
         // A side file that comes later replaces the digest, and a request for the MD5 adds no job.
         let side = SideFileRecord::Waits { upload_id: &id, digest };
-        assert_eq!(world.settle_again(&id, None, Some(&side)).await.unwrap(), Completed::Before);
+        assert_eq!(world.settle_again(&id, &id, None, Some(&side)).await.unwrap(), Completed::Before);
         world.queue_comparison(&id).await.unwrap();
         let claimed = world.claim_jobs(JobKind::Compare, now_ms() + 60_000).await.unwrap().unwrap();
         for _ in 0..2 {
@@ -122,7 +122,7 @@ async fn stale_side_file_is_refused() {
     let late = binds("md5", "00", None);
     assert_eq!(say(&world, &late).await, Completed::Stale);
     assert!(announced(&world, "a.bin").await.is_empty(), "nothing changed");
-    assert_eq!(world.settle_again(&first, None, Some(&late)).await.unwrap(), Completed::Stale);
+    assert_eq!(world.settle_again(&first, &first, None, Some(&late)).await.unwrap(), Completed::Stale);
     assert_eq!(say(&world, &binds("md5", "00", Some(&first))).await, Completed::Now);
     assert_eq!(announced(&world, "a.bin").await, owned(&[("md5", "00")]));
     // Another link's file, and another ticket's, are none of its own.
@@ -143,12 +143,12 @@ async fn file_sent_again_is_compared_with_newer_side_files() {
     world.complete(&first, 1, None).await.unwrap();
     say(&world, &binds("sha-256", "ab", Some(&first))).await;
     say(&world, &binds("md5", "00", Some(&first))).await;
-    assert_eq!(world.settle_again(&first, Some("ef"), None).await.unwrap(), Completed::Before);
+    assert_eq!(world.settle_again(&first, &first, Some("ef"), None).await.unwrap(), Completed::Before);
     let upload = world.upload(&first).await.unwrap();
     assert_eq!((upload.checked, upload.mismatch.as_deref()), (owned_names(&["sha-256"]), Some("md5 00 ef")));
     assert_eq!(upload.md5.as_deref(), Some("ef"));
     assert!(announced(&world, "a.bin").await.is_empty());
-    assert!(matches!(world.settle_again("none", None, None).await, Err(Error::NotFound)));
+    assert!(matches!(world.settle_again("none", "none", None, None).await, Err(Error::NotFound)));
 }
 
 /// One link's files do not occupy every worker.

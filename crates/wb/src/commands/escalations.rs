@@ -125,7 +125,11 @@ fn show(escalation: &Escalation, output: &Output) -> anyhow::Result<()> {
 }
 
 fn print_files(files: &EscalationFiles, output: &Output) -> anyhow::Result<()> {
-    let asked_for = if files.asked_for { "; support asked for files" } else { "" };
+    let asked_for = match files.missing.as_slice() {
+        [] if files.asked_for => "; support asked for files".to_owned(),
+        [] => String::new(),
+        missing => format!("; asked for and missing: {}", missing.join("; ")),
+    };
     let counts = format!("{} arrived, {} not complete", files.arrived.len(), files.unfinished.len());
     output.line("")?;
     output.line(&format!("files: {counts}{asked_for}"))?;

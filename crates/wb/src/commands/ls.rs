@@ -2,7 +2,7 @@
 
 use api::Receipt;
 
-use super::notes;
+use super::{ask, notes};
 use crate::cli;
 use crate::exit::Status;
 use crate::gateway::client::{Filter, Gateway, next_cursor};
@@ -30,6 +30,7 @@ pub(crate) async fn run(gateway: &Gateway, arguments: cli::Ls, output: &Output) 
         return Ok(Status::Done);
     }
     let uploads = gateway.all_uploads(&filter).await?;
+    ask::note_missing(gateway, filter.ticket.as_deref(), output).await;
     if uploads.is_empty() {
         gateway.check_partner(filter.partner.as_deref()).await?;
         notes::show(gateway, filter.partner.as_deref(), output).await;

@@ -83,7 +83,7 @@ async fn objects(gateway: &Gateway, partner: &str, output: &Output) -> anyhow::R
             output.note("the bucket is empty");
             Ok(())
         }
-        (false, false) => output.table(&["KEY", "SIZE", "MODIFIED", "UPLOAD", "SHA256"], &rows),
+        (false, false) => output.table(&["KEY", "SIZE", "MODIFIED", "UPLOAD"], &rows),
     }
 }
 
@@ -92,14 +92,13 @@ fn row(object: &BucketObject) -> Vec<String> {
         Some(id) => id,
         None if object.problem.is_some() => "unreadable",
         None if object.unverified => "unverified",
-        None => "partner's own",
+        None => "verified",
     };
     vec![
         object.key.clone(),
         output::size(object.size),
         cell(object.last_modified.as_deref()),
         upload.to_owned(),
-        cell(object.sha256.as_deref()),
     ]
 }
 

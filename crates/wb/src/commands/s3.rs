@@ -25,6 +25,7 @@ pub(super) async fn run(location: Location, command: Command, output: &Output) -
         Command::Link(_) => Err(needs_gateway("link")),
         Command::Partner(_) => Err(needs_gateway("partner")),
         Command::Rm(_) => Err(needs_gateway("rm")),
+        Command::Ask(_) => Err(needs_gateway("ask")),
         Command::Hold(_) => Err(needs_gateway("hold")),
         Command::Audit(_) => Err(needs_gateway("audit")),
         Command::Escalations(_) => Err(needs_gateway("escalations")),
