@@ -10,6 +10,7 @@ mod compare;
 mod escalations;
 mod faults;
 mod hooks;
+mod interruptions;
 mod links;
 mod partner_objects;
 mod refusals;

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{RETENTION, World, new_tickets, policy};
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+pub(crate) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl World {
-    async fn desk_says(&self, ticket: &str, change: serde_json::Value) {
+    pub(crate) async fn desk_says(&self, ticket: &str, change: serde_json::Value) {
         let access = &self.sandbox.desk;
         let url = format!("{}/api/v2/tickets/{ticket}", access.url.trim_end_matches("/api/v2"));
         let request = reqwest::Client::new().put(url).header("authorization", &access.authorization);
@@ -21,7 +21,7 @@ impl World {
         assert!(answer.status().is_success(), "{answer:?}");
     }
 
-    async fn seen(&self, ticket: &str) {
+    pub(crate) async fn seen(&self, ticket: &str) {
         let id = ledger::new_id();
         self.ledger.accept_hook(&id, JobKind::SeeTicket, ticket, Some(ticket), "").await.unwrap();
         self.finished(JobKind::SeeTicket).await;
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// A ticket with a file that was delivered: their IDs.
-    async fn with_file(&self) -> (String, String) {
+    pub(crate) async fn with_file(&self) -> (String, String) {
         let ticket = self.open_ticket("Slow", None).await;
         let id = self.small(&ticket, "core.log").await;
         self.settle(&id).await;
@@ -37,7 +37,7 @@ impl World {
     }
 
     /// [`World::with_file`], whose ticket was closed so many days ago.
-    async fn closed(&self, days: i64) -> (String, String) {
+    pub(crate) async fn closed(&self, days: i64) -> (String, String) {
         let (ticket, id) = self.with_file().await;
         self.desk_says(&ticket, json!({"status": "closed"})).await;
         self.seen(&ticket).await;
@@ -46,14 +46,14 @@ impl World {
     }
 
     /// The ticket was closed so many days ago, and nothing has happened since.
-    async fn closed_days_ago(&self, ticket: &str, days: i64) {
+    pub(crate) async fn closed_days_ago(&self, ticket: &str, days: i64) {
         let by = Duration::from_secs(u64::try_from(days).unwrap() * 86_400);
         self.sandbox.desk_state().age(ticket.parse().unwrap(), by).unwrap();
         self.ledger.closed_later(ticket, now_ms() - days * DAY_MS).await.unwrap();
     }
 
     /// Looks at the times of all files, and works on what follows, several times.
-    async fn look(&self, kept: Retention) {
+    pub(crate) async fn look(&self, kept: Retention) {
         let stop = CancellationToken::new();
         let tickets = new_tickets(&self.ledger, &self.desk, policy(kept));
         let every = Duration::from_millis(20);
@@ -75,16 +75,16 @@ impl World {
         Self { delivery: Delivery::new(ledger, buckets, desk, tickets, None, config), ..self }
     }
 
-    async fn state(&self, id: &str) -> State {
+    pub(crate) async fn state(&self, id: &str) -> State {
         self.ledger.upload(id).await.unwrap().state
     }
 
-    async fn expirations(&self, id: &str) -> usize {
+    pub(crate) async fn expirations(&self, id: &str) -> usize {
         let entries = self.ledger.audit(&AuditFilter::about(id)).await.unwrap();
         entries.iter().filter(|entry| entry.action == "upload.expire").count()
     }
 
-    async fn told(&self, ticket: &str, marker: &str) -> usize {
+    pub(crate) async fn told(&self, ticket: &str, marker: &str) -> usize {
         let notes = self.notes(ticket).await;
         notes
             .iter()
