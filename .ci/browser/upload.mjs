@@ -1,4 +1,4 @@
-// The upload page in a real browser, with JavaScript switched off: choose files, send, read the receipt.
+// The upload page in a real browser, with and without JavaScript: choose files, send, read the receipt.
 // Usage: node upload.mjs DEMO_JSON [SCREENSHOT_FOLDER]
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
@@ -37,6 +37,7 @@ try {
     { address: local }, { address: local, javaScriptEnabled: true },
     { address: new URL('?ticket=1001', local) }, { address: new URL(`${local}/`) },
     { address: open, httpCredentials: asked }, { address: embedded },
+    { address: open, httpCredentials: asked, javaScriptEnabled: true }, { address: embedded, javaScriptEnabled: true },
   ]
   for (const { address, javaScriptEnabled = false, httpCredentials } of ways) {
     const context = await browser.newContext({ javaScriptEnabled, httpCredentials, viewport: { width: 800, height: 1000 } })
@@ -46,6 +47,20 @@ try {
     await page.goto(address.href)
     if (screenshots) await page.screenshot({ path: join(screenshots, 'upload.png') })
     assert.match(await page.locator('main').innerText(), /Acme, ticket 1001/)
+    if (javaScriptEnabled) {
+      await page.locator('form[data-ready]').waitFor()
+      await page.locator('#file').setInputFiles(files.map((file) => file.path))
+      await page.locator('#send-files').click()
+      for (const file of files) {
+        const row = page.locator('#files > li[data-state="done"]')
+          .filter({ has: page.getByRole('heading', { name: file.name, exact: true }) })
+        await row.waitFor()
+        assert.equal(await row.locator('dl.receipt .digest').textContent(), file.sha256)
+      }
+      assert.deepEqual(errors, [])
+      await context.close()
+      continue
+    }
     await page.getByLabel('Files').setInputFiles(files.map((file) => file.path))
     await page.getByRole('button', { name: 'Send' }).click()
     await page.getByRole('heading', { name: 'Your 2 files have arrived' }).waitFor()

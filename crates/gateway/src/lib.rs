@@ -3,6 +3,7 @@
 //! The gateway turns HTTP into the engine's verbs. No handler collects a body, and none asks the desk about a bound link.
 
 mod accept;
+mod assets;
 mod bucket_checks;
 mod commands;
 mod config;
@@ -13,6 +14,7 @@ mod fields;
 mod file_descriptors;
 mod file_name;
 mod headers;
+mod home;
 mod hooks;
 mod http;
 mod openapi;
@@ -24,6 +26,7 @@ mod serve;
 mod staff;
 mod startup;
 mod state;
+mod support;
 mod telemetry;
 mod to_api;
 

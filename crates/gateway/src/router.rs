@@ -8,7 +8,6 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, head, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::hooks;
 use crate::http::head::check_head;
 use crate::http::{security_headers, trusted_proxy};
 use crate::openapi;
@@ -19,6 +18,7 @@ use crate::problem::{self, Problem};
 use crate::staff;
 use crate::state::AppState;
 use crate::telemetry::{health, requests, scrape};
+use crate::{home, hooks};
 
 /// Routes of partners and whatever they send with: browsers, curl, tus, IETF resumable uploads. Paths are taken as they
 /// came, not decoded: a name that is not UTF-8 has an answer of its own.
@@ -131,12 +131,38 @@ fn description() -> Router<AppState> {
         .method_not_allowed_fallback(problem::method_not_allowed)
 }
 
+/// What this host is, and what pages load.
+fn pages() -> Router<AppState> {
+    Router::new()
+        .route("/", get(home::get))
+        .route("/assets/{name}", get(crate::assets::get))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+}
+
+/// Pages for support in a browser.
+fn support_pages() -> Router<AppState> {
+    use crate::support::{escalations, files, links, session};
+    Router::new()
+        .route("/support", get(files::list))
+        .route("/support/login", post(session::login))
+        .route("/support/logout", post(session::logout))
+        .route("/support/uploads/{id}", get(files::show))
+        .route("/support/uploads/{id}/content", get(files::read))
+        .route("/support/links", get(links::list).post(links::create))
+        .route("/support/links/{id}/revoke", post(links::revoke))
+        .route("/support/escalations", get(escalations::list))
+        .route("/support/escalations/{id}", post(escalations::change))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+}
+
 /// Every route of the public address.
 pub(crate) fn public(state: &AppState) -> Router {
     let others = balancers()
         .nest("/api/v1", support())
         .nest("/hooks", callers())
         .merge(description())
+        .merge(pages())
+        .merge(support_pages())
         .fallback(nothing_here)
         .layer(from_fn(check_head));
     let all = partners()

@@ -7,7 +7,7 @@ pub(crate) mod contacts;
 pub(crate) mod content;
 mod download;
 pub(crate) mod escalations;
-mod extract;
+pub(crate) mod extract;
 pub(crate) mod holds;
 pub(crate) mod links;
 pub(crate) mod objects;

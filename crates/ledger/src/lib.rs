@@ -34,6 +34,7 @@ mod partners;
 mod parts;
 mod quota;
 mod retention;
+mod sessions;
 mod side_files;
 mod sql;
 mod staff_tokens;

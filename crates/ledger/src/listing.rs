@@ -10,6 +10,8 @@ pub struct Filter {
     pub ticket: Option<String>,
     pub partner_id: Option<String>,
     pub name: Option<String>,
+    /// A part of the name, in any case.
+    pub name_part: Option<String>,
     pub state: Option<State>,
     pub delivery: Option<Delivery>,
     /// Begun at or after, ms.
@@ -30,11 +32,12 @@ impl Ledger {
              AND (CAST($4 AS BIGINT) IS NULL OR created_at >= $4) AND (CAST($5 AS BIGINT) IS NULL OR created_at < $5) \
              AND (CAST($6 AS TEXT) IS NULL OR id < $6) AND (CAST($7 AS TEXT) IS NULL OR link_id = $7) \
              AND (CAST($8 AS TEXT) IS NULL OR delivery = $8) \
-             AND (CAST($10 AS TEXT) IS NULL OR name = $10) ORDER BY id DESC LIMIT $9",
+             AND (CAST($10 AS TEXT) IS NULL OR name = $10) \
+             AND (CAST($11 AS TEXT) IS NULL OR LOWER(name) LIKE $11 ESCAPE '!') ORDER BY id DESC LIMIT $9",
             [
                 &filter.ticket, &filter.partner_id, filter.state.map(State::name), filter.since, filter.until,
                 &filter.before, &filter.link_id, filter.delivery.map(Delivery::name), filter.limit,
-                &filter.name,
+                &filter.name, filter.name_part.as_deref().map(containing),
             ]
         )
         .fetch_all(&self.read)
@@ -50,4 +53,17 @@ impl Ledger {
         .fetch_all(&self.read)
         .await?)
     }
+}
+
+/// A pattern for texts that contain this one.
+fn containing(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in part.to_lowercase().chars() {
+        if matches!(c, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
 }

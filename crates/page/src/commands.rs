@@ -26,6 +26,14 @@ pub fn send_file(link: &str, ticket: Option<&str>) -> String {
     format!("curl -fsSo send.sh '{link}send.sh' && sh send.sh {named}FILE > receipt.txt")
 }
 
+/// The command that sends a large file from Windows with PowerShell, and resumes after interruptions.
+pub fn send_powershell(link: &str, ticket: Option<&str>) -> String {
+    let named = if ticket.is_some() { "" } else { "-Ticket NUMBER " };
+    format!(
+        "curl.exe -fsSo send.ps1 \"{link}send.ps1\"; powershell -ExecutionPolicy Bypass -File send.ps1 {named}FILE"
+    )
+}
+
 /// The command that opens a ticket with a file.
 pub fn curl_open_ticket(link: &str) -> String {
     format!(

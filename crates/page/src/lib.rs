@@ -1,58 +1,35 @@
-//! What partners see: the upload page, receipts and problems, as templates in `templates/`; and the small uploaders for a
-//! shell. The pages work without JavaScript and load nothing from elsewhere.
+//! What partners see: the upload page, receipts and problems, as templates in `templates/`; what a browser runs on the upload
+//! page, in `web/`; and the small uploaders for a shell. The pages work without JavaScript and load nothing from elsewhere.
 //! Invariant: every text that is not ours is escaped, by the templates or in [`send_sh`] and [`send_ps1`].
 
+mod assets;
 mod commands;
 mod escape;
+mod language;
 mod send;
+pub mod support;
+mod upload_page;
 
 use askama::Template;
 
-pub use commands::{curl_file, curl_open_ticket, curl_pipe, curl_windows, send_file};
+pub use assets::Asset;
+pub use commands::{curl_file, curl_open_ticket, curl_pipe, curl_windows, send_file, send_powershell};
+pub use language::Language;
 pub use send::{send_ps1, send_sh};
+pub use upload_page::{LinkPage, WantedFile};
 
-/// Lets a browser only show our style and send our form.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Lets a page only use our own files and send our own forms. Nothing inline runs.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+    worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// The page of a link: a form, and the commands to copy.
+/// The page at the gateway's own address: what this host is, and whom to ask.
 #[derive(Debug, Clone, Template)]
-#[template(path = "upload.html")]
-pub struct LinkPage<'a> {
-    /// The partner's name.
-    pub partner: &'a str,
-    /// The ticket that the link is bound to. Without one the form asks for it.
-    pub ticket: Option<&'a str>,
-    /// The link's address in the commands to copy, with a slash at its end.
-    pub link: &'a str,
-    /// The link's address, relative to the page's, so that the form goes to where the page came from.
-    pub here: &'a str,
-    /// Largest file, bytes.
-    pub max_bytes: u64,
-    /// Largest file that is attached to the ticket, bytes.
-    pub ticket_attachment_bytes: u64,
-    /// When the link expires, RFC 3339.
-    pub expires_at: Option<&'a str>,
-    /// Whether the link opens tickets.
-    pub opens_tickets: bool,
-    /// Whether the link escalates tickets.
-    pub escalates: bool,
-    /// What support asks for on the ticket.
-    pub asks: &'a [WantedFile<'a>],
-}
-
-/// A file that support asks for.
-#[derive(Debug, Clone)]
-pub struct WantedFile<'a> {
-    pub id: &'a str,
-    /// In support's words.
-    pub wanted: &'a str,
-    pub has_arrived: bool,
-}
-
-impl LinkPage<'_> {
-    fn missing(&self) -> impl Iterator<Item = &WantedFile<'_>> {
-        self.asks.iter().filter(|ask| !ask.has_arrived)
-    }
+#[template(path = "home.html")]
+pub struct HomePage<'a> {
+    /// Whom to ask for a link.
+    pub ask: Option<&'a str>,
+    /// Where partners open tickets.
+    pub form_page: Option<&'a str>,
 }
 
 /// The form that opens a ticket.
@@ -254,15 +231,20 @@ mod tests {
     fn foreign_text_is_escaped() {
         let evil = "<script>\"'&";
         let page = html(&LinkPage {
+            language: Language::English,
             partner: evil,
             ticket: Some(evil),
             link: "https://h/u/t/",
             here: "./",
+            link_id: evil,
+            path: evil,
+            rights: &["escalate"],
             max_bytes: 1,
             ticket_attachment_bytes: 1,
+            resume_window_s: 1,
+            has_own_bucket: true,
+            has_retention: true,
             expires_at: Some(evil),
-            opens_tickets: true,
-            escalates: true,
             asks: &[WantedFile { id: evil, wanted: evil, has_arrived: false }],
         });
         let outcome = SentFile::Stored { name: evil, size: 1, sha256: evil, place: evil, location: evil };
@@ -270,6 +252,7 @@ mod tests {
         let hints = [evil.to_owned()];
         let pages = [
             page,
+            html(&HomePage { ask: Some(evil), form_page: Some(evil) }),
             html(&OpenTicketPage { partner: evil, link: "https://h/u/t/", here: evil, nfr_only: Some(evil) }),
             html(&TicketPage { ticket: evil, subject: Some(evil), link: evil, outcomes: &refused }),
             html(&EscalatePage { partner: evil, ticket: Some(evil), here: evil, hours: Some(evil) }),

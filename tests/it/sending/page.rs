@@ -26,7 +26,7 @@ fn commands(url: &str) -> Vec<String> {
 fn leads(page: &str, attribute: &str, opened: &str) -> Vec<String> {
     let begin = format!(" {attribute}=\"");
     let values = page.split(&begin).skip(1).map(|rest| rest.split_once('"').unwrap().0);
-    let own = values.filter(|value| !value.starts_with("data:"));
+    let own = values.filter(|value| !value.starts_with("/assets/"));
     own.map(|value| Url::parse(opened).unwrap().join(value).unwrap().into()).collect()
 }
 
@@ -80,8 +80,9 @@ fn printed_commands_work() {
     let unbound = world.gateway.make_link(&["--partner", "acme"]);
     for (link, ticket) in [(world.link("acme"), "1001"), (unbound, "1002")] {
         let commands = commands(&link);
-        assert_eq!(commands.len(), 4, "{commands:?}");
-        for command in commands {
+        assert_eq!(commands.len(), 5, "{commands:?}");
+        // No PowerShell is at hand.
+        for command in commands.into_iter().filter(|command| !command.contains("powershell")) {
             // An unbound link asks for the ticket number. On Windows it is curl, too.
             let command = command.replace("NUMBER", ticket).replace("curl.exe ", "curl ");
             let ran = world
@@ -156,4 +157,75 @@ fn unfinished_upload_page_shows_how_to_resume() {
         page.body
     );
     run(&commands(&location)[1], "three.bin");
+}
+
+/// Nothing inline runs, and nothing comes from elsewhere. The files beside the page are immutable under their names.
+#[test]
+fn page_loads_only_our_files_and_speaks_the_reader_s_language() {
+    let world = World::start();
+    let link = world.link("acme");
+    let (gateway, _) = link.split_once("/u/").unwrap();
+    let page = |language: &str| {
+        curl_raw(
+            &["-H", "Accept: text/html", "-H", &format!("Accept-Language: {language}"), &link],
+            Stdio::null(),
+        )
+    };
+    for (wanted, language, heading) in [
+        ("de-AT, en;q=0.5", "de", "<h1>Dateien an den Support senden</h1>"),
+        ("ja", "ja", "<h1>"),
+        ("es", "en", "<h1>Send files to support</h1>"),
+    ] {
+        let page = page(wanted);
+        assert!(page.body.contains(&format!("<html lang=\"{language}\">")), "{wanted}: {page:?}");
+        assert!(page.body.contains(heading), "{wanted}: {page:?}");
+        for (header, value) in
+            [("content-language", language), ("vary", "Accept-Language"), ("cache-control", "no-store")]
+        {
+            assert_eq!(page.headers[header], value, "{wanted}");
+        }
+    }
+    let page = page("en");
+    let policy = &page.headers["content-security-policy"];
+    for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"] {
+        assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
+    }
+    for inline in ["<style", "style=", " onclick", "javascript:"] {
+        assert!(!page.body.contains(inline), "{inline}: {}", page.body);
+    }
+    let data = page.body.split_once("id=\"page-data\">").unwrap().1.split_once("</script>").unwrap().0;
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    assert_eq!((&data["ticket"], &data["link"]["rights"][0]), (&"1001".into(), &"upload".into()));
+    let mut assets: Vec<_> =
+        page.body.split("\"/assets/").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assets.sort_unstable();
+    assets.dedup();
+    assert!(assets.len() >= 5, "{assets:?}");
+    for asset in assets {
+        let found = curl_raw(&[&format!("{gateway}/assets/{asset}")], Stdio::null());
+        assert_eq!(found.status, 200, "{asset}");
+        assert_eq!(found.headers["cache-control"], "public, max-age=31536000, immutable");
+        let may_compile = found.headers["content-security-policy"].contains("wasm-unsafe-eval");
+        assert_eq!(may_compile, asset.starts_with("worker-"), "{asset}");
+    }
+    for missing in ["page.js", "..%2fCargo.toml", ""] {
+        assert_eq!(
+            curl_raw(&[&format!("{gateway}/assets/{missing}")], Stdio::null()).status,
+            404,
+            "{missing}"
+        );
+    }
+}
+
+#[test]
+fn the_host_says_what_it_is() {
+    let world = World::start();
+    let link = world.link("acme");
+    let home = format!("{}/", link.split_once("/u/").unwrap().0);
+    for (accept, content_type) in [("text/html", "text/html"), ("*/*", "text/plain")] {
+        let answer = curl_raw(&["-H", &format!("Accept: {accept}"), &home], Stdio::null());
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.headers["content-type"].starts_with(content_type), "{answer:?}");
+        assert!(answer.body.contains("through a link that support gives them"), "{answer:?}");
+    }
 }

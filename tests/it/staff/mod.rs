@@ -4,5 +4,6 @@ mod api;
 mod downloads;
 mod links;
 mod openapi;
+mod support_pages;
 mod tokens;
 mod wb;

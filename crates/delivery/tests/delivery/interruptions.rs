@@ -220,7 +220,6 @@ async fn hooks_in_any_order_while_the_desk_fails_do_everything_once() {
                 }
                 world.closed_days_ago(&ticket, 11).await;
                 world.look(RETENTION).await;
-                world.look(RETENTION).await;
                 let told = world.told(&ticket, "files-end: solved").await;
                 assert_eq!((world.links_on(&ticket).await, told), (1, 1), "{case}");
                 assert_eq!(

@@ -1,12 +1,13 @@
 //! The upload page, and the small uploaders for a shell.
 //! Invariant: a script contains what the request's address contained: no token with `/u/-/`.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LANGUAGE, CONTENT_TYPE, VARY};
 use axum::response::{Html, IntoResponse};
 
-use ledger::Right;
+use ::page::Language;
 
 use super::request::PartnerRequest;
+use crate::headers;
 use crate::problem::Problem;
 
 pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, Problem> {
@@ -23,19 +24,31 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, P
         })
         .collect();
     let expires_at = request.link.expires_at.map(ledger::rfc3339);
+    let rights: Vec<_> = request.link.rights.iter().map(|right| right.name()).collect();
+    let language =
+        Language::wanted(headers::list(&request.headers, "accept-language")?.as_deref().unwrap_or_default());
+    let mut path = request.uri.path().trim_end_matches('/').to_owned();
+    path.push('/');
     let html = page::html(&page::LinkPage {
+        language,
         partner: &request.partner.name,
         ticket: request.link.ticket.as_deref(),
         link: &request.address,
         here: &request.here(),
+        link_id: &request.link.id,
+        path: &path,
+        rights: &rights,
         max_bytes: request.max_bytes(),
         ticket_attachment_bytes: request.state.limits.ticket_attachment_bytes,
+        resume_window_s: request.state.limits.resume_window.as_secs(),
+        has_own_bucket: request.state.buckets.has_own(&request.partner.id),
+        has_retention: request.state.tickets.policy().retention.is_some(),
         expires_at: expires_at.as_deref(),
-        opens_tickets: request.link.allows(Right::OpenTicket) && request.link.ticket.is_none(),
-        escalates: request.link.allows(Right::Escalate),
         asks: &asks,
     });
-    Ok(([(CACHE_CONTROL, "no-store")], Html(html)))
+    let headers =
+        [(CACHE_CONTROL, "no-store"), (VARY, "Accept-Language"), (CONTENT_LANGUAGE, language.tag())];
+    Ok((headers, Html(html)))
 }
 
 pub(crate) async fn send_sh(request: PartnerRequest) -> impl IntoResponse {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_RANGE;
+use axum::http::header::{AUTHORIZATION, CONTENT_RANGE, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use ledger::State as UploadState;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::download::{self, Download};
 use super::extract::{Id, Params, Staff, found};
+use crate::accept::ResponseFormat;
 use crate::headers::{self, Range};
 use crate::problem::{self, Problem};
 use crate::state::AppState;
@@ -52,16 +53,37 @@ pub(crate) struct Via {
         (status = 416, description = "The range is outside of the file."),
     ))]
 pub(crate) async fn content(
-    staff: Staff,
+    staff: Result<Staff, Problem>,
     State(state): State<AppState>,
     id: Id,
     Params(via): Params<Via>,
     request: HeaderMap,
 ) -> Result<Response, Problem> {
+    let staff = match staff {
+        // Somebody who followed the link in a ticket's note.
+        Err(_)
+            if !request.contains_key(AUTHORIZATION)
+                && ResponseFormat::wanted(&request) == ResponseFormat::Html =>
+        {
+            let page = format!("/support/uploads/{}", id.of("upload")?);
+            return Ok((StatusCode::SEE_OTHER, [(LOCATION, page)]).into_response());
+        }
+        staff => staff?,
+    };
     if via.via.as_deref().is_some_and(|via| via != "gateway") {
         return Err(problem::bad_request("`via` must be `gateway`, or left out."));
     }
-    let id = id.of("upload")?;
+    send(&state, &staff.actor(), id.of("upload")?, via.via.is_some(), &request).await
+}
+
+/// Sends the bytes of an upload. `via_gateway` sends them through the gateway, even if staff can reach the bucket.
+pub(crate) async fn send(
+    state: &AppState,
+    actor: &str,
+    id: &str,
+    via_gateway: bool,
+    request: &HeaderMap,
+) -> Result<Response, Problem> {
     let upload = found("upload", id, state.ledger.upload(id).await)?;
     let size = match upload.state {
         UploadState::Complete => u64::try_from(upload.length.unwrap_or_default()).unwrap_or_default(),
@@ -76,15 +98,15 @@ pub(crate) async fn content(
         .buckets
         .named(&upload.bucket)
         .ok_or_else(|| upload::Error::Internal(format!("bucket `{}` is not configured", upload.bucket)))?;
-    state.ledger.record(&staff.actor(), "upload.read", id, "").await?;
+    state.ledger.record(actor, "upload.read", id, "").await?;
     let disposition = headers::attachment(&upload.name);
-    if bucket.has_public_endpoint() && via.via.is_none() {
+    if bucket.has_public_endpoint() && !via_gateway {
         let url = bucket.presign(&upload.object_key, &disposition, PRESIGNED_FOR).await?;
         return Ok(
             (StatusCode::FOUND, [("location", url), ("cache-control", "no-store".into())]).into_response()
         );
     }
-    let span = match headers::range(&request, size) {
+    let span = match headers::range(request, size) {
         Range::Whole => None,
         Range::Span(first, last) => Some((first, last)),
         Range::Unsatisfiable => return Err(outside_of_the_file(size)),

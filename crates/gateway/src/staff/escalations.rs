@@ -144,8 +144,18 @@ pub(crate) async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Escalation>, Problem> {
-    let id = id.of("escalation")?;
-    let mut fields = Fields::read(&headers, body).await?;
+    let fields = Fields::read(&headers, body).await?;
+    let changed = change_state(&state, &staff.actor(), id.of("escalation")?, fields).await?;
+    Ok(Json(to_api::escalation(&changed)))
+}
+
+/// Gives an escalation the state that the fields say.
+pub(crate) async fn change_state(
+    state: &AppState,
+    actor: &str,
+    id: &str,
+    mut fields: Fields,
+) -> Result<ledger::Escalation, Problem> {
     let names = EscalationState::ALL.map(EscalationState::name).join(", ");
     let name = fields.line("state", &format!("Use one of {names}."));
     let wanted = EscalationState::parse(&name);
@@ -158,7 +168,7 @@ pub(crate) async fn change(
     }
     fields.finish()?;
     let wanted = wanted.unwrap_or(EscalationState::Submitted);
-    let changed = state.ledger.set_escalation_state(id, wanted, reason.as_deref(), &staff.actor()).await;
+    let changed = state.ledger.set_escalation_state(id, wanted, reason.as_deref(), actor).await;
     let changed = match changed {
         Err(ledger::Error::Conflict(why)) => {
             return Err(problem::conflict(&format!(
@@ -168,5 +178,5 @@ pub(crate) async fn change(
         changed => found("escalation", id, changed)?,
     };
     state.wake.notify_one();
-    Ok(Json(to_api::escalation(&changed)))
+    Ok(changed)
 }

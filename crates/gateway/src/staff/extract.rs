@@ -17,7 +17,7 @@ pub(crate) struct Staff(StaffToken);
 
 impl Staff {
     /// Their name in the audit.
-    pub(super) fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> String {
         format!("staff:{}", self.0.id)
     }
 }
@@ -40,7 +40,7 @@ impl FromRequestParts<AppState> for Staff {
 }
 
 /// The one parameter in an address.
-pub(crate) struct Id(pub(super) String);
+pub(crate) struct Id(pub(crate) String);
 
 impl FromRequestParts<AppState> for Id {
     type Rejection = Problem;
@@ -55,13 +55,13 @@ impl FromRequestParts<AppState> for Id {
 
 impl Id {
     /// The id, without asking the ledger if it cannot be one of ours.
-    pub(super) fn of(&self, what: &str) -> Result<&str, Problem> {
+    pub(crate) fn of(&self, what: &str) -> Result<&str, Problem> {
         if ledger::is_id(&self.0) { Ok(&self.0) } else { Err(problem::no_such_id(what, &self.0)) }
     }
 }
 
 /// Names the id in the ledger's "not found".
-pub(super) fn found<T>(what: &str, id: &str, result: ledger::Result<T>) -> Result<T, Problem> {
+pub(crate) fn found<T>(what: &str, id: &str, result: ledger::Result<T>) -> Result<T, Problem> {
     match result {
         Err(ledger::Error::NotFound) => Err(problem::no_such_id(what, id)),
         other => Ok(other?),
@@ -69,19 +69,19 @@ pub(super) fn found<T>(what: &str, id: &str, result: ledger::Result<T>) -> Resul
 }
 
 /// The ticket that a filter names.
-pub(super) fn ticket_number(text: &str) -> Result<String, Problem> {
+pub(crate) fn ticket_number(text: &str) -> Result<String, Problem> {
     let why = "`ticket` must be the number of a ticket, digits only.";
     desk::ticket_number(text).ok_or_else(|| problem::bad_request(why))
 }
 
 /// The ticket in an address.
-pub(super) fn ticket_in_path(text: &str) -> Result<String, Problem> {
+pub(crate) fn ticket_in_path(text: &str) -> Result<String, Problem> {
     let why = "The address must have the number of a ticket, digits only.";
     desk::ticket_number(text).ok_or_else(|| problem::bad_request(why))
 }
 
 /// A time that a filter names, ms.
-pub(super) fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
+pub(crate) fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
     let Some(text) = text else { return Ok(None) };
     ledger::parse_rfc3339(text).map(Some).ok_or_else(|| {
         problem::bad_request(&format!("`{key}` must be a time such as 2026-11-22T00:00:00Z (RFC 3339)."))
@@ -89,7 +89,7 @@ pub(super) fn time(key: &str, text: Option<&str>) -> Result<Option<i64>, Problem
 }
 
 /// The partner that an address or a filter names.
-pub(super) async fn partner(state: &AppState, id: &str) -> Result<Partner, Problem> {
+pub(crate) async fn partner(state: &AppState, id: &str) -> Result<Partner, Problem> {
     let unknown = || {
         let detail =
             format!("No partner is called `{}`. `GET /api/v1/partners` lists them.", id.escape_debug());
@@ -105,7 +105,7 @@ pub(super) async fn partner(state: &AppState, id: &str) -> Result<Partner, Probl
 }
 
 /// The query string. Unknown parameters are refused.
-pub(crate) struct Params<T>(pub(super) T);
+pub(crate) struct Params<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
     type Rejection = Problem;
@@ -118,7 +118,7 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Params<T> {
 }
 
 /// A JSON body.
-pub(crate) struct JsonBody<T>(pub(super) T);
+pub(crate) struct JsonBody<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     type Rejection = Problem;

@@ -37,7 +37,7 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, [("cache-control", "no-store")], Json(created)).into_response())
 }
 
-fn maker(state: &AppState) -> LinkMaker<'_> {
+pub(crate) fn maker(state: &AppState) -> LinkMaker<'_> {
     LinkMaker { ledger: &state.ledger, desk: &state.desk, default_expiry: state.limits.link_expiry }
 }
 

@@ -8,7 +8,7 @@ use crate::clock::TIMES;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Times of what happened or what somebody chose. No job waits for one of them, so they stay as they are.
-const RECORDS: [(&str, &str); 30] = [
+const RECORDS: [(&str, &str); 32] = [
     ("partners", "created_at"),
     ("partners", "disabled_at"),
     ("contacts", "created_at"),
@@ -23,6 +23,8 @@ const RECORDS: [(&str, &str); 30] = [
     ("uploads", "swept_at"),
     ("uploads", "expires_at"),
     ("holds", "created_at"),
+    ("sessions", "created_at"),
+    ("sessions", "expires_at"),
     ("asks", "created_at"),
     ("asks", "told_at"),
     ("asks", "withdrawn_at"),

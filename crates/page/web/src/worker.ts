@@ -1,0 +1,109 @@
+// Computes SHA-256 beside the page. Reads no further than the upload has come, so that both share one pass over the disk and
+// a slow network leaves the processor idle.
+
+import { sha256 } from '@noble/hashes/sha2.js'
+import { createSHA256 } from 'hash-wasm'
+
+import type { FromWorker, ToWorker } from './hashing'
+
+interface Digest {
+  update(bytes: Uint8Array): unknown
+  digest(): Uint8Array
+}
+
+interface Job {
+  file: File
+  digest: Digest
+  done: number
+  allowed: number
+}
+
+const PIECE = 4 * 1024 * 1024
+const END = 1024 * 1024
+
+const jobs = new Map<string, Job>()
+let running = false
+
+const say = (message: FromWorker) => postMessage(message)
+
+let wasm = true
+async function newDigest(): Promise<Digest> {
+  if (wasm) {
+    try {
+      const hash = await createSHA256()
+      return { update: (bytes) => hash.update(bytes), digest: () => hash.digest('binary') }
+    } catch {
+      // The browser or its policy has no WebAssembly: half as fast without.
+      wasm = false
+    }
+  }
+  return sha256.create()
+}
+
+const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+const read = async (part: Blob) => new Uint8Array(await part.arrayBuffer())
+
+async function ends(file: File): Promise<string> {
+  const digest = await newDigest()
+  digest.update(await read(file.slice(0, END)))
+  digest.update(await read(file.slice(Math.max(END, file.size - END))))
+  return hex(digest.digest())
+}
+
+async function step(id: string, job: Job): Promise<void> {
+  const to = Math.min(job.done + PIECE, job.file.size)
+  if (to > job.done) job.digest.update(await read(job.file.slice(job.done, to)))
+  job.done = to
+  if (to === job.file.size && jobs.get(id) === job) {
+    jobs.delete(id)
+    say({ kind: 'digest', id, hex: hex(job.digest.digest()) })
+  }
+}
+
+const isDue = (job: Job) => job.done < Math.min(job.allowed, job.file.size) || job.allowed >= job.file.size
+
+/** One piece of each file in turn. */
+async function run(): Promise<void> {
+  if (running) return
+  running = true
+  for (let due = true; due; ) {
+    due = false
+    for (const [id, job] of jobs) {
+      if (!isDue(job)) continue
+      due = true
+      try {
+        await step(id, job)
+      } catch {
+        jobs.delete(id)
+        say({ kind: 'unreadable', id })
+      }
+    }
+  }
+  running = false
+}
+
+async function take(message: ToWorker): Promise<void> {
+  const { id } = message
+  if (message.kind === 'ends') {
+    try {
+      say({ kind: 'ends', id, hex: await ends(message.file) })
+    } catch {
+      say({ kind: 'unreadable', id })
+    }
+  } else if (message.kind === 'begin') {
+    const digest = await newDigest()
+    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed })
+  } else if (message.kind === 'allow') {
+    const job = jobs.get(id)
+    if (job) job.allowed = Math.max(job.allowed, message.upTo)
+  } else {
+    jobs.delete(id)
+  }
+  void run()
+}
+
+// One message after the other: the next may be about a job that this one begins.
+let last = Promise.resolve()
+addEventListener('message', ({ data }: MessageEvent<ToWorker>) => {
+  last = last.then(() => take(data))
+})
