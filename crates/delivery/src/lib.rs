@@ -76,8 +76,9 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
     }
 }
 
-/// Workers for each kind of job: a desk that is slow does not delay receipts. Whole objects are read one at a time, since uploads
-/// need the processor.
+/// Whole objects of partners that are read at a time: uploads need the processor.
+const READERS_MAX: usize = 2;
+/// Workers for each kind of job: a desk that is slow does not delay receipts.
 const WORKERS_MAX: usize = 4;
 /// How often to look for jobs that nobody announced: postponed ones, and those of another process.
 const POLL: Duration = Duration::from_secs(1);
@@ -104,7 +105,7 @@ impl Delivery {
         Self {
             shared: Arc::new(shared),
             workers: JobKind::ALL.map(|kind| {
-                let workers = if kind == JobKind::ReadObject { 1 } else { WORKERS_MAX };
+                let workers = if kind == JobKind::ReadObject { READERS_MAX } else { WORKERS_MAX };
                 Arc::new(Semaphore::new(workers))
             }),
         }

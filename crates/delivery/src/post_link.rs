@@ -32,6 +32,12 @@ async fn post(shared: &Shared, job: &Job, ticket: &str) -> Result<Option<String>
         return Ok(None);
     }
     let Some(new) = wanted(shared, job, ticket, &seen).await? else { return Ok(None) };
+    // One for files that support asks for is not needed beside any other.
+    let is_for_asks = job.subject.split(' ').count() == 3;
+    let (_, attempts) = shared.ledger.link_post(&job.subject).await?;
+    if is_for_asks && shared.ledger.has_working_link(ticket, &new.partner_id, &attempts).await? {
+        return Ok(None);
+    }
     ticket::has_room(shared, ticket).await?;
     let token = Token::random();
     let link = shared.ledger.create_posted_link(&job.subject, &token, &new).await?;

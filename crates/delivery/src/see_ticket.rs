@@ -51,17 +51,25 @@ async fn see(shared: &Shared, number: &str, seen: &Ticket) -> Result<(), JobErro
         shared.ledger.queue_solved(number).await?;
     }
     let is_partners = partners.iter().any(|partner| of(&partner) && partner.disabled_at.is_none());
-    if is_partners && !is_closed && read_asks::read(shared, number, seen).await? > 0 {
-        tell_asks::post_link(shared, number, organization, &seen.updated_stamp).await?;
-    }
-    let form = shared.tickets.policy().support.ticket_form_id;
-    let is_new = now_ms() - seen.created_at_ms < NEW_MS;
-    if !is_partners || is_closed || !is_new {
+    if !is_partners || is_closed {
         return Ok(());
     }
+    if now_ms() - seen.created_at_ms < NEW_MS {
+        see_new(shared, number, seen, &partners).await?;
+    }
+    read_asks::read(shared, number, seen).await?;
+    // After the link of a new ticket, which has the list, too.
+    tell_asks::post_link(shared, number, organization).await
+}
+
+/// What a new ticket of a partner gets: a link, or a word about its form.
+async fn see_new(shared: &Shared, number: &str, seen: &Ticket, partners: &[Partner]) -> Result<(), JobError> {
+    let form = shared.tickets.policy().support.ticket_form_id;
+    let organization = seen.organization();
     match seen.ticket_form_id {
         Some(id) if id == form => {
-            for partner in partners.iter().filter(|partner| of(partner) && partner.disabled_at.is_none()) {
+            let owners = partners.iter().filter(|partner| partner.organization_id == organization);
+            for partner in owners.filter(|partner| partner.disabled_at.is_none()) {
                 let subject = format!("{number} {}", partner.id);
                 shared.ledger.post_link(&subject, number, "gateway").await?;
             }

@@ -24,6 +24,20 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
     Ok(shared.ledger.finish_job(&job.id).await?)
 }
 
+/// Whether the ticket is a partner's: of its organisation, or with a link that support made for a partner without one.
+async fn is_partners(shared: &Shared, number: &str, organization: Option<i64>) -> ledger::Result<bool> {
+    for partner in shared.ledger.partners().await? {
+        let owns = match partner.organization_id {
+            None => shared.ledger.has_working_link(number, &partner.id, &[]).await?,
+            id => id == organization,
+        };
+        if owns && partner.disabled_at.is_none() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Tells asks, or their arrivals.
 async fn tell(shared: &Shared, number: &str, asks: Vec<Ask>, is_request: bool) -> Result<(), JobError> {
     let times = asks.iter().map(|ask| ask.arrived_at.unwrap_or(ask.created_at));
@@ -34,6 +48,10 @@ async fn tell(shared: &Shared, number: &str, asks: Vec<Ask>, is_request: bool) -
         }
         seen => seen?,
     };
+    if !is_partners(shared, number, seen.organization()).await? {
+        // It was moved to strangers since.
+        return Ok(shared.ledger.asks_told(&asks).await?);
+    }
     let ours = ticket::our_comments_since(shared, number, since.min(now_ms()) - ALLOWED_SKEW_MS).await?;
     let mark = if is_request { ASKED } else { ARRIVED };
     let new: Vec<_> = asks.iter().filter(|ask| !is_told(&ours, mark, &ask.id)).cloned().collect();
@@ -51,25 +69,26 @@ async fn tell(shared: &Shared, number: &str, asks: Vec<Ask>, is_request: bool) -
         }
     }
     if is_request && seen.status != Status::Closed {
-        let first = asks.first().map(|ask| ask.id.clone()).unwrap_or_default();
-        post_link(shared, number, seen.organization(), &first).await?;
+        post_link(shared, number, seen.organization()).await?;
     }
     Ok(shared.ledger.asks_told(&asks).await?)
 }
 
-/// Posts a link on a ticket of a partner that has none which works. `why` names the reason: each posts one.
+/// Posts a link on a ticket that waits for files and has no link which works: once for the newest of these files.
 pub(crate) async fn post_link(
     shared: &Shared,
     number: &str,
     organization: Option<i64>,
-    why: &str,
 ) -> Result<(), JobError> {
-    if organization.is_none() || shared.ledger.has_working_link(number).await? {
-        return Ok(());
-    }
+    let asks = shared.ledger.asks(number).await?;
+    let Some(newest) = asks.iter().rfind(|ask| ask.upload_id.is_none()) else { return Ok(()) };
     for partner in shared.ledger.partners().await? {
-        if partner.organization_id == organization && partner.disabled_at.is_none() {
-            let subject = format!("{number} {why} {}", partner.id);
+        let owns = organization.is_some() && partner.organization_id == organization;
+        if owns
+            && partner.disabled_at.is_none()
+            && !shared.ledger.has_working_link(number, &partner.id, &[]).await?
+        {
+            let subject = format!("{number} {} {}", newest.id, partner.id);
             shared.ledger.post_link(&subject, number, "gateway").await?;
         }
     }

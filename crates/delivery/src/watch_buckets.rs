@@ -65,20 +65,23 @@ async fn look(
     pages_max: usize,
 ) -> Result<(), String> {
     let failed = |error: ledger::Error| chain(&error);
-    list(ledger, partner, bucket, pages_max).await?;
+    let listed = list(ledger, partner, bucket, pages_max).await;
     for number in ledger.unknown_object_tickets(partner, LOOKUPS_MAX).await.map_err(failed)? {
         let (organization, closed) = match desk.ticket(&number).await {
             Ok(ticket) => (ticket.organization(), ticket.status == desk::Status::Closed),
-            // There may be one later, and then it is seen.
-            Err(desk::Error::NotFound) if desk.ask_me().await.is_ok() => (None, false),
-            Err(error) => {
+            // A page in front of the desk may answer 404 to everything.
+            Err(desk::Error::NotFound) if desk.ask_me().await.is_err() => break,
+            Err(error) if error.is_transient() || matches!(error, desk::Error::Unauthorized) => {
                 tracing::info!(partner, error = chain(&error), "cannot ask the desk about a ticket");
                 break;
             }
+            // No ticket, or none that we may see. There may be one later, and then it is seen.
+            Err(_) => (None, false),
         };
         ledger.saw_ticket(&number, organization, closed).await.map_err(failed)?;
     }
-    ledger.queue_object_jobs(partner).await.map_err(failed)
+    ledger.queue_object_jobs(partner).await.map_err(failed)?;
+    listed
 }
 
 /// Records the objects of the next pages whose keys begin with a number.
@@ -88,19 +91,18 @@ async fn list(ledger: &Ledger, partner: &str, bucket: &Bucket, pages_max: usize)
     let first = layout::before_tickets(bucket.prefix());
     let place = ledger.cursor(&cursor).await.map_err(failed)?;
     let mut after = place.filter(|place| *place > first).unwrap_or_else(|| first.clone());
+    let is_full = ledger.partner_objects(partner).await.map_err(failed)? >= PARTNER_OBJECTS_MAX;
+    if is_full {
+        tracing::warn!(partner, "a partner's bucket has too many objects for tickets: no new ones are noted");
+    }
     for _ in 0..pages_max {
         let page = bucket.list_after(bucket.prefix(), &after).await.map_err(|error| chain(&error))?;
         let last = page.objects.last().map(|object| object.key.clone());
         let is_end = page.next.is_none()
             || last.as_ref().is_none_or(|last| layout::is_after_tickets(bucket.prefix(), last));
         let seen: Vec<_> = page.objects.into_iter().filter_map(|object| seen(bucket, object)).collect();
-        if !seen.is_empty() && ledger.partner_objects(partner).await.map_err(failed)? >= PARTNER_OBJECTS_MAX {
-            return Err(format!(
-                "more than {PARTNER_OBJECTS_MAX} objects are recorded; no new ones are noted"
-            ));
-        }
         for some in seen.chunks(RECORDED_AT_A_TIME) {
-            ledger.saw_objects(partner, some).await.map_err(failed)?;
+            ledger.saw_objects(partner, some, !is_full).await.map_err(failed)?;
         }
         after = last.filter(|_| !is_end).unwrap_or_else(|| first.clone());
         ledger.set_cursor(&cursor, &after).await.map_err(failed)?;
@@ -114,6 +116,7 @@ async fn list(ledger: &Ledger, partner: &str, bucket: &Bucket, pages_max: usize)
 fn seen(bucket: &Bucket, object: bucket::Object) -> Option<SeenObject> {
     let ticket = layout::leading_ticket(bucket.prefix(), &object.key)?.to_owned();
     let is_folder = object.size == 0 && object.key.ends_with('/');
-    let etag = object.etag.filter(|_| !is_folder)?;
+    // No database takes the character NUL.
+    let etag = object.etag.filter(|_| !is_folder && !object.key.contains('\0'))?;
     Some(SeenObject { key: object.key, ticket: Some(ticket), size_bytes: object.size, etag })
 }

@@ -24,4 +24,6 @@ CREATE TABLE partner_objects (
 );
 CREATE INDEX partner_objects_by_ticket ON partner_objects (ticket);
 CREATE INDEX partner_objects_not_noted ON partner_objects (partner_id, ticket) WHERE noted_at IS NULL;
-CREATE INDEX partner_objects_not_verified ON partner_objects (partner_id, wanted) WHERE sha256 IS NULL AND problem IS NULL;
+CREATE INDEX partner_objects_wanted ON partner_objects (partner_id, id) WHERE wanted = 1;
+CREATE INDEX partner_objects_not_read ON partner_objects (partner_id, id)
+    WHERE sha256 IS NULL AND problem IS NULL AND noted_at IS NOT NULL;

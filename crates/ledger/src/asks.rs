@@ -34,62 +34,48 @@ impl Ledger {
     /// [`Error::Conflict`] if the ticket would wait for too many files.
     pub async fn ask(&self, ticket: &str, wanted: &[String], actor: &str) -> Result<()> {
         let mut tx = self.begin_in_turn(&turn(ticket)).await?;
-        let mut open: Vec<_> =
-            open(&mut tx, ticket).await?.into_iter().map(|ask| folded(&ask.wanted)).collect();
-        let mut new = Vec::new();
-        for wanted in wanted {
-            if !open.contains(&folded(wanted)) {
-                open.push(folded(wanted));
-                new.push(wanted);
-            }
-        }
-        if open.len() > ASKS_MAX {
+        let new = add(&mut tx, ticket, wanted, actor, false).await?;
+        if open(&mut tx, ticket).await?.len() > ASKS_MAX {
             tx.rollback().await?;
             return Err(Error::Conflict(format!("a ticket can wait for at most {ASKS_MAX} files at a time")));
         }
-        for wanted in &new {
-            insert(&mut tx, ticket, wanted, None, actor).await?;
-            audit::write(&mut *tx, actor, "ticket.ask", ticket, wanted).await?;
-        }
-        if !new.is_empty() {
+        if new {
             jobs::queue_about(&mut tx, JobKind::TellAsks, ticket, Some(ticket), "").await?;
         }
         tx.commit().await?;
         Ok(())
     }
 
-    /// Records what a comment on the ticket asks for, by its lines. A comment that is read again asks for nothing new, and a
-    /// ticket that waits for too many files waits for no more. Returns how many files it now asks for in addition.
+    /// Records what a comment on the ticket asks for. Each comment asks once, whatever has become of its files. A ticket that would
+    /// wait for too many files waits for no more.
     pub async fn ask_by_comment(
         &self,
         ticket: &str,
         comment: u64,
         author: u64,
         wanted: &[String],
-    ) -> Result<usize> {
+    ) -> Result<()> {
         let mut tx = self.begin_in_turn(&turn(ticket)).await?;
-        let mut open: Vec<_> =
-            open(&mut tx, ticket).await?.into_iter().map(|ask| folded(&ask.wanted)).collect();
-        let mut new = 0;
-        for (line, wanted) in wanted.iter().enumerate() {
-            if open.contains(&folded(wanted)) || open.len() >= ASKS_MAX {
-                continue;
-            }
-            let (origin, author) = (format!("{comment} {line}"), format!("desk:{author}"));
-            if insert(&mut tx, ticket, wanted, Some(&origin), &author).await? {
-                audit::write(&mut *tx, &author, "ticket.ask", ticket, wanted).await?;
-                open.push(folded(wanted));
-                new += 1;
-            }
+        let read = sql!(
+            "INSERT INTO steps (subject, step, begun_at, done_at) VALUES ($1, 'asks', $2, $2) \
+             ON CONFLICT (subject, step) DO NOTHING",
+            [format!("comment {comment}"), now_ms()]
+        )
+        .execute(&mut *tx)
+        .await?;
+        if read.rows_affected() > 0 {
+            let room = ASKS_MAX.saturating_sub(open(&mut tx, ticket).await?.len());
+            let wanted = &wanted[..wanted.len().min(room)];
+            add(&mut tx, ticket, wanted, &format!("desk:{author}"), true).await?;
         }
         tx.commit().await?;
-        Ok(new)
+        Ok(())
     }
 
     /// What support asked for on a ticket, oldest first, without what it withdrew.
     pub async fn asks(&self, ticket: &str) -> Result<Vec<Ask>> {
         Ok(sql_as!(
-            "SELECT * FROM asks WHERE ticket = $1 AND withdrawn_at IS NULL ORDER BY id LIMIT 1000",
+            "SELECT * FROM asks WHERE ticket = $1 AND withdrawn_at IS NULL ORDER BY created_at, place, id LIMIT 1000",
             [ticket]
         )
         .fetch_all(&self.read)
@@ -99,7 +85,7 @@ impl Ledger {
     /// What a ticket waits for, oldest first.
     pub async fn missing(&self, ticket: &str) -> Result<Vec<String>> {
         Ok(sql_scalar!(
-            "SELECT wanted FROM asks WHERE ticket = $1 AND withdrawn_at IS NULL AND upload_id IS NULL ORDER BY id",
+            "SELECT wanted FROM asks WHERE ticket = $1 AND withdrawn_at IS NULL AND upload_id IS NULL ORDER BY created_at, place, id",
             [ticket]
         )
         .fetch_all(&self.read)
@@ -131,7 +117,7 @@ impl Ledger {
     /// Asks that no comment on the ticket has told yet.
     pub async fn asks_to_tell(&self, ticket: &str) -> Result<Vec<Ask>> {
         Ok(sql_as!(
-            "SELECT * FROM asks WHERE ticket = $1 AND told_at IS NULL AND withdrawn_at IS NULL AND upload_id IS NULL ORDER BY id",
+            "SELECT * FROM asks WHERE ticket = $1 AND told_at IS NULL AND withdrawn_at IS NULL AND upload_id IS NULL ORDER BY created_at, place, id",
             [ticket]
         )
         .fetch_all(&self.read)
@@ -142,7 +128,7 @@ impl Ledger {
     pub async fn arrivals_to_tell(&self, ticket: &str) -> Result<Vec<Ask>> {
         Ok(sql_as!(
             "SELECT asks.* FROM asks JOIN uploads ON uploads.id = asks.upload_id \
-             WHERE asks.ticket = $1 AND asks.arrival_told = 0 AND uploads.delivery <> 'pending' ORDER BY asks.id",
+             WHERE asks.ticket = $1 AND asks.arrival_told = 0 AND uploads.delivery <> 'pending' ORDER BY asks.created_at, asks.place",
             [ticket]
         )
         .fetch_all(&self.read)
@@ -174,30 +160,40 @@ fn turn(ticket: &str) -> String {
 
 async fn open(tx: &mut Connection, ticket: &str) -> Result<Vec<Ask>> {
     Ok(sql_as!(
-        "SELECT * FROM asks WHERE ticket = $1 AND withdrawn_at IS NULL AND upload_id IS NULL ORDER BY id",
+        "SELECT * FROM asks WHERE ticket = $1 AND withdrawn_at IS NULL AND upload_id IS NULL ORDER BY created_at, place, id",
         [ticket]
     )
     .fetch_all(&mut *tx)
     .await?)
 }
 
-/// Returns whether it is new. What a comment asks for is told already.
-async fn insert(
+/// Asks for what the ticket does not wait for already. Returns whether that is anything. `is_told`: a comment on the ticket
+/// says so.
+async fn add(
     tx: &mut Connection,
     ticket: &str,
-    wanted: &str,
-    origin: Option<&str>,
+    wanted: &[String],
     actor: &str,
+    is_told: bool,
 ) -> Result<bool> {
     let now = now_ms();
-    let done = sql!(
-        "INSERT INTO asks (id, ticket, wanted, origin, asked_by, created_at, told_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
-         ON CONFLICT (origin) DO NOTHING",
-        [new_id(), ticket, wanted, origin, actor, now, origin.map(|_| now)]
-    )
-    .execute(&mut *tx)
-    .await?;
-    Ok(done.rows_affected() > 0)
+    let mut open: Vec<_> = open(tx, ticket).await?.iter().map(|ask| ask.wanted.to_lowercase()).collect();
+    let before = open.len();
+    for wanted in wanted {
+        if open.contains(&wanted.to_lowercase()) {
+            continue;
+        }
+        let place = i64::try_from(open.len()).unwrap_or(i64::MAX);
+        sql!(
+            "INSERT INTO asks (id, ticket, wanted, place, asked_by, created_at, told_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            [new_id(), ticket, wanted, place, actor, now, is_told.then_some(now)]
+        )
+        .execute(&mut *tx)
+        .await?;
+        audit::write(&mut *tx, actor, "ticket.ask", ticket, wanted).await?;
+        open.push(wanted.to_lowercase());
+    }
+    Ok(open.len() > before)
 }
 
 /// Records that a file which has just been completed, or was sent again, is one that its ticket waits for: the one that its
@@ -239,8 +235,11 @@ pub(crate) async fn missing_again(tx: &mut Connection, upload_id: &str) -> Resul
     Ok(())
 }
 
-/// The ask with the most words that are all in the file's name; of several, the oldest.
+/// The ask with the most words that are all in the file's name; of several, the oldest. A side file has its file's name.
 fn by_name<'a>(open: &'a [Ask], name: &str) -> Option<&'a Ask> {
+    if [".sha256", ".md5"].iter().any(|suffix| name.to_lowercase().ends_with(suffix)) {
+        return None;
+    }
     let (in_name, joined) = (words(name), words(name).concat());
     let mut best = None;
     for ask in open {
@@ -280,10 +279,6 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-fn folded(wanted: &str) -> String {
-    wanted.to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,6 +309,7 @@ mod tests {
             ("node3-core-dump.bin", None),
             ("heap.hprof", Some("heap.hprof")),
             ("日志.zip", Some("日志")),
+            ("database-logs.tar.gz.sha256", None),
             ("holiday.jpg", None),
             ("catalog.xml", None),
             ("", None),

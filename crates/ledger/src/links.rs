@@ -5,10 +5,10 @@ use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
 use crate::names::names;
-use crate::sql::{sql, sql_as};
+use crate::sql::{sql, sql_as, sql_scalar};
 use crate::timeout::Connection;
 use crate::token::{hash_token, same};
-use crate::{Ledger, Result, Token, audit, new_id, now_ms};
+use crate::{JobKind, Ledger, Result, Token, audit, new_id, now_ms};
 
 names! {
     /// What a link allows beyond its partner and ticket.
@@ -123,13 +123,25 @@ impl Ledger {
         Ok(found.is_some())
     }
 
-    /// Whether somebody can send files for the ticket through a link of its own.
-    pub async fn has_working_link(&self, ticket: &str) -> Result<bool> {
-        let found = sql!(
-            "SELECT 1 FROM links WHERE ticket = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) LIMIT 1",
-            [ticket, now_ms()]
+    /// Whether the partner can send files for the ticket through a link of its own, without these links, or will get one because
+    /// the ticket is new.
+    pub async fn has_working_link(&self, ticket: &str, partner_id: &str, without: &[String]) -> Result<bool> {
+        let working: Vec<String> = sql_scalar!(
+            "SELECT links.id FROM links JOIN partners ON partners.id = links.partner_id \
+             WHERE links.ticket = $1 AND links.partner_id = $2 AND partners.disabled_at IS NULL \
+             AND links.revoked_at IS NULL AND (links.expires_at IS NULL OR links.expires_at > $3)",
+            [ticket, partner_id, now_ms()]
+        )
+        .fetch_all(&self.read)
+        .await?;
+        if working.iter().any(|id| !without.contains(id)) {
+            return Ok(true);
+        }
+        let waiting = sql!(
+            "SELECT 1 FROM jobs WHERE kind = $1 AND subject = $2 LIMIT 1",
+            [JobKind::PostLink.name(), format!("{ticket} {partner_id}")]
         );
-        Ok(found.fetch_optional(&self.read).await?.is_some())
+        Ok(waiting.fetch_optional(&self.read).await?.is_some())
     }
 
     /// Lets a link work until then, ms.

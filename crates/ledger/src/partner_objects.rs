@@ -50,15 +50,32 @@ pub struct ObjectNote {
 }
 
 impl Ledger {
-    /// Records objects of a partner. What was known of the bytes of one that has changed is dropped.
-    pub async fn saw_objects(&self, partner_id: &str, objects: &[SeenObject]) -> Result<()> {
-        let mut tx = self.begin().await?;
+    /// Records objects of a partner. What was known of the bytes of one that has changed is dropped. Without `is_new_wanted`, only
+    /// changes of known ones are recorded.
+    pub async fn saw_objects(
+        &self,
+        partner_id: &str,
+        objects: &[SeenObject],
+        is_new_wanted: bool,
+    ) -> Result<()> {
+        // Most are as before, and a row that is written again waits for others that do.
+        let mut changed = Vec::new();
         for object in objects {
+            let is_wanted = match self.partner_object(partner_id, &object.key).await? {
+                Some(known) => known.etag != object.etag || known.size_bytes != object.size_bytes,
+                None => is_new_wanted,
+            };
+            changed.extend(is_wanted.then_some(object));
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        for object in changed {
             sql!(
                 "INSERT INTO partner_objects (id, partner_id, object_key, ticket, size_bytes, etag, seen_at) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (partner_id, object_key) DO UPDATE SET \
-                 size_bytes = excluded.size_bytes, etag = excluded.etag, sha256 = NULL, verified_at = NULL, problem = NULL \
-                 WHERE partner_objects.etag <> excluded.etag OR partner_objects.size_bytes <> excluded.size_bytes",
+                 size_bytes = excluded.size_bytes, etag = excluded.etag, sha256 = NULL, verified_at = NULL, problem = NULL",
                 [new_id(), partner_id, &object.key, &object.ticket, object.size_bytes, &object.etag, now_ms()]
             )
             .execute(&mut *tx)
@@ -79,7 +96,8 @@ impl Ledger {
     pub async fn unknown_object_tickets(&self, partner_id: &str, limit: i64) -> Result<Vec<String>> {
         Ok(sql_scalar!(
             "SELECT DISTINCT ticket FROM partner_objects WHERE partner_id = $1 AND noted_at IS NULL AND ticket IS NOT NULL \
-             AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = partner_objects.ticket AND checked_at > 0) LIMIT $2",
+             AND NOT EXISTS (SELECT 1 FROM tickets WHERE tickets.ticket = partner_objects.ticket AND checked_at > 0) \
+             ORDER BY ticket LIMIT $2",
             [partner_id, limit]
         )
         .fetch_all(&self.read)
@@ -175,9 +193,17 @@ impl Ledger {
 
     /// The partner's next object to read: what support asked for first, then small objects that are on a note.
     pub async fn next_unread_object(&self, partner_id: &str) -> Result<Option<PartnerObject>> {
+        let wanted = sql_as!(
+            "SELECT * FROM partner_objects WHERE partner_id = $1 AND sha256 IS NULL AND problem IS NULL AND wanted = 1 \
+             ORDER BY id LIMIT 1",
+            [partner_id]
+        );
+        if let Some(wanted) = wanted.fetch_optional(&self.read).await? {
+            return Ok(Some(wanted));
+        }
         Ok(sql_as!(
             "SELECT * FROM partner_objects WHERE partner_id = $1 AND sha256 IS NULL AND problem IS NULL \
-             AND (wanted = 1 OR (noted_at IS NOT NULL AND size_bytes <= $2)) ORDER BY wanted DESC, id LIMIT 1",
+             AND noted_at IS NOT NULL AND size_bytes <= $2 ORDER BY id LIMIT 1",
             [partner_id, READ_BYTES_MAX]
         )
         .fetch_optional(&self.read)
@@ -205,8 +231,10 @@ impl Ledger {
             audit::write(&mut *tx, "gateway", "object.verify", &object.partner_id, &detail).await?;
         }
         sql!("DELETE FROM jobs WHERE id = $1", [job_id]).execute(&mut *tx).await?;
+        // It ends at once if there is no other.
+        jobs::queue_unless_waiting(&mut tx, JobKind::ReadObject, &object.partner_id, None, "").await?;
         tx.commit().await?;
-        self.queue_object_jobs(&object.partner_id).await
+        Ok(())
     }
 
     /// Asks for an object to be read, unless its bytes are known. A problem of before is forgotten.
@@ -216,7 +244,7 @@ impl Ledger {
         seen: &SeenObject,
         actor: &str,
     ) -> Result<PartnerObject> {
-        self.saw_objects(partner_id, std::slice::from_ref(seen)).await?;
+        self.saw_objects(partner_id, std::slice::from_ref(seen), true).await?;
         let mut tx = self.begin().await?;
         let done = sql!(
             "UPDATE partner_objects SET wanted = 1, problem = NULL \
@@ -240,16 +268,6 @@ impl Ledger {
             [partner_id, key]
         )
         .fetch_optional(&self.read)
-        .await?)
-    }
-
-    /// Objects whose keys begin with the ticket's number, in the bucket of the partner that owns the ticket.
-    pub async fn ticket_objects(&self, ticket: &str, limit: i64) -> Result<Vec<PartnerObject>> {
-        Ok(sql_as!(
-            "SELECT * FROM partner_objects WHERE ticket = $1 AND noted_at IS NOT NULL ORDER BY id DESC LIMIT $2",
-            [ticket, limit]
-        )
-        .fetch_all(&self.read)
         .await?)
     }
 }

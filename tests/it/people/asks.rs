@@ -9,6 +9,10 @@ fn asks(sandbox: &Sandbox, ticket: &str) -> Vec<Value> {
     sandbox.staff(&format!("/tickets/{ticket}/asks"), &[]).json()["asks"].as_array().unwrap().clone()
 }
 
+fn sha256_line(name: &str, bytes: &[u8]) -> String {
+    format!("{}  {name}\n", tests::sha256(bytes))
+}
+
 fn missing(sandbox: &Sandbox, ticket: &str) -> Vec<String> {
     let asks = asks(sandbox, ticket).into_iter().filter(|ask| ask["upload_id"].is_null());
     asks.map(|ask| ask["wanted"].as_str().unwrap().to_owned()).collect()
@@ -31,7 +35,9 @@ async fn what_support_asks_for_is_shown_and_ticked_until_nothing_is_missing() {
     gateway.kill();
     gateway.restart();
     let page = curl(&["-H", "Accept: text/html", &format!("{link}/")]).body;
-    for part in ["<li>database logs: missing</li>", "&lt;b&gt;notes", "<select id=\"ask\" name=\"ask\">"] {
+    for part in
+        ["data-arrived=\"false\">database logs<span", "&lt;b&gt;notes", "<select id=\"ask\" name=\"ask\">"]
+    {
         assert!(page.contains(part), "{part}: {page}");
     }
 
@@ -107,6 +113,12 @@ async fn what_support_asks_for_is_shown_and_ticked_until_nothing_is_missing() {
     assert_eq!(withdrawn.status.code(), Some(0), "{withdrawn:?}");
     assert_eq!(sandbox.wb(&["ask", "1001", "--withdraw", &withdraw[0]]).status.code(), Some(3));
     assert_eq!(sandbox.wb(&["ask", "1001", &"x".repeat(5_000)]).status.code(), Some(2));
+    for ticket in ["1003", "4711"] {
+        let refused = sandbox.wb(&["ask", ticket, "logs"]);
+        assert!(matches!(refused.status.code(), Some(1 | 3)), "{refused:?}");
+        assert!(asks(&sandbox, ticket).is_empty());
+    }
+    sandbox.sent(&link, "support-bundle.tgz.sha256", sha256_line("support-bundle.tgz", b"c").as_bytes());
     sandbox.sent(&link, "support-bundle.tgz", b"c");
     assert_eq!(missing(&sandbox, "1001"), Vec::<String>::new());
     let table = printed(&sandbox.wb(&["ask", "1001"]));

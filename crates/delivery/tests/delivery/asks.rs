@@ -114,10 +114,13 @@ async fn a_comment_of_support_asks_once_and_nobody_else_does() {
     assert_eq!(world.asked(&ticket).await.0, ["database logs", "support bundle"]);
     world.finished(JobKind::TellAsks).await;
     assert!(world.comments_with(&ticket, "asked: ").await.is_empty(), "the comment itself says it");
+    // A reminder asks for nothing new, also after the file has arrived.
+    world.says(AGENT, true, &ticket, "Please send: database logs").await;
+    world.saw_again(&ticket).await;
     let id = world.large(&ticket, "database-logs.tar").await;
     world.settle(&id).await;
     world.saw_again(&ticket).await;
-    assert_eq!(world.asked(&ticket).await.0, ["support bundle"], "the same comment does not ask again");
+    assert_eq!(world.asked(&ticket).await.0, ["support bundle"], "no comment asks again");
     assert_eq!(world.comments_with(&ticket, "upload-link: ").await.len(), links);
 
     // On a ticket whose link has ended, the list comes with a new one.
@@ -132,6 +135,42 @@ async fn a_comment_of_support_asks_once_and_nobody_else_does() {
         posted[links].body.contains("Support asks for:\n\n- `support bundle`\n- `thread dumps`\n"),
         "{posted:?}"
     );
+}
+
+/// The gateway sees a ticket for the first time when support has asked for files on it already.
+#[tokio::test]
+async fn a_new_ticket_with_a_request_gets_one_link_with_the_list() {
+    let world = World::new().await;
+    let ticket = world.open_ticket("Slow", Some(360_001_172_559)).await;
+    world.says(AGENT, true, &ticket, "Please send: thread dumps").await;
+    world.ask(&ticket, &["heap dump"]).await;
+    for _ in 0..2 {
+        world.saw_again(&ticket).await;
+        world.finished(JobKind::TellAsks).await;
+        world.finished(JobKind::PostLink).await;
+    }
+    let posted = world.comments_with(&ticket, "upload-link: ").await;
+    assert_eq!(posted.len(), 1, "{posted:?}");
+    assert_eq!(world.comments_with(&ticket, "asked: ").await.len(), 1);
+    // Two requests in a row on a ticket without a working link post one.
+    for link in world.ledger.links(None).await.unwrap() {
+        world.ledger.revoke_link(&link.id, "staff:1").await.unwrap();
+    }
+    for wanted in ["config", "screenshot"] {
+        world.ask(&ticket, &[wanted]).await;
+        world.finished(JobKind::TellAsks).await;
+    }
+    world.finished(JobKind::PostLink).await;
+    assert_eq!(world.comments_with(&ticket, "upload-link: ").await.len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_asked_of_strangers() {
+    let world = World::new().await;
+    world.ledger.put_partner("acme", "acme", Some(8)).await.unwrap();
+    world.ask("1001", &["database logs"]).await;
+    world.finished(JobKind::TellAsks).await;
+    assert!(world.comments_with("1001", "asked: ").await.is_empty());
 }
 
 #[tokio::test]

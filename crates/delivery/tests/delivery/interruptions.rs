@@ -200,7 +200,7 @@ async fn hooks_in_any_order_while_the_desk_fails_do_everything_once() {
                     world.delivery.pass().await.unwrap();
                     let told = world.ledger.step(&ticket, "warn-solved").await.unwrap();
                     let is_told = told.is_some_and(|step| step.done_at.is_some());
-                    if is_told && world.ledger.has_working_link(&ticket).await.unwrap() {
+                    if is_told && world.ledger.has_working_link(&ticket, "acme", &[]).await.unwrap() {
                         break;
                     }
                     tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,13 +7,17 @@ use axum::response::{Html, IntoResponse};
 use ::page::Language;
 
 use super::request::PartnerRequest;
+use super::ticket;
 use crate::headers;
 use crate::problem::Problem;
 
 pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, Problem> {
     let asks = match &request.link.ticket {
-        Some(ticket) => request.state.ledger.asks(ticket).await?,
-        None => Vec::new(),
+        // Not of a ticket that was moved to somebody else.
+        Some(ticket) if ticket::resolve(&request, None).await.is_ok() => {
+            request.state.ledger.asks(ticket).await?
+        }
+        _ => Vec::new(),
     };
     let asks: Vec<_> = asks
         .iter()

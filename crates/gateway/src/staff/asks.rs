@@ -1,5 +1,7 @@
 //! Files that support asks for on a ticket.
 
+use std::time::Duration;
+
 use api::{AskList, AskRequest};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -10,6 +12,9 @@ use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::state::AppState;
 use crate::to_api;
+
+/// How long a request waits for the desk.
+const DESK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Lists what support asked for on a ticket, and what of it has arrived.
 #[utoipa::path(get, path = "/api/v1/tickets/{ticket}/asks", operation_id = "list_asks",
@@ -31,6 +36,8 @@ pub(crate) async fn list(
     params(("ticket" = String, Path, description = "The number of a ticket.")),
     responses(
         (status = 200, description = "Every file, oldest first.", body = AskList),
+        (status = 404, description = "No partner has this ticket."),
+        (status = 409, description = "The ticket is closed."),
         (status = 422, description = "Fields are missing or wrong, or the ticket would wait for too many files."),
     ))]
 pub(crate) async fn ask(
@@ -53,6 +60,7 @@ pub(crate) async fn ask(
         );
         return Err(problem::bad_field("wanted", &detail));
     }
+    check(&state, &ticket).await?;
     match state.ledger.ask(&ticket, &wanted, &staff.actor()).await {
         Err(ledger::Error::Conflict(why)) => {
             Err(problem::bad_field("wanted", &format!("Too many files: {why}. Withdraw some of them first.")))
@@ -63,6 +71,33 @@ pub(crate) async fn ask(
             answer(&state, &ticket).await
         }
     }
+}
+
+/// Only on an open ticket of a partner: a public comment will ask for the files.
+async fn check(state: &AppState, ticket: &str) -> Result<(), Problem> {
+    let no_answer = || problem::unavailable("The desk does not respond.", problem::RETRY_SOON);
+    let seen = match tokio::time::timeout(DESK_TIMEOUT, state.desk.ticket(ticket)).await {
+        Ok(Ok(seen)) => seen,
+        Ok(Err(desk::Error::NotFound)) => {
+            let detail = format!("The desk has no ticket {ticket}. Check the number.");
+            return Err(problem::unknown_ticket().with_detail(detail));
+        }
+        _ => return Err(no_answer()),
+    };
+    if seen.status == desk::Status::Closed {
+        return Err(problem::ticket_closed(ticket));
+    }
+    for partner in state.ledger.partners().await? {
+        let owns = match partner.organization_id {
+            None => state.ledger.has_working_link(ticket, &partner.id, &[]).await?,
+            id => id == seen.organization(),
+        };
+        if owns && partner.disabled_at.is_none() {
+            return Ok(());
+        }
+    }
+    let detail = format!("Ticket {ticket} belongs to no partner, so nobody could send files for it.");
+    Err(problem::unknown_ticket().with_detail(detail))
 }
 
 /// No longer asks for a file.

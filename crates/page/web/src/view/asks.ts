@@ -25,8 +25,9 @@ export function guess(name: string, asks: Ask[]): string {
 export function askSelect(item: Item, asks: Ask[]): HTMLElement {
   const id = `ask-${item.id}`
   const select = h('select', { id })
-  for (const { id: value, text } of [...asks, { id: NONE, text: t('asks.something-else') }]) {
-    select.append(h('option', { value, selected: value === (item.ask || NONE) }, text))
+  const others = [{ id: NONE, text: t('asks.something-else') }]
+  for (const { id: value, text } of [{ id: '', text: t('asks.by-name') }, ...asks, ...others]) {
+    select.append(h('option', { value, selected: value === item.ask }, text))
   }
   select.addEventListener('change', () => {
     item.ask = select.value
