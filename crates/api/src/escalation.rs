@@ -87,8 +87,8 @@ pub struct Escalation {
 pub struct EscalationFiles {
     /// Support made a link for the ticket or asked for files on it, so it waits for files.
     pub asked_for: bool,
-    /// What support asked for and has not arrived.
-    #[serde(default)]
+    /// What support asked for and has not arrived; left out if that is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
     pub arrived: Vec<Receipt>,
     /// Announced, and not complete.

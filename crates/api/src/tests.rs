@@ -183,7 +183,8 @@ fn escalations() {
         "updated_at": "2026-11-22T10:00:00Z",
     });
     check(&json!({"escalations": [escalation]}), |list: &EscalationList| &list.escalations[0].extra);
-    let files = json!({"asked_for": true, "arrived": [complete()], "unfinished": [open(None)]});
+    let files =
+        json!({"asked_for": true, "missing": ["logs"], "arrived": [complete()], "unfinished": [open(None)]});
     let single = with(escalation, &[("state_reason", json!("a duplicate")), ("files", files)]);
     check(&single, |escalation: &Escalation| &escalation.extra);
     let status = json!({
