@@ -14,7 +14,7 @@ use crate::http::places;
 use crate::problem::Problem;
 use crate::state::AppState;
 
-const NAME: &str = "weighbridge_support";
+const NAME: &str = "weighbridge-support";
 /// A working day, seconds.
 const LIFE_S: i64 = 12 * 60 * 60;
 /// Where the pages are.
