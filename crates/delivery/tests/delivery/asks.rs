@@ -1,13 +1,11 @@
 //! Files that support asks for: with the gateway or in a comment, told once, and ticked when they arrive.
 
-use std::time::Duration;
-
 use desk::Comment;
 use futures_util::future::join_all;
 use ledger::{Ask, JobKind, NewLink, Token};
 use serde_json::{Value, json};
 
-use crate::world::{AGENT, World, new_delivery, open};
+use crate::world::{AGENT, World};
 
 const CUSTOMER: u64 = 71;
 
@@ -212,21 +210,9 @@ async fn a_crash_leaves_one_comment() {
             .into_iter()
             .enumerate()
     {
-        world.sandbox.faults().clear();
         let wanted = format!("file {n}");
         world.ask("1001", &[&wanted]).await;
-        world.fault(
-            json!({"service": "desk", "operation": operation, "fault": "delay", "when": when, "delay_ms": 20_000}),
-        );
-        let config =
-            delivery::Config { batch: Duration::ZERO, ..delivery::Config::new("https://gate.example") };
-        let dying =
-            new_delivery(&world.sandbox, &open(&world.dir).await, &world.buckets, &world.desk, config);
-        let running = tokio::spawn(async move { dying.pass().await });
-        world.until_hit().await;
-        running.abort();
-        world.sandbox.faults().clear();
-        world.ledger.release_claims().await.unwrap();
+        world.dies_at(json!({"service": "desk", "operation": operation, "fault": "delay", "when": when, "delay_ms": 20_000})).await;
         world.finished(JobKind::TellAsks).await;
         assert_eq!(
             world.comments_with("1001", &format!("- `{wanted}`")).await.len(),

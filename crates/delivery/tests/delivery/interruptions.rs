@@ -16,7 +16,7 @@ const FORM: Option<u64> = Some(360_001_172_559);
 
 impl World {
     /// Runs a worker until the fault is due, and then it dies.
-    async fn dies_at(&self, rule: serde_json::Value) {
+    pub(crate) async fn dies_at(&self, rule: serde_json::Value) {
         self.sandbox.faults().clear();
         self.fault(rule);
         let config =

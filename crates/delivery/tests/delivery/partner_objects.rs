@@ -1,16 +1,14 @@
 //! Objects that a partner puts into its own bucket with its own tools: found, noted once, and read.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use bucket::{Bucket, Crc64Hasher, Payload};
 use desk::Comment;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use ledger::{JobKind, NewLink, PartnerObject, SeenObject, Token};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-use crate::world::{World, new_delivery, open};
+use crate::world::{World, open};
 
 /// Of `a`.
 const SHA256: &str = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb";
@@ -181,19 +179,7 @@ async fn a_crash_leaves_one_note() {
             world.finished(JobKind::NoteObjects).await;
             world.look_into(20).await;
         }
-        world.sandbox.faults().clear();
-        world.fault(
-            json!({"service": service, "operation": operation, "fault": "delay", "when": when, "delay_ms": 20_000}),
-        );
-        let config =
-            delivery::Config { batch: Duration::ZERO, ..delivery::Config::new("https://gate.example") };
-        let dying =
-            new_delivery(&world.sandbox, &open(&world.dir).await, &world.buckets, &world.desk, config);
-        let running = tokio::spawn(async move { dying.pass().await });
-        world.until_hit().await;
-        running.abort();
-        world.sandbox.faults().clear();
-        world.ledger.release_claims().await.unwrap();
+        world.dies_at(json!({"service": service, "operation": operation, "fault": "delay", "when": when, "delay_ms": 20_000})).await;
         // Another one comes before the retry.
         world.put(&format!("2001/later-{n}"), "a").await;
         world.look_and_work().await;
