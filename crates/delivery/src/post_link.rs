@@ -22,7 +22,7 @@ async fn post(shared: &Shared, job: &Job, ticket: &str) -> Result<Option<String>
         Err(desk::Error::NotFound) if ticket::is_gone(shared, ticket).await => return Ok(None),
         seen => seen?,
     };
-    let (begun_at, _) = shared.ledger.link_post(&job.subject).await?;
+    let (begun_at, attempts) = shared.ledger.link_post(&job.subject).await?;
     let ours = ticket::our_comments_since(shared, ticket, begun_at.min(now_ms()) - ALLOWED_SKEW_MS).await?;
     let marker = format!("upload-link: {}", job.subject);
     if let Some(link_id) = marker::value(&ours, &marker) {
@@ -34,7 +34,6 @@ async fn post(shared: &Shared, job: &Job, ticket: &str) -> Result<Option<String>
     let Some(new) = wanted(shared, job, ticket, &seen).await? else { return Ok(None) };
     // One for files that support asks for is not needed beside any other.
     let is_for_asks = job.subject.split(' ').count() == 3;
-    let (_, attempts) = shared.ledger.link_post(&job.subject).await?;
     if is_for_asks && shared.ledger.has_working_link(ticket, &new.partner_id, &attempts).await? {
         return Ok(None);
     }

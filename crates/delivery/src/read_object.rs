@@ -10,6 +10,9 @@ use crate::shared::Shared;
 
 /// A bucket that delivers more slowly is asked again later, so that it does not keep a worker. Bytes per second.
 const RATE_MIN: u64 = 1_000_000;
+/// After so many failures in a row, over about ten minutes, an object does not hold up the others any longer. Support can ask for
+/// it again.
+const ATTEMPTS_MAX: i64 = 10;
 /// For small objects.
 const TIME_MIN: Duration = Duration::from_secs(60);
 
@@ -21,11 +24,11 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
     let read = read(shared, &object).await;
     let read = match &read {
         Ok(sha256) => Ok(sha256.as_str()),
-        Err(bucket::Error::Changed) => {
+        Err(bucket::Error::Changed) if job.attempts < ATTEMPTS_MAX => {
             look_again(shared, &object).await?;
             return Ok(read.map(drop)?);
         }
-        Err(error) if error.is_transient() => return Ok(read.map(drop)?),
+        Err(error) if error.is_transient() && job.attempts < ATTEMPTS_MAX => return Ok(read.map(drop)?),
         Err(bucket::Error::NotFound(_)) => Err("the object is gone".to_owned()),
         Err(error) => Err(chain(error)),
     };

@@ -24,20 +24,6 @@ pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
     Ok(shared.ledger.finish_job(&job.id).await?)
 }
 
-/// Whether the ticket is a partner's: of its organisation, or with a link that support made for a partner without one.
-async fn is_partners(shared: &Shared, number: &str, organization: Option<i64>) -> ledger::Result<bool> {
-    for partner in shared.ledger.partners().await? {
-        let owns = match partner.organization_id {
-            None => shared.ledger.has_working_link(number, &partner.id, &[]).await?,
-            id => id == organization,
-        };
-        if owns && partner.disabled_at.is_none() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Tells asks, or their arrivals.
 async fn tell(shared: &Shared, number: &str, asks: Vec<Ask>, is_request: bool) -> Result<(), JobError> {
     let times = asks.iter().map(|ask| ask.arrived_at.unwrap_or(ask.created_at));
@@ -48,7 +34,7 @@ async fn tell(shared: &Shared, number: &str, asks: Vec<Ask>, is_request: bool) -
         }
         seen => seen?,
     };
-    if !is_partners(shared, number, seen.organization()).await? {
+    if !shared.ledger.is_partners_ticket(number, seen.organization()).await? {
         // It was moved to strangers since.
         return Ok(shared.ledger.asks_told(&asks).await?);
     }

@@ -123,6 +123,21 @@ impl Ledger {
         Ok(found.is_some())
     }
 
+    /// Whether a partner can send files for the ticket: it is of its organisation, or support made a link that works for a partner
+    /// without one.
+    pub async fn is_partners_ticket(&self, ticket: &str, organization: Option<i64>) -> Result<bool> {
+        for partner in self.partners().await? {
+            let owns = match partner.organization_id {
+                None => self.has_working_link(ticket, &partner.id, &[]).await?,
+                id => id == organization,
+            };
+            if owns && partner.disabled_at.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether the partner can send files for the ticket through a link of its own, without these links, or will get one because
     /// the ticket is new.
     pub async fn has_working_link(&self, ticket: &str, partner_id: &str, without: &[String]) -> Result<bool> {

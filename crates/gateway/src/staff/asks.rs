@@ -87,14 +87,8 @@ async fn check(state: &AppState, ticket: &str) -> Result<(), Problem> {
     if seen.status == desk::Status::Closed {
         return Err(problem::ticket_closed(ticket));
     }
-    for partner in state.ledger.partners().await? {
-        let owns = match partner.organization_id {
-            None => state.ledger.has_working_link(ticket, &partner.id, &[]).await?,
-            id => id == seen.organization(),
-        };
-        if owns && partner.disabled_at.is_none() {
-            return Ok(());
-        }
+    if state.ledger.is_partners_ticket(ticket, seen.organization()).await? {
+        return Ok(());
     }
     let detail = format!("Ticket {ticket} belongs to no partner, so nobody could send files for it.");
     Err(problem::unknown_ticket().with_detail(detail))
