@@ -137,6 +137,16 @@ impl utoipa::ToSchema for PartnerEscalationFields {
     }
 }
 
+/// A note for support.
+#[derive(utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoteFields {
+    /// What support should know: at most 5,000 characters.
+    pub text: Text,
+    /// The number of the ticket. May be left out on a link that is bound to one.
+    pub ticket: Option<Line>,
+}
+
 /// What an escalation may become.
 #[derive(utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]

@@ -21,7 +21,7 @@ pub use contact::{Contact, ContactList};
 pub use escalation::{Escalation, EscalationFiles, EscalationList, EscalationStatus};
 pub use hold::{Hold, HoldRequest};
 pub use limits::{BODY_BYTES_MAX, LINE_CHARS_MAX, TEXT_CHARS_MAX};
-pub use link::{CreatedLink, Link, LinkExpiry, LinkLimits, LinkList, LinkRenewal, LinkRequest};
+pub use link::{CreatedLink, Link, LinkExpiry, LinkLimits, LinkList, LinkRenewal, LinkRequest, SentNote};
 pub use partner::{BucketObject, ObjectPage, Partner, PartnerDetails, PartnerList};
 pub use problem::Problem;
 #[cfg(feature = "openapi")]

@@ -98,6 +98,20 @@ pub struct LinkRenewal {
     pub extra: Extra,
 }
 
+/// What a sender wrote for support. It will be on the ticket in a moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SentNote {
+    pub id: String,
+    pub ticket: String,
+    /// The same text was sent before, and no other note is written.
+    #[serde(default)]
+    pub repeated: bool,
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub extra: Extra,
+}
+
 /// What a link allows, as `OPTIONS` answers before a byte is sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -25,6 +25,7 @@ mod expire_files;
 mod mismatch_comment;
 mod note_objects;
 mod post_link;
+mod post_note;
 mod read_asks;
 mod read_message;
 mod read_object;
@@ -69,6 +70,7 @@ async fn run(kind: JobKind, batch: &mut Batch<'_>) -> Result<(), JobError> {
         JobKind::WarnFiles => batch.each(warn_files::run).await,
         JobKind::ExpireFiles => batch.each(expire_files::run).await,
         JobKind::TellAsks => batch.each(tell_asks::run).await,
+        JobKind::PostNote => batch.each(post_note::run).await,
         JobKind::PostLink => batch.each(post_link::run).await,
         JobKind::NoteObjects => batch.each(note_objects::run).await,
         JobKind::ReadObject => batch.each(read_object::run).await,

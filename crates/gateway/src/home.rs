@@ -2,17 +2,19 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::accept::ResponseFormat;
+use crate::http::html;
 use crate::state::AppState;
 
 pub(crate) async fn get(State(state): State<AppState>, headers: HeaderMap) -> Response {
     let support = &state.tickets.policy().support;
     let ask = support.ask.as_deref();
     if ResponseFormat::wanted(&headers) == ResponseFormat::Html {
-        let page = page::HomePage { ask, form_page: support.form_page.as_deref() };
-        return Html(page::html(&page)).into_response();
+        let language = html::language(&headers);
+        let page = page::HomePage { language, ask, form_page: support.form_page.as_deref() };
+        return html::response(language, page::html(&page));
     }
     let whom = ask.map_or_else(|| "on your ticket".to_owned(), str::to_owned);
     format!(

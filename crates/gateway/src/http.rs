@@ -4,6 +4,7 @@ pub(crate) mod bounded_body;
 mod certificate_expiry;
 mod drain;
 pub(crate) mod head;
+pub(crate) mod html;
 mod http1;
 mod http2;
 mod idle_timeout;

@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 
 use crate::hooks;
-use crate::partner::{escalate, renew, tickets};
+use crate::partner::{escalate, note, renew, tickets};
 use crate::staff::{asks, audit, contacts, content, escalations, holds, links, objects, partners, uploads};
 
 #[derive(utoipa::OpenApi)]
@@ -31,7 +31,7 @@ use crate::staff::{asks, audit, contacts, content, escalations, holds, links, ob
         asks::list, asks::ask, asks::withdraw,
         audit::list,
         links::list, links::create, links::show, links::revoke, links::renew,
-        tickets::post, tickets::make_link, escalate::post, escalate::show, renew::post,
+        tickets::post, tickets::make_link, escalate::post, escalate::show, renew::post, note::post,
         hooks::zendesk::post, hooks::slack::post, hooks::workflow::post,
     ),
     components(schemas(api::Problem, api::described::FieldsProblem)),
@@ -242,7 +242,7 @@ mod tests {
         let of_tickets = routes("partners", "").into_iter().filter(|(_, _, handler)| {
             let (file, function) = handler.split_once("::").unwrap_or_default();
             // Pages are for people.
-            ["tickets", "escalate", "renew"].contains(&file) && function != "page"
+            ["tickets", "escalate", "renew", "note"].contains(&file) && function != "page"
         });
         expected.extend(of_tickets);
         let expected: BTreeSet<_> = expected.into_iter().map(|(method, path, _)| (method, path)).collect();

@@ -10,6 +10,7 @@ pub(crate) mod form;
 mod how_to_send;
 mod idempotency;
 mod nfr;
+pub(crate) mod note;
 mod open_ticket;
 pub(crate) mod options;
 pub(crate) mod page;

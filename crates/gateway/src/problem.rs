@@ -1,21 +1,15 @@
-//! Refusals: RFC 9457 problem details, or a page for a browser. A handler returns a [`Problem`]; [`render`] writes it in the
-//! format that the client wants.
+//! Refusals: RFC 9457 problem details, or a page for a browser. A handler returns a [`Problem`]; `render.rs` writes it in the format
+//! that the client wants.
 //! Invariant: the type is stable, and the detail tells a person what to do next.
 
 mod from_errors;
+pub(crate) mod render;
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
-
-use crate::accept::ResponseFormat;
-use crate::http::request_id::RequestId;
 
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 
@@ -96,6 +90,11 @@ impl Problem {
         self.kind == "/problems/digest-mismatch"
     }
 
+    /// Its type.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     pub(crate) fn detail(&self) -> &str {
         &self.detail
     }
@@ -121,60 +120,6 @@ impl Problem {
     pub(crate) fn text(&self, id: Option<&str>) -> String {
         let problem = api::Problem { request_id: id.map(str::to_owned), ..self.to_api() };
         format!("{}\n", serde_json::to_string_pretty(&problem).unwrap_or_default())
-    }
-
-    /// Writes the problem as the body of `response`, which carries its status and headers.
-    fn write(self, mut response: Response, format: ResponseFormat, id: Option<&str>) -> Response {
-        metrics::counter!("weighbridge_problems_total", "type" => self.kind).increment(1);
-        let (kind, body) = if format == ResponseFormat::Html {
-            let page = page::html(&page::ProblemPage {
-                status: self.status.as_u16(),
-                title: self.title,
-                detail: &self.detail,
-                request_id: id,
-                renew_at: self.renew_at.as_deref(),
-            });
-            ("text/html; charset=utf-8", page)
-        } else {
-            ("application/problem+json", self.text(id))
-        };
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        *response.body_mut() = Body::from(body);
-        response
-    }
-}
-
-impl IntoResponse for Problem {
-    /// Without a body: only the request tells its format and id.
-    fn into_response(mut self) -> Response {
-        let mut response = self.status.into_response();
-        for (name, value) in self.headers.drain(..) {
-            response.headers_mut().append(name, value);
-        }
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
-/// Writes problems in the format that the client wants.
-pub(crate) async fn render(request: Request, next: Next) -> Response {
-    let format = ResponseFormat::wanted(request.headers());
-    render_as(format, request, next).await
-}
-
-/// Writes problems as JSON, for programs.
-pub(crate) async fn render_json(request: Request, next: Next) -> Response {
-    render_as(ResponseFormat::Json, request, next).await
-}
-
-async fn render_as(format: ResponseFormat, request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().cloned();
-    let mut response = next.run(request).await;
-    match response.extensions_mut().remove::<Problem>() {
-        Some(problem) => problem.write(response, format, id.as_ref().map(RequestId::as_str)),
-        None => response,
     }
 }
 
@@ -416,6 +361,11 @@ pub(crate) fn too_many_escalations(max: i64, retry_after: Duration) -> Problem {
     let detail =
         format!("{max} escalations of your organisation are open. Ask support to resolve some first.");
     slow_down("Too many open escalations", &detail, retry_after)
+}
+
+pub(crate) fn too_many_notes(max: i64) -> Problem {
+    let detail = format!("This link can write {max} notes a day. Comment on the ticket instead.");
+    slow_down("Too many notes", &detail, Duration::from_secs(60 * 60))
 }
 
 pub(crate) fn storage_down() -> Problem {

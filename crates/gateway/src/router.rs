@@ -12,7 +12,8 @@ use crate::http::head::check_head;
 use crate::http::{security_headers, trusted_proxy};
 use crate::openapi;
 use crate::partner::{
-    cancel, create, escalate, form, options, page, protocol, put as put_file, renew, resume, show, tickets,
+    cancel, create, escalate, form, note, options, page, protocol, put as put_file, renew, resume, show,
+    tickets,
 };
 use crate::problem::{self, Problem};
 use crate::staff;
@@ -66,6 +67,15 @@ fn partners() -> Router<AppState> {
                 .get(nothing_here)
                 .options(options::options),
         )
+        // A file may have this name, too.
+        .route(
+            "/u/{link}/note",
+            post(note::post)
+                .put(put_file::put)
+                .head(show::head_named)
+                .get(nothing_here)
+                .options(options::options),
+        )
         .route("/u/{link}/escalations/{id}", get(escalate::show).options(options::options))
         .route(
             "/u/{link}/{name}",
@@ -102,7 +112,7 @@ fn support() -> Router<AppState> {
         .route("/links/{id}/renew", post(links::renew))
         .fallback(|| async { problem::not_found() })
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn(problem::render_json))
+        .layer(from_fn(problem::render::as_json))
 }
 
 /// Routes that the desk and Slack call, signed with a secret that both sides have.
@@ -113,7 +123,7 @@ fn callers() -> Router<AppState> {
         .route("/slack/workflow/{partner}", post(hooks::workflow::post))
         .fallback(|| async { problem::not_found() })
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(from_fn(problem::render_json))
+        .layer(from_fn(problem::render::as_json))
 }
 
 /// Routes of load balancers.
@@ -167,7 +177,7 @@ pub(crate) fn public(state: &AppState) -> Router {
         .layer(from_fn(check_head));
     let all = partners()
         .merge(others)
-        .layer(from_fn(problem::render))
+        .layer(from_fn(problem::render::as_wanted))
         .layer(from_fn(security_headers::add))
         // Bodies of partners are counted where they are read; no extractor collects one.
         .layer(DefaultBodyLimit::max(staff::links::BODY_BYTES_MAX))

@@ -34,6 +34,8 @@ names! {
         ExpireFiles = "expire-files",
         /// Say on a ticket which files support asks for, and which of them have arrived.
         TellAsks = "tell-asks",
+        /// Put on a ticket what a sender wrote to support.
+        PostNote = "post-note",
         /// Post an upload link on a ticket.
         PostLink = "post-link",
         /// Say on a ticket which objects its partner put into its own bucket for it.
@@ -57,6 +59,7 @@ impl JobKind {
             | Self::PostLink
             | Self::WarnFiles
             | Self::NoteObjects
+            | Self::PostNote
             | Self::TellAsks => true,
             Self::Receipt
             | Self::Compare
@@ -81,6 +84,7 @@ impl JobKind {
             | Self::ExpireFiles
             | Self::NoteObjects
             | Self::ReadObject
+            | Self::PostNote
             | Self::TellAsks
             | Self::TellSlack
             | Self::ReadMessage => false,

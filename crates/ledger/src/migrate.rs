@@ -9,7 +9,7 @@ use crate::sql::sql;
 use crate::{Error, Ledger, Result};
 
 /// Number, name and text; the text for SQLite and the one for Postgres where they differ.
-const MIGRATIONS: [(i64, &str, [&str; 2]); 16] = [
+const MIGRATIONS: [(i64, &str, [&str; 2]); 17] = [
     (1, "ledger", [include_str!("../migrations/0001_ledger.sql"); 2]),
     (2, "link_limits", [include_str!("../migrations/0002_link_limits.sql"); 2]),
     (3, "digests", [include_str!("../migrations/0003_digests.sql"); 2]),
@@ -40,6 +40,7 @@ const MIGRATIONS: [(i64, &str, [&str; 2]); 16] = [
     (14, "partner_objects", [include_str!("../migrations/0014_partner_objects.sql"); 2]),
     (15, "asks", [include_str!("../migrations/0015_asks.sql"); 2]),
     (16, "sessions", [include_str!("../migrations/0016_sessions.sql"); 2]),
+    (17, "sender_notes", [include_str!("../migrations/0017_sender_notes.sql"); 2]),
 ];
 
 /// Number and name of every migration this program knows.

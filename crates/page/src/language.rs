@@ -25,6 +25,13 @@ static TEXTS: LazyLock<[Texts; 4]> = LazyLock::new(|| {
     .map(|text| serde_json::from_str(text).unwrap_or_default())
 });
 
+/// The key of a problem's text. Problems that no page shows share one.
+fn problem_key(kind: &str, suffix: &str) -> String {
+    let name = if kind == "about:blank" { "not-found" } else { kind.trim_start_matches("/problems/") };
+    let key = format!("problem.{name}{suffix}");
+    if TEXTS[0].contains_key(&key) { key } else { format!("problem.any{suffix}") }
+}
+
 impl Language {
     /// The first language of an `Accept-Language` header that pages are written in, by its weights; else English.
     pub fn wanted(accept: &str) -> Self {
@@ -59,11 +66,45 @@ impl Language {
         of(self).or_else(|| of(Self::English)).unwrap_or_default()
     }
 
-    /// A text with `{name}` replaced.
+    /// What a problem of this type means, for readers of another language than its English detail.
+    pub(crate) fn of_problem(self, kind: &str) -> Option<&'static str> {
+        (self != Self::English).then(|| self.text(&problem_key(kind, "")))
+    }
+
+    /// The title of a problem of this type, in another language than English.
+    pub(crate) fn title_of_problem(self, kind: &str) -> Option<&'static str> {
+        (self != Self::English).then(|| self.text(&problem_key(kind, ".title")))
+    }
+
+    /// A text with one place filled.
+    pub(crate) fn fill(self, key: &str, name: &str, value: impl AsRef<str>) -> String {
+        self.with(key, &[(name, value.as_ref())])
+    }
+
+    /// A text with its `{places}` filled.
     pub(crate) fn with(self, key: &str, values: &[(&str, &str)]) -> String {
-        values.iter().fold(self.text(key).to_owned(), |text, (name, value)| {
-            text.replace(&format!("{{{name}}}"), value)
-        })
+        let mut rest = self.text(key);
+        let mut text = String::with_capacity(rest.len());
+        // In one pass: a value may look like a place.
+        while let Some(at) = rest.find('{') {
+            text.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let value = values
+                .iter()
+                .find_map(|(name, value)| Some((value, rest[1..].strip_prefix(name)?.strip_prefix('}')?)));
+            match value {
+                Some((value, after)) => {
+                    text.push_str(value);
+                    rest = after;
+                }
+                None => {
+                    text.push('{');
+                    rest = &rest[1..];
+                }
+            }
+        }
+        text.push_str(rest);
+        text
     }
 }
 
@@ -113,6 +154,8 @@ mod tests {
             }
             assert!(TEXTS[language as usize].len() <= TEXTS[0].len(), "{} has more", language.tag());
         }
-        assert_eq!(Language::German.with("page.for", &[("partner", "A {ticket}")]), "Für A {ticket}");
+        let values = [("partner", "A {ticket}"), ("ticket", "7{partner}")];
+        assert_eq!(Language::English.with("page.for-ticket", &values), "For A {ticket}, ticket 7{partner}");
+        assert_eq!(Language::German.with("page.for", &values), "Für A {ticket}");
     }
 }

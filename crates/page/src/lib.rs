@@ -6,7 +6,10 @@ mod assets;
 mod commands;
 mod escape;
 mod language;
+mod people;
+mod problem;
 mod send;
+mod sent;
 pub mod support;
 mod upload_page;
 
@@ -15,173 +18,17 @@ use askama::Template;
 pub use assets::Asset;
 pub use commands::{curl_file, curl_open_ticket, curl_pipe, curl_windows, send_file, send_powershell};
 pub use language::Language;
+pub use people::{
+    EscalatePage, EscalationPage, HomePage, NoteSentPage, OpenTicketPage, RenewedPage, TicketPage,
+};
+pub use problem::ProblemPage;
 pub use send::{send_ps1, send_sh};
+pub use sent::{Differs, OutcomesPage, Place, SentFile, UnfinishedPage, Ways};
 pub use upload_page::{LinkPage, WantedFile};
 
 /// Lets a page only use our own files and send our own forms. Nothing inline runs.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
     worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-/// The page at the gateway's own address: what this host is, and whom to ask.
-#[derive(Debug, Clone, Template)]
-#[template(path = "home.html")]
-pub struct HomePage<'a> {
-    /// Whom to ask for a link.
-    pub ask: Option<&'a str>,
-    /// Where partners open tickets.
-    pub form_page: Option<&'a str>,
-}
-
-/// The form that opens a ticket.
-#[derive(Debug, Clone, Template)]
-#[template(path = "open_ticket.html")]
-pub struct OpenTicketPage<'a> {
-    /// The partner's name.
-    pub partner: &'a str,
-    /// The link's address in the command to copy, with a slash at its end.
-    pub link: &'a str,
-    /// The link's address, relative to the page's.
-    pub here: &'a str,
-    /// What the ticket must not be about: subscriptions that are not for resale.
-    pub nfr_only: Option<&'a str>,
-}
-
-/// The page after a ticket was opened, or a link was made for one.
-#[derive(Debug, Clone, Template)]
-#[template(path = "ticket.html")]
-pub struct TicketPage<'a> {
-    pub ticket: &'a str,
-    /// None if only a link was made.
-    pub subject: Option<&'a str>,
-    /// The upload link.
-    pub link: &'a str,
-    pub outcomes: &'a [SentFile<'a>],
-}
-
-/// The form that escalates a ticket.
-#[derive(Debug, Clone, Template)]
-#[template(path = "escalate.html")]
-pub struct EscalatePage<'a> {
-    /// The partner's name.
-    pub partner: &'a str,
-    /// The ticket that the link is bound to. Without one the form asks for it.
-    pub ticket: Option<&'a str>,
-    /// The link's address, relative to the page's.
-    pub here: &'a str,
-    /// Support hours, in words.
-    pub hours: Option<&'a str>,
-}
-
-/// The state of an escalation.
-#[derive(Debug, Clone, Template)]
-#[template(path = "escalation.html")]
-pub struct EscalationPage<'a> {
-    pub reference: &'a str,
-    pub ticket: &'a str,
-    pub state: &'a str,
-    /// Why it was declined.
-    pub reason: Option<&'a str>,
-    /// It joined one that was open.
-    pub joined: bool,
-    pub hints: &'a [String],
-    /// Its address, relative to the page's.
-    pub location: &'a str,
-}
-
-/// The page of an unfinished upload: its progress, and how to resume it.
-#[derive(Debug, Clone, Template)]
-#[template(path = "unfinished.html")]
-pub struct UnfinishedPage<'a> {
-    /// File name.
-    pub name: &'a str,
-    /// Bytes that are stored.
-    pub offset: u64,
-    /// Bytes of the whole file, if they are known.
-    pub length: Option<u64>,
-    /// How it can be resumed, if it can.
-    pub ways: Option<Ways<'a>>,
-    /// The link's address, relative to the page's.
-    pub here: &'a str,
-}
-
-/// How to resume an upload.
-#[derive(Debug, Clone)]
-pub struct Ways<'a> {
-    /// Until when, RFC 3339.
-    pub until: &'a str,
-    /// The command for a POSIX shell.
-    pub curl: &'a str,
-    /// The command for Windows.
-    pub windows: &'a str,
-}
-
-/// The page after a form was sent.
-#[derive(Debug, Clone, Template)]
-#[template(path = "outcomes.html")]
-pub struct OutcomesPage<'a> {
-    /// The link's address, relative to the page's.
-    pub here: &'a str,
-    pub outcomes: &'a [SentFile<'a>],
-}
-
-/// A stored file, or why it was not stored.
-#[derive(Debug, Clone)]
-pub enum SentFile<'a> {
-    /// Stored: the receipt.
-    Stored {
-        name: &'a str,
-        /// Bytes.
-        size: u64,
-        /// Hex.
-        sha256: &'a str,
-        /// Where the file goes, in words.
-        place: &'a str,
-        /// The receipt's address, relative to the page's.
-        location: &'a str,
-    },
-    /// Not stored.
-    Refused {
-        /// File name, as far as it is known.
-        name: &'a str,
-        /// What to do next.
-        detail: &'a str,
-    },
-}
-
-impl OutcomesPage<'_> {
-    fn heading(&self) -> String {
-        let stored =
-            self.outcomes.iter().filter(|outcome| matches!(outcome, SentFile::Stored { .. })).count();
-        match (stored, self.outcomes.len()) {
-            (1, 1) => "Your file has arrived".to_owned(),
-            (stored, all) if stored == all => format!("Your {all} files have arrived"),
-            (0, _) => "Nothing was stored".to_owned(),
-            (stored, all) => format!("{stored} of {all} files have arrived"),
-        }
-    }
-}
-
-/// The page of a refusal.
-#[derive(Debug, Clone, Template)]
-#[template(path = "problem.html")]
-pub struct ProblemPage<'a> {
-    pub status: u16,
-    pub title: &'a str,
-    pub detail: &'a str,
-    /// Support asks for it.
-    pub request_id: Option<&'a str>,
-    /// Where to ask for a new link, relative to the page, if the link has expired.
-    pub renew_at: Option<&'a str>,
-}
-
-/// The page after a new link was asked for.
-#[derive(Debug, Clone, Template)]
-#[template(path = "renewed.html")]
-pub struct RenewedPage<'a> {
-    pub ticket: &'a str,
-    /// It was asked for before.
-    pub repeated: bool,
-}
 
 /// The page as HTML, with a newline at its end.
 pub fn html(page: &impl Template) -> String {
@@ -227,9 +74,18 @@ mod tests {
         }
     }
 
+    const EVIL: &str = "<script>\"'&";
+
+    fn is_escaped(pages: &[String]) {
+        for page in pages {
+            assert!(!page.contains("<script>"), "{page}");
+            assert!(page.contains("&lt;script&gt;&quot;&#39;&amp;"));
+        }
+    }
+
     #[test]
-    fn foreign_text_is_escaped() {
-        let evil = "<script>\"'&";
+    fn foreign_text_about_files_is_escaped() {
+        let evil = EVIL;
         let page = html(&LinkPage {
             language: Language::English,
             partner: evil,
@@ -245,18 +101,67 @@ mod tests {
             has_own_bucket: true,
             has_retention: true,
             expires_at: Some(evil),
+            nfr_only: Some(evil),
+            hours: Some(evil),
             asks: &[WantedFile { id: evil, wanted: evil, has_arrived: false }],
         });
-        let outcome = SentFile::Stored { name: evil, size: 1, sha256: evil, place: evil, location: evil };
-        let refused = [SentFile::Refused { name: evil, detail: evil }];
-        let hints = [evil.to_owned()];
-        let pages = [
+        let outcome = SentFile::Stored {
+            name: evil,
+            size: 1,
+            sha256: evil,
+            ticket: evil,
+            place: None,
+            differs: Some(Differs { algorithm: evil, announced: evil, actual: evil }),
+            location: evil,
+        };
+        is_escaped(&[
             page,
-            html(&HomePage { ask: Some(evil), form_page: Some(evil) }),
-            html(&OpenTicketPage { partner: evil, link: "https://h/u/t/", here: evil, nfr_only: Some(evil) }),
-            html(&TicketPage { ticket: evil, subject: Some(evil), link: evil, outcomes: &refused }),
-            html(&EscalatePage { partner: evil, ticket: Some(evil), here: evil, hours: Some(evil) }),
+            html(&OutcomesPage {
+                language: Language::German,
+                here: "l",
+                outcomes: &[outcome, SentFile::Refused { name: evil, kind: evil, detail: evil }],
+            }),
+            html(&UnfinishedPage {
+                language: Language::German,
+                name: evil,
+                offset: 1,
+                length: None,
+                ways: Some(Ways { until: evil, curl: evil, windows: evil }),
+                here: evil,
+            }),
+        ]);
+    }
+
+    #[test]
+    fn foreign_text_about_people_is_escaped() {
+        let evil = EVIL;
+        let refused = [SentFile::Refused { name: evil, kind: evil, detail: evil }];
+        let hints = [evil.to_owned()];
+        is_escaped(&[
+            html(&HomePage { language: Language::German, ask: Some(evil), form_page: Some(evil) }),
+            html(&OpenTicketPage {
+                language: Language::German,
+                partner: evil,
+                link: "https://h/u/t/",
+                here: evil,
+                nfr_only: Some(evil),
+            }),
+            html(&TicketPage {
+                language: Language::German,
+                ticket: evil,
+                subject: Some(evil),
+                link: evil,
+                outcomes: &refused,
+            }),
+            html(&EscalatePage {
+                language: Language::German,
+                partner: evil,
+                ticket: Some(evil),
+                here: evil,
+                hours: Some(evil),
+            }),
             html(&EscalationPage {
+                language: Language::German,
                 reference: evil,
                 ticket: evil,
                 state: evil,
@@ -264,30 +169,19 @@ mod tests {
                 joined: true,
                 hints: &hints,
                 location: evil,
+                here: evil,
             }),
             html(&ProblemPage {
+                language: Language::German,
+                kind: evil,
                 status: 400,
                 title: evil,
                 detail: evil,
                 request_id: Some(evil),
                 renew_at: Some(evil),
             }),
-            html(&RenewedPage { ticket: evil, repeated: true }),
-            html(&OutcomesPage {
-                here: "l",
-                outcomes: &[outcome, SentFile::Refused { name: evil, detail: evil }],
-            }),
-            html(&UnfinishedPage {
-                name: evil,
-                offset: 1,
-                length: None,
-                ways: Some(Ways { until: evil, curl: evil, windows: evil }),
-                here: evil,
-            }),
-        ];
-        for page in pages {
-            assert!(!page.contains("<script>"), "{page}");
-            assert!(page.contains("&lt;script&gt;&quot;&#39;&amp;"));
-        }
+            html(&NoteSentPage { language: Language::German, ticket: evil, here: evil }),
+            html(&RenewedPage { language: Language::German, ticket: evil, repeated: true }),
+        ]);
     }
 }

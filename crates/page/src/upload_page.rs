@@ -4,6 +4,7 @@ use askama::Template;
 use serde_json::json;
 
 use crate::language::Language;
+use crate::people::nfr_question;
 use crate::{assets, human_bytes};
 
 /// The page of a link.
@@ -37,6 +38,10 @@ pub struct LinkPage<'a> {
     pub has_retention: bool,
     /// When the link expires, RFC 3339.
     pub expires_at: Option<&'a str>,
+    /// What a ticket must not be about: subscriptions that are not for resale.
+    pub nfr_only: Option<&'a str>,
+    /// Support hours, in words.
+    pub hours: Option<&'a str>,
     /// What support asks for on the ticket.
     pub asks: &'a [WantedFile<'a>],
 }
@@ -53,6 +58,10 @@ pub struct WantedFile<'a> {
 impl LinkPage<'_> {
     fn may(&self, right: &str) -> bool {
         self.rights.contains(&right)
+    }
+
+    fn nfr_question(&self) -> String {
+        nfr_question(self.language, self.nfr_only)
     }
 
     fn missing(&self) -> impl Iterator<Item = &WantedFile<'_>> {

@@ -9,6 +9,7 @@ mod isolation;
 mod life;
 mod links;
 mod own_bucket;
+mod sender_notes;
 mod tickets;
 
 use std::time::Duration;

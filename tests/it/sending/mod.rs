@@ -5,6 +5,7 @@ mod file_names;
 mod form;
 mod form_parts;
 mod idempotency;
+mod languages;
 mod page;
 mod put;
 mod round_trip;

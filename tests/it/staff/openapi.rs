@@ -109,6 +109,10 @@ fn links_and_partners(described: &Described, sandbox: &Sandbox) {
         let answer = curl(&["-X", "POST", &format!("{}/renew", text(&created, "url"))]);
         described.compare("POST /u/{link}/renew", &answer);
     }
+    for note in [json!({"text": "See line 7."}), json!({"text": "See line 7."}), json!({"texts": 1})] {
+        described
+            .compare("POST /u/{link}/note", &post(&format!("{}/note", text(&created, "url")), &note, &[]));
+    }
     described.compare("DELETE /api/v1/links/{id}", &sandbox.staff(&link, &["-X", "DELETE"]));
     described.compare("POST /api/v1/links/{id}/renew", &renew(json!({})));
     let unbound = sandbox.text("/partner_links/acme/url");

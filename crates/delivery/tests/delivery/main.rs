@@ -15,6 +15,7 @@ mod links;
 mod partner_objects;
 mod refusals;
 mod retention;
+mod sender_notes;
 mod world;
 
 use std::sync::Arc;

@@ -5,8 +5,7 @@ use api::described::EscalationFields;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use ledger::{Escalation, Right};
 
 use super::request::PartnerRequest;
@@ -15,6 +14,7 @@ use crate::accept::ResponseFormat;
 use crate::escalation_fields::{self, Numbered};
 use crate::fields::Fields;
 use crate::headers;
+use crate::http::html;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 use crate::to_api;
@@ -24,12 +24,13 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<Response, Problem> {
     may_escalate(&request)?;
     let support = &request.state.tickets.policy().support;
     let html = page::html(&page::EscalatePage {
+        language: request.language,
         partner: &request.partner.name,
         ticket: request.link.ticket.as_deref(),
         here: &request.here(),
         hours: support.hours.as_ref().map(tickets::Hours::text),
     });
-    Ok(([(CACHE_CONTROL, "no-store")], Html(html)).into_response())
+    Ok(html::response(request.language, html))
 }
 
 /// Escalates a ticket.
@@ -121,6 +122,7 @@ fn answer(request: &PartnerRequest, status: StatusCode, escalation: &Escalation,
     let headers = [("location", location.as_str()), ("cache-control", "no-store")];
     if request.format == ResponseFormat::Html {
         let html = page::html(&page::EscalationPage {
+            language: request.language,
             reference: &escalation.reference,
             ticket: &escalation.ticket,
             state: escalation.state.name(),
@@ -128,8 +130,9 @@ fn answer(request: &PartnerRequest, status: StatusCode, escalation: &Escalation,
             joined,
             hints: &escalation.hints,
             location: &format!("{}escalations/{}", request.here(), escalation.id),
+            here: &request.here(),
         });
-        return (status, headers, Html(html)).into_response();
+        return (status, headers, html::response(request.language, html)).into_response();
     }
     (status, headers, Json(to_api::escalation_status(escalation, joined))).into_response()
 }

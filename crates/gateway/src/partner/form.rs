@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt as _};
 use multipart::{Data, Headers, Multipart};
 use part::Kind;
 use response::answer;
-pub(super) use response::{FileAnswer, files, sent, shown};
+pub(super) use response::{FileAnswer, files, locations, sent};
 use upload::{Append, BodyError, Create, Frame};
 
 use super::how_to_send::check_creation;

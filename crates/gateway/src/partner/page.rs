@@ -1,14 +1,12 @@
 //! The upload page, and the small uploaders for a shell.
 //! Invariant: a script contains what the request's address contained: no token with `/u/-/`.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LANGUAGE, CONTENT_TYPE, VARY};
-use axum::response::{Html, IntoResponse};
-
-use ::page::Language;
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::IntoResponse;
 
 use super::request::PartnerRequest;
 use super::ticket;
-use crate::headers;
+use crate::http::html;
 use crate::problem::Problem;
 
 pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, Problem> {
@@ -29,12 +27,11 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, P
         .collect();
     let expires_at = request.link.expires_at.map(ledger::rfc3339);
     let rights: Vec<_> = request.link.rights.iter().map(|right| right.name()).collect();
-    let language =
-        Language::wanted(headers::list(&request.headers, "accept-language")?.as_deref().unwrap_or_default());
     let mut path = request.uri.path().trim_end_matches('/').to_owned();
     path.push('/');
+    let policy = request.state.tickets.policy();
     let html = page::html(&page::LinkPage {
-        language,
+        language: request.language,
         partner: &request.partner.name,
         ticket: request.link.ticket.as_deref(),
         link: &request.address,
@@ -46,13 +43,13 @@ pub(crate) async fn page(request: PartnerRequest) -> Result<impl IntoResponse, P
         ticket_attachment_bytes: request.state.limits.ticket_attachment_bytes,
         resume_window_s: request.state.limits.resume_window.as_secs(),
         has_own_bucket: request.state.buckets.has_own(&request.partner.id),
-        has_retention: request.state.tickets.policy().retention.is_some(),
+        has_retention: policy.retention.is_some(),
         expires_at: expires_at.as_deref(),
+        nfr_only: policy.partner(&request.partner.id).nfr_only.as_deref(),
+        hours: policy.support.hours.as_ref().map(tickets::Hours::text),
         asks: &asks,
     });
-    let headers =
-        [(CACHE_CONTROL, "no-store"), (VARY, "Accept-Language"), (CONTENT_LANGUAGE, language.tag())];
-    Ok((headers, Html(html)))
+    Ok(html::response(request.language, html))
 }
 
 pub(crate) async fn send_sh(request: PartnerRequest) -> impl IntoResponse {

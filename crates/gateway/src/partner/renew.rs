@@ -4,10 +4,11 @@
 
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 
 use super::request::UploadRequest;
 use crate::accept::ResponseFormat;
+use crate::http::html;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 
@@ -40,8 +41,9 @@ pub(crate) async fn post(UploadRequest(request): UploadRequest) -> Result<Respon
     request.state.wake.notify_one();
     let answer = match request.format {
         ResponseFormat::Html => {
-            let page = page::RenewedPage { ticket: &ticket, repeated: !is_new };
-            Html(page::html(&page)).into_response()
+            let language = request.language;
+            let page = page::RenewedPage { language, ticket: &ticket, repeated: !is_new };
+            html::response(language, page::html(&page))
         }
         _ => {
             Json(api::LinkRenewal { ticket, repeated: !is_new, extra: api::Extra::default() }).into_response()

@@ -5,11 +5,12 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri, Version};
 use ledger::{Link, Partner};
+use page::Language;
 
 use super::protocol::tus;
 use crate::accept::ResponseFormat;
 use crate::headers;
-use crate::http::places;
+use crate::http::{html, places};
 use crate::problem::{self, Problem};
 use crate::state::AppState;
 
@@ -27,6 +28,7 @@ pub(crate) struct PartnerRequest {
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
     pub(super) format: ResponseFormat,
+    pub(super) language: Language,
 }
 
 /// About one upload. What was admitted before its link expired may still be finished, and asked about.
@@ -114,6 +116,7 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<PartnerRequest,
         version: parts.version,
         headers: parts.headers.clone(),
         format: ResponseFormat::wanted(&parts.headers),
+        language: html::language(&parts.headers),
     })
 }
 

@@ -2,13 +2,14 @@
 //! Invariant: an answer names the durable offset in the ledger, never an expected one.
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use ledger::{Destination, State, Upload};
 
 use super::protocol::Protocol;
 use super::request::PartnerRequest;
 use crate::accept::ResponseFormat;
 use crate::headers::{http_date, want_digest};
+use crate::http::html;
 use crate::http::json::Json;
 use crate::to_api;
 
@@ -24,7 +25,7 @@ pub(super) fn receipt(request: &PartnerRequest, status: StatusCode, upload: &Upl
     let mut response = match request.format {
         ResponseFormat::Json => Json(to_api::receipt(upload)).into_response(),
         ResponseFormat::Text => text(upload, &location).into_response(),
-        ResponseFormat::Html => Html(page(request, upload)).into_response(),
+        ResponseFormat::Html => html::response(request.language, page(request, upload)),
     };
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -40,16 +41,36 @@ fn page(request: &PartnerRequest, upload: &Upload) -> String {
     let here = request.here();
     match (&upload.sha256, size(upload)) {
         (Some(sha256), Some(size)) => {
-            let outcome = page::SentFile::Stored {
-                name: &upload.name,
-                size,
-                sha256,
-                place: &sentence(upload),
-                location: &format!("{here}uploads/{}", upload.id),
-            };
-            page::html(&page::OutcomesPage { here: &here, outcomes: &[outcome] })
+            let location = format!("{here}uploads/{}", upload.id);
+            let outcome = stored(upload, size, sha256, &location);
+            page::html(&page::OutcomesPage { language: request.language, here: &here, outcomes: &[outcome] })
         }
         _ => unfinished_page(request, upload),
+    }
+}
+
+/// A stored file on a page.
+pub(super) fn stored<'a>(
+    upload: &'a Upload,
+    size: u64,
+    sha256: &'a str,
+    location: &'a str,
+) -> page::SentFile<'a> {
+    let place = upload.destination.map(|destination| match destination {
+        Destination::TicketAttachment => page::Place::TicketAttachment,
+        Destination::SupportUploader => page::Place::SupportUploader,
+        Destination::PartnerBucket => page::Place::PartnerBucket,
+    });
+    let differs =
+        mismatch(upload).map(|[algorithm, announced, actual]| page::Differs { algorithm, announced, actual });
+    page::SentFile::Stored {
+        name: &upload.name,
+        size,
+        sha256,
+        ticket: &upload.ticket,
+        place,
+        differs,
+        location,
     }
 }
 
@@ -59,6 +80,7 @@ fn unfinished_page(request: &PartnerRequest, upload: &Upload) -> String {
     let (curl, windows) = (resume_command(request, upload), resume_command_on_windows(request, upload));
     let ways = page::Ways { until: &until, curl: &curl, windows: &windows };
     page::html(&page::UnfinishedPage {
+        language: request.language,
         name: &upload.name,
         offset: unsigned(upload.offset),
         length: upload.length.map(unsigned),
@@ -191,21 +213,18 @@ fn text(upload: &Upload, location: &str) -> String {
     )
 }
 
-/// That the file does not match its side file. The ledger has algorithm, announced and actual digest.
-fn differs(upload: &Upload) -> Option<String> {
+/// Algorithm, announced and actual digest, if the file does not match its side file.
+fn mismatch(upload: &Upload) -> Option<[&str; 3]> {
     let mut words = upload.mismatch.as_deref()?.split(' ');
-    let (algorithm, announced, actual) = (words.next()?, words.next()?, words.next()?);
+    Some([words.next()?, words.next()?, words.next()?])
+}
+
+/// That the file does not match its side file.
+fn differs(upload: &Upload) -> Option<String> {
+    let [algorithm, announced, actual] = mismatch(upload)?;
     Some(format!(
         "The file is kept but does not match its side file: {algorithm} {announced} expected, {actual} received. Send both again"
     ))
-}
-
-/// Where the file goes, and what is wrong with it.
-pub(super) fn sentence(upload: &Upload) -> String {
-    match differs(upload) {
-        Some(differs) => format!("{}. {differs}", place(upload)),
-        None => place(upload),
-    }
 }
 
 /// Where the file goes.

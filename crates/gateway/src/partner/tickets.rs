@@ -6,7 +6,7 @@ use api::described::{TicketFields, TicketForm};
 use axum::body::Body;
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use ledger::{Right, Token};
 
 use super::form::{self, FileAnswer};
@@ -16,6 +16,7 @@ use super::request::PartnerRequest;
 use crate::accept::ResponseFormat;
 use crate::fields::Fields;
 use crate::headers;
+use crate::http::html;
 use crate::http::json::Json;
 use crate::problem::{self, Problem};
 
@@ -23,12 +24,13 @@ use crate::problem::{self, Problem};
 pub(crate) async fn page(request: PartnerRequest) -> Result<Response, Problem> {
     may_open(&request)?;
     let html = page::html(&page::OpenTicketPage {
+        language: request.language,
         partner: &request.partner.name,
         link: &request.address,
         here: &request.here(),
         nfr_only: request.state.tickets.policy().partner(&request.partner.id).nfr_only.as_deref(),
     });
-    Ok(([("cache-control", "no-store")], Html(html)).into_response())
+    Ok(html::response(request.language, html))
 }
 
 /// Opens a ticket.
@@ -108,12 +110,13 @@ pub(crate) async fn make_link(
     let answer = match request.format {
         ResponseFormat::Html => {
             let html = page::html(&page::TicketPage {
+                language: request.language,
                 ticket: &ticket,
                 subject: None,
                 link: &made.url,
                 outcomes: &[],
             });
-            Html(html).into_response()
+            html::response(request.language, html)
         }
         _ => Json(made).into_response(),
     };
@@ -125,14 +128,16 @@ fn answer(request: &PartnerRequest, opened: &OpenedFor, files: &[FileAnswer]) ->
     let url = opened.address.trim_end_matches('/');
     let headers = [("cache-control", "no-store"), ("location", url)];
     if request.format == ResponseFormat::Html {
-        let shown = form::shown(files, &opened.address);
+        let locations = form::locations(files, &opened.address);
         let page = page::TicketPage {
+            language: request.language,
             ticket: &opened.ticket,
             subject: Some(&opened.subject),
             link: url,
-            outcomes: &form::sent(&shown),
+            outcomes: &form::sent(files, &locations),
         };
-        return (StatusCode::CREATED, headers, Html(page::html(&page))).into_response();
+        let response = html::response(request.language, page::html(&page));
+        return (StatusCode::CREATED, headers, response).into_response();
     }
     let answer = api::OpenedTicket {
         ticket: opened.ticket.clone(),

@@ -8,7 +8,7 @@ use crate::clock::TIMES;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Times of what happened or what somebody chose. No job waits for one of them, so they stay as they are.
-const RECORDS: [(&str, &str); 32] = [
+const RECORDS: [(&str, &str); 34] = [
     ("partners", "created_at"),
     ("partners", "disabled_at"),
     ("contacts", "created_at"),
@@ -29,6 +29,8 @@ const RECORDS: [(&str, &str); 32] = [
     ("asks", "told_at"),
     ("asks", "withdrawn_at"),
     ("asks", "arrived_at"),
+    ("sender_notes", "created_at"),
+    ("sender_notes", "told_at"),
     ("partner_objects", "seen_at"),
     ("partner_objects", "noted_at"),
     ("partner_objects", "verified_at"),

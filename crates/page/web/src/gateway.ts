@@ -1,6 +1,13 @@
 // Requests to the gateway, other than the bytes of files.
 
 import type { Receipt } from './item'
+import { problemText } from './text'
+
+/** A field of a form, and what is wrong with it. */
+export interface FieldError {
+  field: string
+  detail: string
+}
 
 /** A refusal: problem details (RFC 9457). */
 export class Refusal extends Error {
@@ -10,6 +17,7 @@ export class Refusal extends Error {
     detail: string,
     /** Seconds, or 0. */
     readonly retryAfter: number,
+    readonly fields: FieldError[] = [],
   ) {
     super(detail)
   }
@@ -29,7 +37,7 @@ export function isPassing(error: unknown): boolean {
 export const isGone = (error: unknown) => error instanceof Refusal && [404, 410].includes(error.status)
 
 export function refusalOf(status: number, body: string, retryAfter: string | null): Refusal {
-  let problem: { type?: string; detail?: string } = {}
+  let problem: { type?: string; detail?: string; errors?: FieldError[] } = {}
   try {
     problem = JSON.parse(body) as typeof problem
   } catch {
@@ -37,14 +45,22 @@ export function refusalOf(status: number, body: string, retryAfter: string | nul
   }
   // The command that resumes is for a terminal: the page resumes by itself.
   const detail = problem.detail?.split(' To resume: ')[0] ?? ''
-  return new Refusal(status, problem.type ?? '', detail, Number(retryAfter) || 0)
+  const type = problem.type ?? ''
+  return new Refusal(status, type, problemText(type, detail), Number(retryAfter) || 0, problem.errors ?? [])
+}
+
+/** A key that nobody guesses. `randomUUID` is missing on plain HTTP. */
+export function newKey(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 export class Gateway {
   readonly uploads: URL
+  readonly #link: URL
   constructor(path: string) {
     // Without the user name and password that may stand in the page's own address.
-    this.uploads = new URL(`${path}uploads`, location.origin)
+    this.#link = new URL(path, location.origin)
+    this.uploads = new URL('uploads', this.#link)
   }
 
   address(id: string): string {
@@ -77,8 +93,15 @@ export class Gateway {
     }
   }
 
+  /** Sends the fields of a form. The same key gets the same answer. */
+  async post(path: string, fields: Record<string, string>, key: string): Promise<Record<string, unknown>> {
+    const headers = { 'content-type': 'application/json', 'idempotency-key': key }
+    const init = { method: 'POST', headers, body: JSON.stringify(fields) }
+    return (await this.#ask(new URL(path, this.#link).href, init)).json() as Promise<Record<string, unknown>>
+  }
+
   async #ask(url: string, init: RequestInit = {}): Promise<Response> {
-    const headers = { accept: 'application/json' }
+    const headers = { accept: 'application/json', ...(init.headers as Record<string, string> | undefined) }
     const answer = await fetch(url, { ...init, headers, cache: 'no-store', referrerPolicy: 'no-referrer' })
     if (!answer.ok) throw refusalOf(answer.status, await answer.text(), answer.headers.get('retry-after'))
     return answer

@@ -8,6 +8,7 @@ import { t, useLanguage } from './text'
 import { alarm, prepareAnnouncements } from './view/announce'
 import { buildChooser } from './view/choose'
 import { addCopyButtons } from './view/copy'
+import { enhanceForms } from './view/forms'
 import { List } from './view/list'
 import { Overall } from './view/overall'
 import { Received } from './view/received'
@@ -19,6 +20,7 @@ async function prepare(data: PageData): Promise<void> {
   prepareAnnouncements()
   addCopyButtons()
   const form = document.querySelector<HTMLFormElement>('form#send')
+  enhanceForms(data, new Gateway(data.link.path), form?.querySelector('input[name=ticket]') ?? null)
   const field = form?.querySelector<HTMLInputElement>('input[type=file]')
   if (form && field) await upgrade(data, form, field)
 }

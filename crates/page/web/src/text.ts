@@ -5,9 +5,11 @@ type Values = Record<string, string | number>
 let strings: Record<string, string> = {}
 /** For numbers and times: with the reader's region, if it is the same language. */
 let lang = 'en'
+let language = 'en'
 let plurals = new Intl.PluralRules('en')
 
 export function useLanguage(name: string, all: Record<string, string>): void {
+  language = name
   lang = navigator.languages.find((each) => each.split('-')[0] === name) ?? name
   strings = all
   plurals = new Intl.PluralRules(name)
@@ -22,6 +24,13 @@ export function t(key: string, values: Values = {}): string {
     const value = values[name]
     return value === undefined ? whole : typeof value === 'number' ? number(value) : value
   })
+}
+
+/** What a refusal means. Its detail is in English; in other languages a text for its type stands before it. */
+export function problemText(type: string, detail: string): string {
+  const key = `problem.${type.replace('/problems/', '')}`
+  if (language === 'en' || !(key in strings)) return detail
+  return detail ? `${t(key)} (${detail})` : t(key)
 }
 
 export function number(value: number): string {

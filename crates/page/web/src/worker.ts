@@ -1,5 +1,5 @@
 // Computes SHA-256 beside the page. Reads no further than the upload has come, so that both share one pass over the disk and
-// a slow network leaves the processor idle.
+// a slow network leaves the processor idle. Where a fast network and few cores leave no time for it, the file goes first.
 
 import { sha256 } from '@noble/hashes/sha2.js'
 import { createSHA256 } from 'hash-wasm'
@@ -16,9 +16,14 @@ interface Job {
   digest: Digest
   done: number
   allowed: number
+  /** The upload is faster than the digest: it gets all cores until it ends. */
+  yields: boolean
 }
 
 const PIECE = 4 * 1024 * 1024
+/** A digest that is this far behind its upload does not catch up. */
+const BEHIND = 64 * 1024 * 1024
+const FEW_CORES = navigator.hardwareConcurrency < 4
 const END = 1024 * 1024
 
 const jobs = new Map<string, Job>()
@@ -60,7 +65,11 @@ async function step(id: string, job: Job): Promise<void> {
   }
 }
 
-const isDue = (job: Job) => job.done < Math.min(job.allowed, job.file.size) || job.allowed >= job.file.size
+function isDue(job: Job): boolean {
+  if (job.allowed >= job.file.size) return true
+  job.yields ||= FEW_CORES && job.allowed - job.done > BEHIND
+  return !job.yields && job.done < job.allowed
+}
 
 /** One piece of each file in turn. */
 async function run(): Promise<void> {
@@ -92,7 +101,7 @@ async function take(message: ToWorker): Promise<void> {
     }
   } else if (message.kind === 'begin') {
     const digest = await newDigest()
-    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed })
+    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, yields: false })
   } else if (message.kind === 'allow') {
     const job = jobs.get(id)
     if (job) job.allowed = Math.max(job.allowed, message.upTo)

@@ -31,16 +31,18 @@ for (const language of languages) {
   })
 }
 
-test('every string of the sources and the template exists', () => {
+test('every string of the sources and the templates exists', () => {
   const known = new Set(Object.keys(english).map(plain))
   const root = new URL('../', import.meta.url)
   const sources = ['src/', 'src/view/'].flatMap((path) => readdirSync(new URL(path, root)).filter((name) => name.endsWith('.ts'))
     .map((name) => readFileSync(new URL(path + name, root), 'utf8')))
   const used = sources.flatMap((text) => [...text.matchAll(/\bt\('([\w.-]+)'/g)].map(([, key]) => key))
-  for (const path of ['../templates/upload.html', '../src/upload_page.rs']) {
+  const pages = ['../templates/', '../templates/forms/', '../src/'].flatMap((path) =>
+    readdirSync(new URL(path, root)).filter((name) => /\.(html|rs)$/.test(name)).map((name) => path + name))
+  for (const path of pages) {
     const text = readFileSync(new URL(path, root), 'utf8')
-    used.push(...[...text.matchAll(/\b(?:text|with)\("([\w.-]+)"/g)].map(([, key]) => key))
+    used.push(...[...text.matchAll(/\b(?:text|with|fill)\(\s*"([\w.-]+)"/g)].map(([, key]) => key))
   }
-  assert.ok(used.length > 60)
+  assert.ok(used.length > 150)
   assert.deepEqual(used.filter((key) => !known.has(key)), [])
 })

@@ -2,12 +2,13 @@
 
 use api::{FormAnswer, FormFile};
 use axum::http::StatusCode;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 
 use crate::accept::ResponseFormat;
+use crate::http::html;
 use crate::http::json::Json;
 use crate::partner::request::PartnerRequest;
-use crate::partner::response::{receipt, sentence, size};
+use crate::partner::response::{receipt, size, stored};
 use crate::problem::{self, Problem};
 use crate::to_api;
 
@@ -45,7 +46,8 @@ pub(super) fn answer(request: &PartnerRequest, mut outcomes: Vec<FileAnswer>) ->
         .find_map(|outcome| outcome.result.as_ref().err())
         .map_or(StatusCode::CREATED, |problem| problem.status);
     if request.format == ResponseFormat::Html {
-        return Ok((status, Html(page(request, &outcomes))).into_response());
+        let page = html::response(request.language, page(request, &outcomes));
+        return Ok((status, page).into_response());
     }
     Ok((status, Json(FormAnswer { uploads: files(&outcomes) })).into_response())
 }
@@ -59,40 +61,40 @@ pub(in crate::partner) fn files(outcomes: &[FileAnswer]) -> Vec<FormFile> {
     outcomes.iter().map(file).collect()
 }
 
-/// A file, with the texts that a page shows about it.
-pub(in crate::partner) struct Shown<'a> {
-    file: &'a FileAnswer,
-    text: String,
-    location: String,
-}
-
-/// `here` is the address of the link, perhaps relative to the page's.
-pub(in crate::partner) fn shown<'a>(outcomes: &'a [FileAnswer], here: &str) -> Vec<Shown<'a>> {
-    let shown = |file: &'a FileAnswer| match &file.result {
-        Ok(upload) => {
-            Shown { file, text: sentence(upload), location: format!("{here}uploads/{}", upload.id) }
-        }
-        Err(problem) => Shown { file, text: problem.detail().to_owned(), location: String::new() },
+/// Addresses of the receipts of files. `here` is the address of the link, perhaps relative to the page's.
+pub(in crate::partner) fn locations(outcomes: &[FileAnswer], here: &str) -> Vec<String> {
+    let location = |file: &FileAnswer| match &file.result {
+        Ok(upload) => format!("{here}uploads/{}", upload.id),
+        Err(_) => String::new(),
     };
-    outcomes.iter().map(shown).collect()
+    outcomes.iter().map(location).collect()
 }
 
 /// The files for a page.
-pub(in crate::partner) fn sent<'a>(shown: &'a [Shown<'a>]) -> Vec<page::SentFile<'a>> {
-    let sent = |Shown { file, text, location }: &'a Shown<'a>| match &file.result {
-        Ok(upload) => page::SentFile::Stored {
-            name: &upload.name,
-            size: size(upload).unwrap_or_default(),
-            sha256: upload.sha256.as_deref().unwrap_or_default(),
-            place: text,
+pub(in crate::partner) fn sent<'a>(
+    outcomes: &'a [FileAnswer],
+    locations: &'a [String],
+) -> Vec<page::SentFile<'a>> {
+    let sent = |(file, location): (&'a FileAnswer, &'a String)| match &file.result {
+        Ok(upload) => stored(
+            upload,
+            size(upload).unwrap_or_default(),
+            upload.sha256.as_deref().unwrap_or_default(),
             location,
-        },
-        Err(_) => page::SentFile::Refused { name: &file.name, detail: text },
+        ),
+        Err(problem) => {
+            page::SentFile::Refused { name: &file.name, kind: problem.kind(), detail: problem.detail() }
+        }
     };
-    shown.iter().map(sent).collect()
+    outcomes.iter().zip(locations).map(sent).collect()
 }
 
 fn page(request: &PartnerRequest, outcomes: &[FileAnswer]) -> String {
     let here = request.here();
-    page::html(&page::OutcomesPage { here: &here, outcomes: &sent(&shown(outcomes, &here)) })
+    let locations = locations(outcomes, &here);
+    page::html(&page::OutcomesPage {
+        language: request.language,
+        here: &here,
+        outcomes: &sent(outcomes, &locations),
+    })
 }

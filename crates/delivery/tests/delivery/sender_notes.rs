@@ -1,0 +1,91 @@
+//! What senders write to support: once on the ticket, whatever fails on the way.
+
+use ledger::{JobKind, NewLink, NoteAdded, SENDER_NOTES_MAX, Token};
+use serde_json::json;
+
+use crate::world::World;
+
+impl World {
+    async fn writes(&self, link: &str, text: &str) -> NoteAdded {
+        self.ledger.add_sender_note(link, "acme", "1001", text, &format!("link:{link}")).await.unwrap()
+    }
+
+    async fn link_of_acme(&self) -> String {
+        let link = NewLink { partner_id: "acme".into(), ticket: Some("1001".into()), ..NewLink::default() };
+        self.ledger.create_link(&Token::random(), &link).await.unwrap().id
+    }
+
+    async fn notes_with(&self, ticket: &str, part: &str) -> Vec<desk::Comment> {
+        let mut notes = self.notes(ticket).await;
+        notes.retain(|note| note.body.contains(part));
+        notes
+    }
+}
+
+#[tokio::test]
+async fn a_note_is_on_the_ticket_once_and_private() {
+    let world = World::new().await;
+    let (link, other) = (world.link_of_acme().await, world.link_of_acme().await);
+    let NoteAdded::New(id) = world.writes(&link, "See line 7.\nThanks").await else { panic!("not new") };
+    assert_eq!(world.writes(&link, "See line 7.\nThanks").await, NoteAdded::Repeated(id.clone()));
+    assert!(matches!(world.writes(&other, "See line 7.\nThanks").await, NoteAdded::New(_)));
+    world.finished(JobKind::PostNote).await;
+    let notes = world.notes_with("1001", "sender-note: ").await;
+    assert_eq!((notes.len(), notes[0].public), (2, false), "{notes:?}");
+    let marker = format!("sender-note: {id}");
+    let note = notes.iter().find(|note| note.body.ends_with(&marker)).unwrap();
+    assert!(note.body.contains("- `See line 7.`\n- `Thanks`\n"), "{}", note.body);
+    assert!(world.ledger.sender_note(&id).await.unwrap().told_at.is_some());
+}
+
+#[tokio::test]
+async fn a_crash_or_a_lost_answer_leaves_one_note() {
+    let world = World::new().await;
+    let link = world.link_of_acme().await;
+    for (operation, when) in [
+        ("ShowTicket", "before"),
+        ("ListComments", "after"),
+        ("UpdateTicket", "before"),
+        ("UpdateTicket", "after"),
+    ] {
+        let text = format!("{operation} {when}");
+        assert!(matches!(world.writes(&link, &text).await, NoteAdded::New(_)));
+        world
+            .dies_at(json!({"service": "desk", "operation": operation, "fault": "delay", "when": when, "delay_ms": 20_000}))
+            .await;
+        world.finished(JobKind::PostNote).await;
+        assert_eq!(world.notes_with("1001", &text).await.len(), 1, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_closed_or_moved_gets_no_note() {
+    let world = World::new().await;
+    let link = world.link_of_acme().await;
+    for is_moved in [true, false] {
+        let ticket = world.open_ticket("Slow", None).await;
+        let added = world.ledger.add_sender_note(&link, "acme", &ticket, "a text", "link:1").await.unwrap();
+        let NoteAdded::New(id) = added else { panic!("{added:?}") };
+        if is_moved {
+            world.ledger.put_partner("acme", "acme", Some(8)).await.unwrap();
+        } else {
+            world.ledger.put_partner("acme", "acme", Some(7)).await.unwrap();
+            world.desk_says(&ticket, json!({"status": "closed"})).await;
+        }
+        world.finished(JobKind::PostNote).await;
+        assert!(world.notes_with(&ticket, &id).await.is_empty(), "{is_moved}");
+        assert!(world.ledger.sender_note(&id).await.unwrap().told_at.is_some(), "{is_moved}");
+    }
+}
+
+#[tokio::test]
+async fn a_link_writes_so_many_notes_a_day() {
+    let world = World::new().await;
+    let link = world.link_of_acme().await;
+    for number in 0..SENDER_NOTES_MAX {
+        assert!(matches!(world.writes(&link, &number.to_string()).await, NoteAdded::New(_)));
+    }
+    assert_eq!(world.writes(&link, "one more").await, NoteAdded::TooMany);
+    assert!(matches!(world.writes(&link, "0").await, NoteAdded::Repeated(_)), "a retry is none more");
+    assert!(matches!(world.writes(&world.link_of_acme().await, "another link").await, NoteAdded::New(_)));
+}

@@ -1,0 +1,12 @@
+-- What senders write to support. Each becomes one private note on its ticket.
+CREATE TABLE sender_notes (
+    id         TEXT PRIMARY KEY,
+    link_id    TEXT NOT NULL REFERENCES links (id),
+    partner_id TEXT NOT NULL REFERENCES partners (id),
+    ticket     TEXT NOT NULL,
+    text       TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    -- When the note was on the ticket, or could no longer be, ms.
+    told_at    BIGINT
+);
+CREATE INDEX sender_notes_by_link ON sender_notes (link_id, created_at);

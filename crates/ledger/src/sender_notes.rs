@@ -1,0 +1,94 @@
+//! What senders write to support beside their files.
+//! Invariant: a text is recorded with the job that puts it on the ticket, and the same text is recorded once a day.
+
+use crate::sql::{from_row, sql, sql_as, sql_scalar};
+use crate::{JobKind, Ledger, Result, audit, jobs, new_id, now_ms};
+
+/// Notes that a link can add within [`WINDOW_MS`].
+pub const SENDER_NOTES_MAX: i64 = 50;
+const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
+
+#[derive(Debug, Clone)]
+pub struct SenderNote {
+    pub id: String,
+    pub link_id: String,
+    pub partner_id: String,
+    pub ticket: String,
+    /// As the sender wrote it.
+    pub text: String,
+    pub created_at: i64,
+    /// When it was on the ticket, or could no longer be, ms.
+    pub told_at: Option<i64>,
+}
+
+from_row!(SenderNote { id, link_id, partner_id, ticket, text, created_at, told_at });
+
+/// What became of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoteAdded {
+    New(String),
+    /// The same was written before.
+    Repeated(String),
+    TooMany,
+}
+
+impl Ledger {
+    /// Records a text for a ticket, and queues the job that puts it there.
+    pub async fn add_sender_note(
+        &self,
+        link_id: &str,
+        partner_id: &str,
+        ticket: &str,
+        text: &str,
+        actor: &str,
+    ) -> Result<NoteAdded> {
+        let mut tx = self.begin_in_turn(&format!("notes {link_id}")).await?;
+        let now = now_ms();
+        let since = now - WINDOW_MS;
+        let same: Option<String> = sql_scalar!(
+            "SELECT id FROM sender_notes WHERE link_id = $1 AND created_at > $2 AND ticket = $3 AND text = $4 LIMIT 1",
+            [link_id, since, ticket, text]
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(id) = same {
+            tx.rollback().await?;
+            return Ok(NoteAdded::Repeated(id));
+        }
+        let count: i64 = sql_scalar!(
+            "SELECT COUNT(*) FROM sender_notes WHERE link_id = $1 AND created_at > $2",
+            [link_id, since]
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if count >= SENDER_NOTES_MAX {
+            tx.rollback().await?;
+            return Ok(NoteAdded::TooMany);
+        }
+        let id = new_id();
+        sql!(
+            "INSERT INTO sender_notes (id, link_id, partner_id, ticket, text, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            [&id, link_id, partner_id, ticket, text, now]
+        )
+        .execute(&mut *tx)
+        .await?;
+        jobs::queue_about(&mut tx, JobKind::PostNote, &id, Some(ticket), "").await?;
+        audit::write(&mut *tx, actor, "ticket.note", ticket, &id).await?;
+        tx.commit().await?;
+        Ok(NoteAdded::New(id))
+    }
+
+    /// # Errors
+    /// [`crate::Error::NotFound`] if no note has this ID.
+    pub async fn sender_note(&self, id: &str) -> Result<SenderNote> {
+        Ok(sql_as!("SELECT * FROM sender_notes WHERE id = $1", [id]).fetch_one(&self.read).await?)
+    }
+
+    /// Records that a text is on its ticket, or can no longer be.
+    pub async fn sender_note_told(&self, id: &str) -> Result<()> {
+        sql!("UPDATE sender_notes SET told_at = COALESCE(told_at, $2) WHERE id = $1", [id, now_ms()])
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+}
