@@ -1,5 +1,5 @@
 // An HTTP proxy in front of a gateway. It passes everything on as it is, and can cut connections, slow down what is sent, and
-// change answers.
+// change answers. It always lets the page's worker tell what its policy forbids.
 import { createServer, request as ask } from 'node:http'
 
 /** What a test may change. */
@@ -14,6 +14,13 @@ const UNCHANGED = {
   tamper: null,
 }
 
+const isWorker = (request) => /^\/assets\/worker-/.test(request.url)
+/** Not every driver can ask a worker, so it speaks by itself. */
+const TELL = `addEventListener('securitypolicyviolation', (event) => {
+  new BroadcastChannel('violations').postMessage(event.violatedDirective)
+})
+`
+
 /** A proxy for the gateway at this URL. */
 export async function startProxy(url) {
   const gateway = new URL(url)
@@ -26,6 +33,7 @@ export async function startProxy(url) {
   function changeOf(request, answer) {
     const type = answer.headers['content-type'] ?? ''
     if (request.method !== 'GET') return null
+    if (isWorker(request)) return (script) => TELL + script
     if (settings.tamper && type.includes('json')) return settings.tamper
     if (settings.dir && type.includes('html')) return (html) => html.replace('<html ', `<html dir="${settings.dir}" `)
     return null
@@ -33,7 +41,7 @@ export async function startProxy(url) {
 
   function headersOf(request, answer) {
     const headers = { ...answer.headers }
-    if (!settings.wasm && /^\/assets\/worker-/.test(request.url)) headers['content-security-policy'] = "default-src 'none'"
+    if (!settings.wasm && isWorker(request)) headers['content-security-policy'] = "default-src 'none'"
     return headers
   }
 

@@ -1,8 +1,13 @@
 //! Acknowledged bytes stay, whatever a bucket answers and however often, and whatever else a sender brings. An outage is
 //! waited out within the request.
 
+use futures_util::{StreamExt as _, stream};
+
 use super::*;
 use crate::End;
+
+/// Cases of a test that run together, since they mostly wait.
+const AT_ONCE: usize = 7;
 
 /// An upload of known length whose first bytes are durable.
 async fn begun(engine: &Engine, file: &Bytes, durable: usize) -> Upload {
@@ -44,48 +49,54 @@ async fn no_answer_ends_an_acknowledged_upload() {
         ("*", 400, "BadDigest"),
         ("*", 400, "InvalidRequest"),
     ];
-    for (operation, status, code) in codes {
-        // A file of several parts, and one that fits in one.
-        for (size, durable) in [(20 * MIB, 13 * MIB), (4 * MIB, 3 * MIB)] {
-            let world = World::start().await;
-            let file = pattern(size, 31);
-            let upload = begun(&world, &file, durable).await;
-            answers(&world, operation, 0, (status, code));
-            let what = format!("{operation} {code} of {size}");
-            for _ in 0..2 {
-                match resume(&world, &upload, &file).await {
-                    Ok(done) => assert_eq!(done.state, State::Complete, "{what}: it does not make this call"),
-                    // All bytes arrived the first time.
-                    Err(Error::Gone) => {
-                        let now = world.ledger.upload(&upload.id).await.unwrap().state;
-                        assert!(matches!(now, State::Completing | State::Complete), "{what}: {now:?}");
-                    }
-                    Err(error) => assert!(error.is_temporary(), "{what}: {error}"),
-                }
-                world.uploads.recover(Duration::ZERO).await.unwrap();
-                assert!(world.offset_of(&upload.id).await >= durable, "{what}");
+    // A file of several parts, and one that fits in one.
+    let cases = codes.iter().flat_map(|code| [(code, 20 * MIB, 13 * MIB), (code, 4 * MIB, 3 * MIB)]);
+    stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |(answer, size, durable)| survives(*answer, size, durable))
+        .await;
+}
+
+/// A call to S3 is answered so, again and again. The upload keeps what it has, and can be resumed afterwards.
+async fn survives((operation, status, code): (&str, u16, &str), size: usize, durable: usize) {
+    let world = World::start().await;
+    let file = pattern(size, 31);
+    let upload = begun(&world, &file, durable).await;
+    answers(&world, operation, 0, (status, code));
+    let what = format!("{operation} {code} of {size}");
+    for _ in 0..2 {
+        match resume(&world, &upload, &file).await {
+            Ok(done) => assert_eq!(done.state, State::Complete, "{what}: it does not make this call"),
+            // All bytes arrived the first time.
+            Err(Error::Gone) => {
+                let now = world.ledger.upload(&upload.id).await.unwrap().state;
+                assert!(matches!(now, State::Completing | State::Complete), "{what}: {now:?}");
             }
-            world.sandbox.faults().clear();
-            world.uploads.recover(Duration::ZERO).await.unwrap();
-            if world.ledger.upload(&upload.id).await.unwrap().state != State::Complete {
-                resume(&world, &upload, &file).await.unwrap();
-            }
-            world.recover_and_sweep().await;
-            world.assert_stored(&upload, &file).await;
-            assert_eq!(world.present("").await, std::slice::from_ref(&upload.object_key), "{what}");
+            Err(error) => assert!(error.is_temporary(), "{what}: {error}"),
         }
+        world.uploads.recover(Duration::ZERO).await.unwrap();
+        assert!(world.offset_of(&upload.id).await >= durable, "{what}");
     }
+    world.sandbox.faults().clear();
+    world.uploads.recover(Duration::ZERO).await.unwrap();
+    if world.ledger.upload(&upload.id).await.unwrap().state != State::Complete {
+        resume(&world, &upload, &file).await.unwrap();
+    }
+    world.recover_and_sweep().await;
+    world.assert_stored(&upload, &file).await;
+    assert_eq!(world.present("").await, std::slice::from_ref(&upload.object_key), "{what}");
 }
 
 /// Bytes are damaged again and again on their way to S3, or back: the request fails for now, and the upload can be resumed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_is_retried_and_then_fails_for_now() {
-    for (operation, size, durable) in [
+    let cases = [
         ("UploadPart", 20 * MIB, 13 * MIB),
         ("PutObject", 4 * MIB, 3 * MIB),
         ("GetObject", 20 * MIB, 11 * MIB),
         ("GetObject", 4 * MIB, 3 * MIB),
-    ] {
+    ];
+    let cases = stream::iter(cases);
+    let run = async |(operation, size, durable)| {
         let world = World::start().await;
         let file = pattern(size, 32);
         let upload = begun(&world, &file, durable).await;
@@ -101,7 +112,8 @@ async fn damage_is_retried_and_then_fails_for_now() {
         let done = resume(&world, &upload, &file).await.unwrap();
         world.assert_stored(&done, &file).await;
         world.assert_memory_free().await;
-    }
+    };
+    cases.for_each_concurrent(AT_ONCE, run).await;
 }
 
 /// A call that fails for a while, and how the file comes that needs it.
