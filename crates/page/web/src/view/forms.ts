@@ -69,6 +69,7 @@ class Form {
     try {
       const fields = this.#fields()
       const answer = await this.gateway.post(this.path, fields, this.#keyOf(fields))
+      this.#tried = { text: '', key: '' }
       this.form.reset()
       this.#result.replaceChildren(...this.told(answer))
     } catch (error) {

@@ -83,7 +83,9 @@ export class Row {
     const focused = this.element.contains(document.activeElement)
     for (const [name, each] of Object.entries(this.#buttons)) show(each, visible[name] ?? false)
     this.#drawExtra()
-    if (focused && !this.element.contains(document.activeElement)) this.#title.focus()
+    const now = document.activeElement
+    // Firefox takes the focus from a hidden button only with the next frame.
+    if (focused && (!this.element.contains(now) || now?.closest('[hidden]'))) this.#title.focus()
   }
 
   /** What a state adds. Made anew only when it changes, so that nothing is lost while somebody types. */
