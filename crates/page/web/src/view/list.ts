@@ -9,7 +9,7 @@ import { guess, tick } from './asks'
 import { h, setText, show } from './dom'
 import { Row } from './row'
 
-const REDRAW = 150
+const REDRAW = 250
 const URGENT: State[] = ['failed', 'differs', 'missing', 'unusable']
 
 export class List {
