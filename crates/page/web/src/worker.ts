@@ -18,6 +18,8 @@ interface Job {
   allowed: number
   /** The upload is faster than the digest: it gets all cores until it ends. */
   yields: boolean
+  /** The piece that is read while the one before it is hashed. */
+  next: Promise<Uint8Array> | null
 }
 
 const PIECE = 4 * 1024 * 1024
@@ -55,9 +57,18 @@ async function ends(file: File): Promise<string> {
   return hex(digest.digest())
 }
 
+/** The end of the piece that begins here. */
+const endOf = (job: Job, from: number) => Math.min(from + PIECE, job.file.size)
+
 async function step(id: string, job: Job): Promise<void> {
-  const to = Math.min(job.done + PIECE, job.file.size)
-  if (to > job.done) job.digest.update(await read(job.file.slice(job.done, to)))
+  const to = endOf(job, job.done)
+  if (to > job.done) {
+    const piece = await (job.next ?? read(job.file.slice(job.done, to)))
+    job.next = to < Math.min(job.allowed, job.file.size) ? read(job.file.slice(to, endOf(job, to))) : null
+    // Whoever awaits it hears of its failure; if it is cancelled, nobody does.
+    job.next?.catch(() => {})
+    job.digest.update(piece)
+  }
   job.done = to
   if (to === job.file.size && jobs.get(id) === job) {
     jobs.delete(id)
@@ -101,7 +112,7 @@ async function take(message: ToWorker): Promise<void> {
     }
   } else if (message.kind === 'begin') {
     const digest = await newDigest()
-    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, yields: false })
+    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, yields: false, next: null })
   } else if (message.kind === 'allow') {
     const job = jobs.get(id)
     if (job) job.allowed = Math.max(job.allowed, message.upTo)

@@ -1,0 +1,40 @@
+// Sends one file with the upload page in a real browser, for `cargo bench -p benches --bench page`.
+// Usage: node throughput.mjs LINK FILE. BROWSER and its program as in world.mjs.
+// Prints JSON: seconds from the press of the button until the receipt has come, and until its digest has been compared. With
+// --bare: seconds that the browser takes for a plain PUT of the file, without any script of the page.
+import { closeAll, launch, newContext } from './browsers.mjs'
+
+const [link, file, bare] = process.argv.slice(2)
+const TIMEOUT = 600_000
+const browser = await launch({})
+const page = await (await newContext(browser, {})).newPage()
+page.setDefaultTimeout(TIMEOUT)
+await page.goto(link)
+await page.locator('form[data-ready]').waitFor()
+await page.locator('#file').setInputFiles(file)
+if (bare) {
+  const seconds = await page.evaluate(() => new Promise((resolve, reject) => {
+    const begun = performance.now()
+    const request = new XMLHttpRequest()
+    request.open('PUT', `${location.pathname}bare-${begun}.bin`)
+    request.onload = () => (request.status === 201 ? resolve((performance.now() - begun) / 1000) : reject(request.status))
+    request.onerror = reject
+    request.send(document.querySelector('#file').files[0])
+  }))
+  console.log(JSON.stringify({ bare_s: seconds }))
+  await closeAll(browser)
+  process.exit()
+}
+const reaches = (states) => page.waitForFunction(
+  (states) => states.includes(document.querySelector('#files > li')?.dataset.state), states, { polling: 20 })
+await reaches(['ready'])
+const begun = performance.now()
+const seconds = () => (performance.now() - begun) / 1000
+await page.locator('#send-files').click()
+// In this state it has the receipt, or asks for it.
+await reaches(['checking', 'done'])
+const arrived = seconds()
+await reaches(['done', 'failed', 'differs'])
+const state = await page.locator('#files > li').first().getAttribute('data-state')
+console.log(JSON.stringify({ arrived_s: arrived, compared_s: seconds(), state }))
+await closeAll(browser)
