@@ -12,6 +12,8 @@ const UNCHANGED = {
   wasm: true,
   /** Changes the JSON of answers to GET. */
   tamper: null,
+  /** So many answers to POST get lost. */
+  lose: 0,
 }
 
 const isWorker = (request) => /^\/assets\/worker-/.test(request.url)
@@ -46,6 +48,11 @@ export async function startProxy(url) {
   }
 
   function back(request, response, answer) {
+    if (request.method === 'POST' && settings.lose > 0) {
+      settings.lose -= 1
+      response.destroy()
+      return
+    }
     const headers = headersOf(request, answer)
     const change = changeOf(request, answer)
     if (!change) {

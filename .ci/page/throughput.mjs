@@ -11,20 +11,22 @@ const page = await (await newContext(browser, {})).newPage()
 page.setDefaultTimeout(TIMEOUT)
 await page.goto(link)
 await page.locator('form[data-ready]').waitFor()
-await page.locator('#file').setInputFiles(file)
 if (bare) {
+  await page.evaluate(() => document.body.append(Object.assign(document.createElement('input'), { type: 'file', id: 'bare' })))
+  await page.locator('#bare').setInputFiles(file)
   const seconds = await page.evaluate(() => new Promise((resolve, reject) => {
     const begun = performance.now()
     const request = new XMLHttpRequest()
     request.open('PUT', `${location.pathname}bare-${begun}.bin`)
     request.onload = () => (request.status === 201 ? resolve((performance.now() - begun) / 1000) : reject(request.status))
     request.onerror = reject
-    request.send(document.querySelector('#file').files[0])
+    request.send(document.querySelector('#bare').files[0])
   }))
   console.log(JSON.stringify({ bare_s: seconds }))
   await closeAll(browser)
   process.exit()
 }
+await page.locator('#file').setInputFiles(file)
 const reaches = (states) => page.waitForFunction(
   (states) => states.includes(document.querySelector('#files > li')?.dataset.state), states, { polling: 20 })
 await reaches(['ready'])

@@ -11,46 +11,56 @@ use crate::ticket::{self, ALLOWED_SKEW_MS};
 
 /// Longest text in a note, characters.
 const TEXT_CHARS_MAX: usize = 5_000;
+/// Texts that share a note on the ticket.
+const NOTES_MAX: i64 = 10;
 
+/// The subject is the ticket and the partner.
 pub(crate) async fn run(shared: &Shared, job: &Job) -> Result<(), JobError> {
-    let note = shared.ledger.sender_note(&job.subject).await?;
-    if note.told_at.is_none() {
-        tell(shared, &note).await?;
-        shared.ledger.sender_note_told(&note.id).await?;
+    if let Some((number, partner)) = job.subject.split_once(' ') {
+        loop {
+            let notes = shared.ledger.sender_notes_to_tell(number, partner, NOTES_MAX).await?;
+            if notes.is_empty() {
+                break;
+            }
+            tell(shared, number, partner, &notes).await?;
+        }
     }
     Ok(shared.ledger.finish_job(&job.id).await?)
 }
 
-async fn tell(shared: &Shared, note: &SenderNote) -> Result<(), JobError> {
-    let number = note.ticket.as_str();
+async fn tell(shared: &Shared, number: &str, partner: &str, notes: &[SenderNote]) -> Result<(), JobError> {
+    let ledger = &shared.ledger;
     let seen = match shared.desk.ticket(number).await {
-        Err(desk::Error::NotFound) if ticket::is_gone(shared, number).await => return Ok(()),
+        Err(desk::Error::NotFound) if ticket::is_gone(shared, number).await => {
+            return Ok(ledger.sender_notes_refused(notes, "the ticket is gone").await?);
+        }
         seen => seen?,
     };
-    let partner = shared.ledger.partner(&note.partner_id).await?;
+    let partner = ledger.partner(partner).await?;
     let is_theirs = partner.organization_id.is_none() || partner.organization_id == seen.organization();
     if seen.status == Status::Closed || !is_theirs {
-        tracing::warn!(
-            note.id,
-            ticket = number,
-            "a ticket cannot get its sender's note: it was closed or moved"
-        );
-        return Ok(());
+        return Ok(ledger.sender_notes_refused(notes, "the ticket was closed or moved").await?);
     }
-    let marker = format!("sender-note: {}", note.id);
-    let since = note.created_at.min(now_ms()) - ALLOWED_SKEW_MS;
-    if marker::is_in(&ticket::our_comments_since(shared, number, since).await?, &marker) {
-        return Ok(());
-    }
-    let body = format!("{}\n\n{marker}", text(&partner.name, note));
-    let comment = NewComment { body, public: false, uploads: Vec::new(), stamp: &seen.updated_stamp };
-    match ticket::write(shared, number, comment).await {
-        Err(JobError::Desk(error @ (desk::Error::Refused { .. } | desk::Error::TooLarge))) => {
-            tracing::error!(error = %error, ticket = number, "the desk refuses a sender's note: an operator must act");
-            Ok(())
+    let since = notes.iter().map(|note| note.created_at).fold(now_ms(), i64::min) - ALLOWED_SKEW_MS;
+    let ours = ticket::our_comments_since(shared, number, since).await?;
+    let new: Vec<_> = notes.iter().filter(|note| !marker::is_in(&ours, &marker_of(note))).collect();
+    if !new.is_empty() {
+        let texts: Vec<_> = new.iter().map(|note| text(&partner.name, note)).collect();
+        let body = texts.join("\n\n");
+        let comment = NewComment { body, public: false, uploads: Vec::new(), stamp: &seen.updated_stamp };
+        match ticket::write(shared, number, comment).await {
+            Err(JobError::Desk(error @ (desk::Error::Refused { .. } | desk::Error::TooLarge))) => {
+                tracing::error!(error = %error, ticket = number, "the desk refuses a sender's note: an operator must act");
+                return Ok(ledger.sender_notes_refused(notes, "the desk refused it").await?);
+            }
+            written => written?,
         }
-        written => written,
     }
+    Ok(ledger.sender_notes_told(notes).await?)
+}
+
+fn marker_of(note: &SenderNote) -> String {
+    format!("sender-note: {}", note.id)
 }
 
 fn text(partner: &str, note: &SenderNote) -> String {
@@ -58,6 +68,7 @@ fn text(partner: &str, note: &SenderNote) -> String {
         vec![format!("**A note from {}**, sent with link {}:", desk::escape(partner), note.link_id)];
     lines.push(String::new());
     lines.extend(quoted(&note.text, TEXT_CHARS_MAX));
+    lines.extend([String::new(), marker_of(note)]);
     lines.join("\n")
 }
 
@@ -78,7 +89,7 @@ mod tests {
         };
         assert_eq!(
             text("Acme", &note),
-            "**A note from `Acme`**, sent with link 01L:\n\n- `See line 7.`\n- `sender-note: 2`\n- `**{ {ticket.id}}**`"
+            "**A note from `Acme`**, sent with link 01L:\n\n- `See line 7.`\n- `sender-note: 2`\n- `**{ {ticket.id}}**`\n\nsender-note: 1"
         );
     }
 }

@@ -107,7 +107,11 @@ impl Fields {
                 &format!("It is longer than {TEXT_CHARS_MAX} characters. Send the rest as a file."),
             );
         }
-        visible(&text)
+        let text = visible(&text);
+        if text.trim().is_empty() {
+            self.wrong(name, &format!("It has no characters that can be seen. {hint}"));
+        }
+        text
     }
 
     /// `true` or `false`, or what a checkbox sends.

@@ -363,9 +363,9 @@ pub(crate) fn too_many_escalations(max: i64, retry_after: Duration) -> Problem {
     slow_down("Too many open escalations", &detail, retry_after)
 }
 
-pub(crate) fn too_many_notes(max: i64) -> Problem {
+pub(crate) fn too_many_notes(max: i64, retry_after: Duration) -> Problem {
     let detail = format!("This link can write {max} notes a day. Comment on the ticket instead.");
-    slow_down("Too many notes", &detail, Duration::from_secs(60 * 60))
+    slow_down("Too many notes", &detail, retry_after)
 }
 
 pub(crate) fn storage_down() -> Problem {

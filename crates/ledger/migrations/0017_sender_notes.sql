@@ -6,7 +6,8 @@ CREATE TABLE sender_notes (
     ticket     TEXT NOT NULL,
     text       TEXT NOT NULL,
     created_at BIGINT NOT NULL,
-    -- When the note was on the ticket, or could no longer be, ms.
+    -- When it was on the ticket, ms.
     told_at    BIGINT
 );
+CREATE INDEX sender_notes_by_ticket ON sender_notes (ticket) WHERE told_at IS NULL;
 CREATE INDEX sender_notes_by_link ON sender_notes (link_id, created_at);

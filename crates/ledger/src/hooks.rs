@@ -38,6 +38,9 @@ impl Ledger {
         let before = now_ms() - REMEMBERED_MS;
         sql!("DELETE FROM hook_events WHERE received_at < $1", [before]).execute(&self.write).await?;
         sql!("DELETE FROM opened_tickets WHERE created_at < $1", [before]).execute(&self.write).await?;
+        sql!("DELETE FROM sender_notes WHERE told_at IS NOT NULL AND created_at < $1", [before])
+            .execute(&self.write)
+            .await?;
         sql!("DELETE FROM escalation_origins WHERE created_at < $1", [before]).execute(&self.write).await?;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What senders write to support beside their files.
 //! Invariant: a text is recorded with the job that puts it on the ticket, and the same text is recorded once a day.
 
+use std::time::Duration;
+
 use crate::sql::{from_row, sql, sql_as, sql_scalar};
 use crate::{JobKind, Ledger, Result, audit, jobs, new_id, now_ms};
 
@@ -17,7 +19,7 @@ pub struct SenderNote {
     /// As the sender wrote it.
     pub text: String,
     pub created_at: i64,
-    /// When it was on the ticket, or could no longer be, ms.
+    /// When it was on the ticket, ms.
     pub told_at: Option<i64>,
 }
 
@@ -29,7 +31,8 @@ pub enum NoteAdded {
     New(String),
     /// The same was written before.
     Repeated(String),
-    TooMany,
+    /// Until the oldest is no longer counted.
+    TooMany(Duration),
 }
 
 impl Ledger {
@@ -55,15 +58,16 @@ impl Ledger {
             tx.rollback().await?;
             return Ok(NoteAdded::Repeated(id));
         }
-        let count: i64 = sql_scalar!(
-            "SELECT COUNT(*) FROM sender_notes WHERE link_id = $1 AND created_at > $2",
+        let (count, oldest): (i64, Option<i64>) = sql_as!(
+            "SELECT COUNT(*), MIN(created_at) FROM sender_notes WHERE link_id = $1 AND created_at > $2",
             [link_id, since]
         )
         .fetch_one(&mut *tx)
         .await?;
         if count >= SENDER_NOTES_MAX {
             tx.rollback().await?;
-            return Ok(NoteAdded::TooMany);
+            let free_in = oldest.map_or(0, |oldest| oldest - since);
+            return Ok(NoteAdded::TooMany(Duration::from_millis(free_in.unsigned_abs())));
         }
         let id = new_id();
         sql!(
@@ -72,23 +76,49 @@ impl Ledger {
         )
         .execute(&mut *tx)
         .await?;
-        jobs::queue_about(&mut tx, JobKind::PostNote, &id, Some(ticket), "").await?;
+        let subject = format!("{ticket} {partner_id}");
+        jobs::queue_about(&mut tx, JobKind::PostNote, &subject, Some(ticket), "").await?;
         audit::write(&mut *tx, actor, "ticket.note", ticket, &id).await?;
         tx.commit().await?;
         Ok(NoteAdded::New(id))
     }
 
-    /// # Errors
-    /// [`crate::Error::NotFound`] if no note has this ID.
-    pub async fn sender_note(&self, id: &str) -> Result<SenderNote> {
-        Ok(sql_as!("SELECT * FROM sender_notes WHERE id = $1", [id]).fetch_one(&self.read).await?)
+    /// Texts of a partner for a ticket that are not known to be there, oldest first.
+    pub async fn sender_notes_to_tell(
+        &self,
+        ticket: &str,
+        partner_id: &str,
+        limit: i64,
+    ) -> Result<Vec<SenderNote>> {
+        Ok(sql_as!(
+            "SELECT * FROM sender_notes WHERE ticket = $1 AND partner_id = $2 AND told_at IS NULL ORDER BY created_at, id LIMIT $3",
+            [ticket, partner_id, limit]
+        )
+        .fetch_all(&self.read)
+        .await?)
     }
 
-    /// Records that a text is on its ticket, or can no longer be.
-    pub async fn sender_note_told(&self, id: &str) -> Result<()> {
-        sql!("UPDATE sender_notes SET told_at = COALESCE(told_at, $2) WHERE id = $1", [id, now_ms()])
-            .execute(&self.write)
-            .await?;
+    /// Records that texts are on their ticket.
+    pub async fn sender_notes_told(&self, notes: &[SenderNote]) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for note in notes {
+            sql!("UPDATE sender_notes SET told_at = $2 WHERE id = $1", [&note.id, now_ms()])
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Forgets texts that their ticket cannot get, with an entry in the audit. If they are sent again, they are tried again.
+    pub async fn sender_notes_refused(&self, notes: &[SenderNote], why: &str) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for note in notes {
+            sql!("DELETE FROM sender_notes WHERE id = $1", [&note.id]).execute(&mut *tx).await?;
+            audit::write(&mut *tx, "gateway", "note.refused", &note.ticket, &format!("{} {why}", note.id))
+                .await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ static TEXTS: LazyLock<[Texts; 4]> = LazyLock::new(|| {
 
 /// The key of a problem's text. Problems that no page shows share one.
 fn problem_key(kind: &str, suffix: &str) -> String {
-    let name = if kind == "about:blank" { "not-found" } else { kind.trim_start_matches("/problems/") };
+    let name = kind.trim_start_matches("/problems/");
     let key = format!("problem.{name}{suffix}");
     if TEXTS[0].contains_key(&key) { key } else { format!("problem.any{suffix}") }
 }

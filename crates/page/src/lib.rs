@@ -180,7 +180,7 @@ mod tests {
                 request_id: Some(evil),
                 renew_at: Some(evil),
             }),
-            html(&NoteSentPage { language: Language::German, ticket: evil, here: evil }),
+            html(&NoteSentPage { language: Language::German, ticket: evil, repeated: true, here: evil }),
             html(&RenewedPage { language: Language::German, ticket: evil, repeated: true }),
         ]);
     }

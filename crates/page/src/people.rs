@@ -140,6 +140,15 @@ impl RenewedPage<'_> {
 pub struct NoteSentPage<'a> {
     pub language: Language,
     pub ticket: &'a str,
+    /// It was sent before.
+    pub repeated: bool,
     /// The link's address, relative to the page's.
     pub here: &'a str,
+}
+
+impl NoteSentPage<'_> {
+    fn text(&self) -> String {
+        let key = if self.repeated { "note.before" } else { "note.sent" };
+        self.language.fill(key, "ticket", self.ticket)
+    }
 }

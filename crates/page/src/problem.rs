@@ -24,7 +24,19 @@ pub struct ProblemPage<'a> {
 
 impl ProblemPage<'_> {
     fn heading(&self) -> &str {
-        self.language.title_of_problem(self.kind).unwrap_or(self.title)
+        self.language.title_of_problem(self.explained()).unwrap_or(self.title)
+    }
+
+    fn explanation(&self) -> Option<&'static str> {
+        self.language.of_problem(self.explained())
+    }
+
+    /// HTTP's own refusals have one type.
+    fn explained(&self) -> &str {
+        match (self.kind, self.status) {
+            ("about:blank", 404) => "not-found",
+            (kind, _) => kind,
+        }
     }
 
     fn status_line(&self) -> String {

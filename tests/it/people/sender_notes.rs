@@ -34,6 +34,8 @@ async fn a_note_reaches_its_ticket_as_text() {
         let answer = curl(&["-H", "Accept: text/html", option, &field, &format!("{link}/note")]);
         assert_eq!(answer.status, 202, "{answer:?}");
         assert!(answer.body.contains("Your note will be on ticket 1001 in a moment."), "{answer:?}");
+        let again = curl(&["-H", "Accept: text/html", option, &field, &format!("{link}/note")]);
+        assert!(again.body.contains("so it is on ticket 1001 once"), "{again:?}");
         comment_with(&sandbox, "1001", &format!("- `{text}`")).await;
     }
     // A file may have this name.
@@ -59,6 +61,32 @@ fn a_note_needs_a_text_and_a_ticket_of_the_link() {
         let expected = (status, format!("/problems/{problem}"));
         assert_eq!((answer.status, answer.problem()), expected, "{fields}: {answer:?}");
     }
+    let unseen = note(&unbound, json!({"text": "\u{200b}", "ticket": "1001"}));
+    assert_eq!(wrong_fields(&unseen), ["text"]);
     let get = curl(&[&format!("{unbound}/note")]);
     assert_eq!(get.status, 404, "{get:?}");
+}
+
+/// A browser may remember the token as a password, and send it with a form of any site.
+#[test]
+fn a_form_of_another_site_gets_no_remembered_password() {
+    let World { gateway: _gateway, sandbox } = World::start();
+    let (host, token) = sandbox
+        .link("acme")
+        .split_once("/u/")
+        .map(|(host, token)| (host.to_owned(), token.to_owned()))
+        .unwrap();
+    let (url, user) = (format!("{host}/u/-/note"), format!("any:{token}"));
+    for (mode, site, status) in [
+        ("navigate", "cross-site", 403),
+        ("no-cors", "cross-site", 403),
+        ("cors", "cross-site", 202),
+        ("navigate", "same-origin", 202),
+    ] {
+        let (mode_header, site_header) =
+            (format!("Sec-Fetch-Mode: {mode}"), format!("Sec-Fetch-Site: {site}"));
+        let text = format!("text={mode} {site}");
+        let answer = curl(&["-u", &user, "-H", &mode_header, "-H", &site_header, "-d", &text, &url]);
+        assert_eq!(answer.status, status, "{mode} {site}: {answer:?}");
+    }
 }

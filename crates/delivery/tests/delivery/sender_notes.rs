@@ -1,6 +1,8 @@
 //! What senders write to support: once on the ticket, whatever fails on the way.
 
-use ledger::{JobKind, NewLink, NoteAdded, SENDER_NOTES_MAX, Token};
+use std::time::Duration;
+
+use ledger::{AuditFilter, JobKind, NewLink, NoteAdded, SENDER_NOTES_MAX, Token};
 use serde_json::json;
 
 use crate::world::World;
@@ -31,11 +33,11 @@ async fn a_note_is_on_the_ticket_once_and_private() {
     assert!(matches!(world.writes(&other, "See line 7.\nThanks").await, NoteAdded::New(_)));
     world.finished(JobKind::PostNote).await;
     let notes = world.notes_with("1001", "sender-note: ").await;
-    assert_eq!((notes.len(), notes[0].public), (2, false), "{notes:?}");
-    let marker = format!("sender-note: {id}");
-    let note = notes.iter().find(|note| note.body.ends_with(&marker)).unwrap();
-    assert!(note.body.contains("- `See line 7.`\n- `Thanks`\n"), "{}", note.body);
-    assert!(world.ledger.sender_note(&id).await.unwrap().told_at.is_some());
+    assert_eq!((notes.len(), notes[0].public), (1, false), "two texts share a note: {notes:?}");
+    let text = format!("- `See line 7.`\n- `Thanks`\n\nsender-note: {id}\n");
+    assert!(notes[0].body.contains(&text), "{}", notes[0].body);
+    assert_eq!(notes[0].body.matches("sender-note: ").count(), 2, "{}", notes[0].body);
+    assert!(world.ledger.sender_notes_to_tell("1001", "acme", 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -74,7 +76,17 @@ async fn a_ticket_that_is_closed_or_moved_gets_no_note() {
         }
         world.finished(JobKind::PostNote).await;
         assert!(world.notes_with(&ticket, &id).await.is_empty(), "{is_moved}");
-        assert!(world.ledger.sender_note(&id).await.unwrap().told_at.is_some(), "{is_moved}");
+        let audit = world
+            .ledger
+            .audit(&AuditFilter { subject: Some(ticket.clone()), limit: 100, ..AuditFilter::default() })
+            .await
+            .unwrap();
+        let refused: Vec<_> = audit.iter().filter(|entry| entry.action == "note.refused").collect();
+        assert_eq!(refused.len(), 1, "{is_moved}: {audit:?}");
+        assert!(refused[0].detail.starts_with(&id), "{refused:?}");
+        // Sent again, it is tried again.
+        let again = world.ledger.add_sender_note(&link, "acme", &ticket, "a text", "link:1").await.unwrap();
+        assert!(matches!(again, NoteAdded::New(_)), "{again:?}");
     }
 }
 
@@ -85,7 +97,11 @@ async fn a_link_writes_so_many_notes_a_day() {
     for number in 0..SENDER_NOTES_MAX {
         assert!(matches!(world.writes(&link, &number.to_string()).await, NoteAdded::New(_)));
     }
-    assert_eq!(world.writes(&link, "one more").await, NoteAdded::TooMany);
+    let NoteAdded::TooMany(wait) = world.writes(&link, "one more").await else { panic!("one too many") };
+    assert!(Duration::from_secs(23 * 60 * 60) < wait, "{wait:?}");
+    world.finished(JobKind::PostNote).await;
+    let notes = world.notes_with("1001", "sender-note: ").await;
+    assert_eq!(notes.len(), 5, "ten texts share a note");
     assert!(matches!(world.writes(&link, "0").await, NoteAdded::Repeated(_)), "a retry is none more");
     assert!(matches!(world.writes(&world.link_of_acme().await, "another link").await, NoteAdded::New(_)));
 }

@@ -57,16 +57,14 @@ pub(crate) async fn post(request: PartnerRequest, body: Body) -> Result<Response
     let (id, repeated) = match added {
         NoteAdded::New(id) => (id, false),
         NoteAdded::Repeated(id) => (id, true),
-        NoteAdded::TooMany => return Err(problem::too_many_notes(SENDER_NOTES_MAX)),
+        NoteAdded::TooMany(wait) => return Err(problem::too_many_notes(SENDER_NOTES_MAX, wait)),
     };
     request.state.wake.notify_one();
     let answer = match request.format {
         ResponseFormat::Html => {
             let (language, here) = (request.language, request.here());
-            html::response(
-                language,
-                page::html(&page::NoteSentPage { language, ticket: &ticket, here: &here }),
-            )
+            let page = page::NoteSentPage { language, ticket: &ticket, repeated, here: &here };
+            html::response(language, page::html(&page))
         }
         _ => Json(api::SentNote { id, ticket, repeated, extra: api::Extra::default() }).into_response(),
     };

@@ -91,6 +91,9 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<PartnerRequest,
         return Err(problem::not_found_at(parts.uri.path()));
     }
     let in_header = segment == "-";
+    if in_header && is_foreign_form(parts) {
+        return Err(problem::not_allowed("send a form from another site"));
+    }
     let token = if in_header {
         headers::token(&parts.headers).ok_or_else(|| problem::unauthorized(hint))?
     } else {
@@ -118,6 +121,15 @@ async fn authenticate(parts: &Parts, state: &AppState) -> Result<PartnerRequest,
         format: ResponseFormat::wanted(&parts.headers),
         language: html::language(&parts.headers),
     })
+}
+
+/// A form on another site, with a password that the browser remembers: its person did not mean to send it. A script must name
+/// the token itself.
+fn is_foreign_form(parts: &Parts) -> bool {
+    let says = |name: &str, value: &str| parts.headers.get(name).is_some_and(|found| found == value);
+    parts.method == Method::POST
+        && says("sec-fetch-site", "cross-site")
+        && (says("sec-fetch-mode", "navigate") || says("sec-fetch-mode", "no-cors"))
 }
 
 /// The token of a path below `/u/`, and what follows it. Nothing is decoded.

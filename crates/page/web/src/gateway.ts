@@ -49,11 +49,6 @@ export function refusalOf(status: number, body: string, retryAfter: string | nul
   return new Refusal(status, type, problemText(type, detail), Number(retryAfter) || 0, problem.errors ?? [])
 }
 
-/** A key that nobody guesses. `randomUUID` is missing on plain HTTP. */
-export function newKey(): string {
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
 export class Gateway {
   readonly uploads: URL
   readonly #link: URL
@@ -93,9 +88,9 @@ export class Gateway {
     }
   }
 
-  /** Sends the fields of a form. The same key gets the same answer. */
-  async post(path: string, fields: Record<string, string>, key: string): Promise<Record<string, unknown>> {
-    const headers = { 'content-type': 'application/json', 'idempotency-key': key }
+  /** Sends the fields of a form. */
+  async post(path: string, fields: Record<string, string>): Promise<Record<string, unknown>> {
+    const headers = { 'content-type': 'application/json' }
     const init = { method: 'POST', headers, body: JSON.stringify(fields) }
     return (await this.#ask(new URL(path, this.#link).href, init)).json() as Promise<Record<string, unknown>>
   }

@@ -18,12 +18,14 @@ interface Job {
   allowed: number
   /** The upload is faster than the digest: it gets all cores until it ends. */
   yields: boolean
+  /** Least bytes that it was behind: all of what an earlier visit sent, at first. */
+  behind: number
   /** The piece that is read while the one before it is hashed. */
   next: Promise<Uint8Array> | null
 }
 
 const PIECE = 4 * 1024 * 1024
-/** A digest that is this far behind its upload does not catch up. */
+/** A digest that falls this much further behind its upload does not catch up. */
 const BEHIND = 32 * 1024 * 1024
 const FEW_CORES = navigator.hardwareConcurrency < 4
 const END = 1024 * 1024
@@ -78,7 +80,10 @@ async function step(id: string, job: Job): Promise<void> {
 
 function isDue(job: Job): boolean {
   if (job.allowed >= job.file.size) return true
-  job.yields ||= FEW_CORES && job.allowed - job.done > BEHIND
+  if (job.allowed === 0) return false
+  const behind = job.allowed - job.done
+  job.behind = Math.min(job.behind, behind)
+  job.yields ||= FEW_CORES && behind - job.behind > BEHIND
   return !job.yields && job.done < job.allowed
 }
 
@@ -112,7 +117,7 @@ async function take(message: ToWorker): Promise<void> {
     }
   } else if (message.kind === 'begin') {
     const digest = await newDigest()
-    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, yields: false, next: null })
+    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, yields: false, behind: Infinity, next: null })
   } else if (message.kind === 'allow') {
     const job = jobs.get(id)
     if (job) job.allowed = Math.max(job.allowed, message.upTo)

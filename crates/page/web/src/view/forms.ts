@@ -1,6 +1,6 @@
 // The forms for tickets, escalations and notes. They are sent without leaving the page: files may be on their way.
 
-import { type Gateway, Refusal, newKey } from '../gateway'
+import { type Gateway, Refusal } from '../gateway'
 import type { PageData } from '../page-data'
 import { t } from '../text'
 import { announce } from './announce'
@@ -16,19 +16,24 @@ export function enhanceForms(data: PageData, gateway: Gateway, ticketField: HTML
   const note = document.querySelector<HTMLFormElement>('#note-form')
   const open = document.querySelector<HTMLFormElement>('#open-ticket-form')
   const escalate = document.querySelector<HTMLFormElement>('#escalate-form')
-  if (note) new Form(note, gateway, 'note', (answer) => [t('note.sent', { ticket: String(answer.ticket) })])
+  if (note) new Form(note, gateway, 'note', (answer) => [t(answer.repeated ? 'note.before' : 'note.sent', { ticket: String(answer.ticket) })])
   if (escalate) new Form(escalate, gateway, 'escalate', (answer) => escalated(data, answer))
   if (open) {
     for (const part of open.querySelectorAll('.without-script')) part.remove()
     new Form(open, gateway, 'tickets', (answer) => {
       const ticket = String(answer.ticket)
-      if (ticketField) ticketField.value = ticket
+      for (const field of [ticketField, fieldOf('note-ticket'), fieldOf('request')]) if (field) field.value = ticket
       const { url } = answer.link as { url: string }
-      return [t('ticket.opened', { ticket }), ' ', h('a', { href: url }, t('ticket.page'))]
+      return [t('ticket.opened', { ticket }), ' ', link(url, t('ticket.page'))]
     })
   }
   if (open && ticketField) addLinkMaker(gateway, ticketField)
 }
+
+const fieldOf = (id: string) => document.getElementById(id) as HTMLInputElement | null
+
+/** Opens a page of its own: files may be on their way on this one. */
+const link = (href: string, text: string) => h('a', { href, target: '_blank', rel: 'noreferrer' }, text)
 
 function escalated(data: PageData, answer: Answer): (Node | string)[] {
   const values = { ticket: String(answer.ticket), reference: String(answer.reference) }
@@ -37,7 +42,7 @@ function escalated(data: PageData, answer: Answer): (Node | string)[] {
   return [
     t(answer.joined ? 'escalation.joined' : 'escalation.sent', values),
     ...hints,
-    h('p', {}, h('a', { href: new URL(address, location.origin).href }, t('escalation.later'))),
+    h('p', {}, link(new URL(address, location.origin).href, t('escalation.later'))),
   ]
 }
 
@@ -45,8 +50,6 @@ class Form {
   #result = h('div', { class: 'result', role: 'status' })
   #error = h('div', { class: 'error', role: 'alert' })
   #busy = false
-  /** What was sent last, and its key: a second try of the same does nothing twice. */
-  #tried = { text: '', key: '' }
 
   constructor(
     private form: HTMLFormElement,
@@ -67,9 +70,7 @@ class Form {
     this.#clear()
     this.#result.replaceChildren(t('form.sending'))
     try {
-      const fields = this.#fields()
-      const answer = await this.gateway.post(this.path, fields, this.#keyOf(fields))
-      this.#tried = { text: '', key: '' }
+      const answer = await this.gateway.post(this.path, this.#fields())
       this.form.reset()
       this.#result.replaceChildren(...this.told(answer))
     } catch (error) {
@@ -85,12 +86,6 @@ class Form {
     return fields
   }
 
-  #keyOf(fields: Fields): string {
-    const text = JSON.stringify(fields)
-    if (text !== this.#tried.text) this.#tried = { text, key: newKey() }
-    return this.#tried.key
-  }
-
   #clear(): void {
     setText(this.#error, '')
     for (const each of this.form.querySelectorAll('.field-error')) each.remove()
@@ -101,7 +96,11 @@ class Form {
   }
 
   #refused(error: unknown): void {
-    if (!(error instanceof Refusal)) return setText(this.#error, t('form.interrupted'))
+    // The same fields again do nothing twice: the gateway knows them.
+    if (!(error instanceof Refusal) || (error.status >= 500 && !error.message)) {
+      return setText(this.#error, t('form.interrupted'))
+    }
+    if (error.type === '/problems/link-expired') return setText(this.#error, t('form.expired'))
     let first: HTMLElement | null = null
     for (const { field, detail } of error.fields) {
       const input = this.form.elements.namedItem(field)
@@ -112,7 +111,7 @@ class Form {
       input.after(h('p', { id, class: 'error field-error', lang: 'en' }, detail))
       first ??= input
     }
-    setText(this.#error, first ? t('form.fields') : error.message || t('refused', { status: String(error.status) }))
+    setText(this.#error, first ? t('form.fields') : error.message || t('problem.any'))
     first?.focus()
   }
 }
@@ -127,9 +126,9 @@ function addLinkMaker(gateway: Gateway, field: HTMLInputElement): void {
       return field.focus()
     }
     try {
-      const { url } = await gateway.post(`tickets/${encodeURIComponent(ticket)}/link`, {}, newKey())
+      const { url } = await gateway.post(`tickets/${encodeURIComponent(ticket)}/link`, {})
       const address = String(url)
-      result.replaceChildren(t('link.made', { ticket }), ' ', h('a', { href: address, class: 'digest' }, address))
+      result.replaceChildren(t('link.made', { ticket }), ' ', link(address, address))
       announce(t('link.made', { ticket }))
     } catch (error) {
       setText(result, error instanceof Refusal && error.message ? error.message : t('form.interrupted'))
