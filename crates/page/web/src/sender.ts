@@ -2,7 +2,7 @@
 
 import Uppy, { type UppyFile } from '@uppy/core'
 import Tus from '@uppy/tus'
-import { DefaultHttpStack, type HttpRequest, type HttpResponse, type HttpStack } from 'tus-js-client'
+import { DefaultHttpStack, type FileReader, type HttpRequest, type HttpResponse, type HttpStack } from 'tus-js-client'
 
 import { type Gateway, Refusal, refusalOf } from './gateway'
 import type { Item } from './item'
@@ -24,6 +24,18 @@ class SameOrigin implements HttpStack {
   getName(): string {
     return 'SameOrigin'
   }
+}
+
+/** Gives the file itself where tus would cut a piece of the same size: Chromium sends a piece at half the speed. */
+const wholeFile: FileReader = {
+  openFile: (file: File) => Promise.resolve({
+    size: file.size,
+    slice: (from: number, to: number) => Promise.resolve({
+      value: from === 0 && to >= file.size ? file : file.slice(from, to),
+      done: to >= file.size,
+    }),
+    close: () => {},
+  }),
 }
 
 interface Waiter {
@@ -49,6 +61,7 @@ export class Sender {
       retryDelays: [],
       storeFingerprintForResuming: false,
       httpStack: new SameOrigin(),
+      fileReader: wholeFile,
       onBeforeRequest: (request, file) => this.#begins(request, file as Sent),
     })
     this.#tus = this.#uppy.getPlugin('Tus') as Tus<Meta, Record<string, never>>
