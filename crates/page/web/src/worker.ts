@@ -26,7 +26,7 @@ interface Job {
 
 const PIECE = 4 * 1024 * 1024
 /** A digest that falls this much further behind its upload does not catch up. */
-const BEHIND = 32 * 1024 * 1024
+const BEHIND = 16 * 1024 * 1024
 const FEW_CORES = navigator.hardwareConcurrency < 4
 const END = 1024 * 1024
 

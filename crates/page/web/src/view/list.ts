@@ -10,7 +10,12 @@ import { h, setText, show } from './dom'
 import { Row } from './row'
 
 const REDRAW = 250
+/** For a new state: several files may change together. */
+const SOON = 20
 const URGENT: State[] = ['failed', 'differs', 'missing', 'unusable']
+
+/** What a person should hear of once. */
+const stateOf = (item: Item) => `${item.state} ${URGENT.includes(item.state) ? item.why : ''}`
 
 export class List {
   readonly element: HTMLElement
@@ -20,6 +25,7 @@ export class List {
   #dirty = new Set<Item>()
   #states = new Map<Item, string>()
   #timer: number | undefined
+  #isSoon = false
 
   constructor(
     private files: Files,
@@ -43,11 +49,18 @@ export class List {
 
   #changed(item: Item): void {
     this.#dirty.add(item)
-    this.#timer ??= window.setTimeout(() => this.#redraw(), REDRAW)
+    const isNew = this.#states.get(item) !== stateOf(item)
+    if (isNew && !this.#isSoon) {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    }
+    this.#isSoon ||= isNew
+    this.#timer ??= window.setTimeout(() => this.#redraw(), isNew ? SOON : REDRAW)
   }
 
   #redraw(): void {
     this.#timer = undefined
+    this.#isSoon = false
     for (const item of this.#dirty) {
       const row = this.#rows.get(item)
       if (row) row.draw()
@@ -83,7 +96,7 @@ export class List {
 
   /** Says once what a person should know of a change. */
   #tell(item: Item): void {
-    const now = `${item.state} ${URGENT.includes(item.state) ? item.why : ''}`
+    const now = stateOf(item)
     if (this.#states.get(item) === now) return
     this.#states.set(item, now)
     if (URGENT.includes(item.state) && item.why) alarm(t('label.of', { action: item.name, name: item.why }))
