@@ -16,17 +16,19 @@ interface Job {
   digest: Digest
   done: number
   allowed: number
+  /** When the upload was first heard of, and how far it was. */
+  first: { at: number; allowed: number } | null
   /** The upload is faster than the digest: it gets all cores until it ends. */
   yields: boolean
-  /** Least bytes that it was behind: all of what an earlier visit sent, at first. */
-  behind: number
   /** The piece that is read while the one before it is hashed. */
   next: Promise<Uint8Array> | null
 }
 
 const PIECE = 4 * 1024 * 1024
-/** A digest that falls this much further behind its upload does not catch up. */
-const BEHIND = 16 * 1024 * 1024
+/** Bytes per second of an upload that the digest cannot follow where both share a few cores. */
+const FAST = 100_000_000
+/** So long a few cores are the upload's alone, until its speed is known, ms. */
+const LOOK = 200
 const FEW_CORES = navigator.hardwareConcurrency < 4
 const END = 1024 * 1024
 
@@ -80,11 +82,16 @@ async function step(id: string, job: Job): Promise<void> {
 
 function isDue(job: Job): boolean {
   if (job.allowed >= job.file.size) return true
-  if (job.allowed === 0) return false
-  const behind = job.allowed - job.done
-  job.behind = Math.min(job.behind, behind)
-  job.yields ||= FEW_CORES && behind - job.behind > BEHIND
   return !job.yields && job.done < job.allowed
+}
+
+/** Decides on few cores whether the digest waits for the upload. */
+function weigh(job: Job): void {
+  if (!FEW_CORES) return
+  const now = performance.now()
+  job.first ??= { at: now, allowed: job.allowed }
+  const [took, sent] = [now - job.first.at, job.allowed - job.first.allowed]
+  job.yields = took < LOOK || (sent * 1000) / took > FAST
 }
 
 /** One piece of each file in turn. */
@@ -117,10 +124,13 @@ async function take(message: ToWorker): Promise<void> {
     }
   } else if (message.kind === 'begin') {
     const digest = await newDigest()
-    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, yields: false, behind: Infinity, next: null })
+    jobs.set(id, { file: message.file, digest, done: 0, allowed: message.allowed, first: null, yields: FEW_CORES, next: null })
   } else if (message.kind === 'allow') {
     const job = jobs.get(id)
-    if (job) job.allowed = Math.max(job.allowed, message.upTo)
+    if (job) {
+      job.allowed = Math.max(job.allowed, message.upTo)
+      weigh(job)
+    }
   } else {
     jobs.delete(id)
   }
