@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::sql::{from_row, sql, sql_as, sql_scalar};
 use crate::{JobKind, Ledger, Result, audit, jobs, new_id, now_ms};
 
-/// Notes that a link can add within [`WINDOW_MS`].
+/// Notes that a link can add within 24 hours.
 pub const SENDER_NOTES_MAX: i64 = 50;
 const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
