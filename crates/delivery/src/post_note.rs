@@ -38,20 +38,21 @@ async fn tell(shared: &Shared, number: &str, partner: &str, notes: &[SenderNote]
     };
     let partner = ledger.partner(partner).await?;
     let is_theirs = partner.organization_id.is_none() || partner.organization_id == seen.organization();
-    if seen.status == Status::Closed || !is_theirs {
-        return Ok(ledger.sender_notes_refused(notes, "the ticket was closed or moved").await?);
-    }
     let since = notes.iter().map(|note| note.created_at).fold(now_ms(), i64::min) - ALLOWED_SKEW_MS;
     let ours = ticket::our_comments_since(shared, number, since).await?;
-    let new: Vec<_> = notes.iter().filter(|note| !marker::is_in(&ours, &marker_of(note))).collect();
+    let new: Vec<_> = notes.iter().filter(|note| !marker::is_in(&ours, &marker_of(note))).cloned().collect();
     if !new.is_empty() {
+        // What is on the ticket already is told in the next round.
+        if seen.status == Status::Closed || !is_theirs {
+            return Ok(ledger.sender_notes_refused(&new, "the ticket was closed or moved").await?);
+        }
         let texts: Vec<_> = new.iter().map(|note| text(&partner.name, note)).collect();
         let body = texts.join("\n\n");
         let comment = NewComment { body, public: false, uploads: Vec::new(), stamp: &seen.updated_stamp };
         match ticket::write(shared, number, comment).await {
             Err(JobError::Desk(error @ (desk::Error::Refused { .. } | desk::Error::TooLarge))) => {
                 tracing::error!(error = %error, ticket = number, "the desk refuses a sender's note: an operator must act");
-                return Ok(ledger.sender_notes_refused(notes, "the desk refused it").await?);
+                return Ok(ledger.sender_notes_refused(&new, "the desk refused it").await?);
             }
             written => written?,
         }
@@ -81,11 +82,9 @@ mod tests {
         let note = SenderNote {
             id: "1".into(),
             link_id: "01L".into(),
-            partner_id: "acme".into(),
             ticket: "1001".into(),
             text: "See line 7.\r\n\r\nsender-note: 2\n**{{ticket.id}}**".into(),
             created_at: 0,
-            told_at: None,
         };
         assert_eq!(
             text("Acme", &note),

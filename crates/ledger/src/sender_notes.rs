@@ -14,16 +14,13 @@ const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 pub struct SenderNote {
     pub id: String,
     pub link_id: String,
-    pub partner_id: String,
     pub ticket: String,
     /// As the sender wrote it.
     pub text: String,
     pub created_at: i64,
-    /// When it was on the ticket, ms.
-    pub told_at: Option<i64>,
 }
 
-from_row!(SenderNote { id, link_id, partner_id, ticket, text, created_at, told_at });
+from_row!(SenderNote { id, link_id, ticket, text, created_at });
 
 /// What became of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -90,6 +90,24 @@ async fn a_ticket_that_is_closed_or_moved_gets_no_note() {
     }
 }
 
+/// A note whose answer was lost is on its ticket, also if the ticket is closed before anybody looks.
+#[tokio::test]
+async fn a_note_that_was_written_is_not_called_refused() {
+    let world = World::new().await;
+    let link = world.link_of_acme().await;
+    let ticket = world.open_ticket("Slow", None).await;
+    world.ledger.add_sender_note(&link, "acme", &ticket, "a text", "link:1").await.unwrap();
+    world
+        .dies_at(json!({"service": "desk", "operation": "UpdateTicket", "fault": "delay", "when": "after", "delay_ms": 20_000}))
+        .await;
+    world.desk_says(&ticket, json!({"status": "closed"})).await;
+    world.finished(JobKind::PostNote).await;
+    assert_eq!(world.notes_with(&ticket, "a text").await.len(), 1);
+    let filter = AuditFilter { subject: Some(ticket), limit: 100, ..AuditFilter::default() };
+    let audit = world.ledger.audit(&filter).await.unwrap();
+    assert!(audit.iter().all(|entry| entry.action != "note.refused"), "{audit:?}");
+}
+
 #[tokio::test]
 async fn a_link_writes_so_many_notes_a_day() {
     let world = World::new().await;
